@@ -1,0 +1,67 @@
+"""A worker's end of the pipes: a line of JSON comes in, a line of JSON goes out.
+
+Imports nothing but the standard library, because some workers run in an environment
+that has neither cifarlab nor PyTorch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import IO, Any
+
+Settings = Mapping[str, Any]
+
+
+class RefusalError(Exception):
+    """The work cannot be done; the arguments are what to answer: a key and its value."""
+
+
+def answer(work: Callable[[Settings], Mapping[str, Any]]) -> None:
+    """Answer the one message that comes."""
+    with _channel() as channel:
+        try:
+            _send(channel, work(_settings()))
+        except RefusalError as refusal:
+            _send(channel, dict([refusal.args]))
+
+
+def serve(prepare: Callable[[Settings], tuple[Mapping[str, Any], Callable[[], object]]]) -> None:
+    """Answer the first message with facts after a warm-up, every other one with a time.
+
+    Args:
+        prepare: from the settings to the facts and the work, which is run once to warm up
+            and once for each further message.
+    """
+    with _channel() as channel:
+        try:
+            facts, work = prepare(_settings())
+        except RefusalError as refusal:
+            _send(channel, dict([refusal.args]))
+            return
+        work()
+        _send(channel, facts)
+        for _ in sys.stdin:
+            began = time.perf_counter()
+            work()
+            _send(channel, {"seconds": time.perf_counter() - began})
+
+
+def _channel() -> IO[str]:
+    """Take standard output for the answers; what libraries print goes to standard error."""
+    channel = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    return channel
+
+
+def _settings() -> Settings:
+    settings: Settings = json.loads(sys.stdin.readline())
+    return settings
+
+
+def _send(channel: IO[str], message: Mapping[str, Any]) -> None:
+    channel.write(json.dumps(message) + "\n")
+    channel.flush()

@@ -1,0 +1,75 @@
+"""Train, understand and ship small-image classifiers, CIFAR-10 first.
+
+Example:
+    >>> import cifarlab
+    >>> data = cifarlab.load("cifar10")  # doctest: +SKIP
+    >>> run = cifarlab.train("baseline", data)  # doctest: +SKIP
+    >>> cifarlab.Classifier.load(run.directory).predict("cat.jpg").top(3)  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cifarlab.classifier import Classifier, evaluate
+    from cifarlab.data.catalog import load
+    from cifarlab.data.dataset import Dataset, Split
+    from cifarlab.errors import CifarlabError
+    from cifarlab.predictions import Predictions
+    from cifarlab.recipes import RECIPES
+    from cifarlab.recipes.recipe import Recipe
+    from cifarlab.training import Options, Run, resume, train
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "RECIPES",
+    "CifarlabError",
+    "Classifier",
+    "Dataset",
+    "Options",
+    "Predictions",
+    "Recipe",
+    "Run",
+    "Split",
+    "evaluate",
+    "load",
+    "resume",
+    "train",
+]
+
+# Where each public name lives; loaded when it is first asked for, because Keras and
+# PyTorch take seconds to import.
+_HOMES = {
+    "RECIPES": "recipes",
+    "CifarlabError": "errors",
+    "Classifier": "classifier",
+    "Dataset": "data.dataset",
+    "Options": "training",
+    "Predictions": "predictions",
+    "Recipe": "recipes.recipe",
+    "Run": "training",
+    "Split": "data.dataset",
+    "evaluate": "classifier",
+    "load": "data.catalog",
+    "resume": "training",
+    "train": "training",
+}
+
+# Keras picks its backend at its first import, which may follow before any name is used.
+if "keras" not in sys.modules:
+    os.environ.setdefault("KERAS_BACKEND", "torch")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'cifarlab' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"cifarlab.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

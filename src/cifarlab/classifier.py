@@ -1,0 +1,144 @@
+"""Classifier: a trained model that turns pictures into predictions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from cifarlab.data.dataset import Split
+from cifarlab.data.image import read_image
+from cifarlab.engine.device import choose_device
+from cifarlab.engine.lowering import LoweredModel, lower
+from cifarlab.engine.step import predict_logits
+from cifarlab.errors import InputError
+from cifarlab.evaluation.metrics import Metrics, measure
+from cifarlab.model_file import load_model
+from cifarlab.predictions import Predictions
+from cifarlab.run import find_run
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A model with the names of its classes, ready to predict in float32.
+
+    Attributes:
+        model: the Keras model, pixels 0 to 255 ``[N, H, W, 3]`` in, probabilities out.
+        class_names: one name a class, in the order of the model's outputs.
+        lowered: the native form that computes.
+    """
+
+    model: Any
+    class_names: tuple[str, ...]
+    lowered: LoweredModel
+
+    @staticmethod
+    def load(path: PathLike, device: str = "auto") -> Classifier:
+        """Read a run directory, a ``.keras`` or an ``.h5`` file; never runs code from it.
+
+        Raises:
+            InputError: no such file, not a model, or a model that is no classifier.
+            UnsafeError: the file asks for more than stock layers.
+            UsageError: ``device`` is not there.
+        """
+        place = Path(path)
+        file = find_run(place).best_keras if place.is_dir() else place
+        loaded = load_model(file)
+        names = loaded.class_names or _numbered(int(loaded.model.output_shape[-1]))
+        return Classifier.of(loaded.model, names, device)
+
+    @staticmethod
+    def of(model: Any, class_names: Sequence[str], device: str = "auto") -> Classifier:
+        """Make a classifier of a Keras model that ends in a softmax.
+
+        Raises:
+            InputError: it does not end in a softmax over ``len(class_names)`` classes.
+        """
+        names = tuple(class_names)
+        lowered = lower(model, choose_device(device))
+        if model.output_shape != (None, len(names)) or not lowered.strip_softmax():
+            raise InputError(
+                f"model {model.name!r} gives {list(model.output_shape)}; a classifier ends "
+                f"in a softmax over its {len(names)} classes: add one"
+            )
+        return Classifier(model, names, lowered)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of the pictures that the model takes."""
+        height, width, channels = self.model.input_shape[1:]
+        return height, width, channels
+
+    def predict(
+        self,
+        pictures: PathLike | Sequence[PathLike] | np.ndarray[Any, Any],
+        resize_mode: str = "squash",
+    ) -> Predictions:
+        """Classify pictures.
+
+        Args:
+            pictures: a path, several paths, or uint8 ``[N, H, W, 3]`` or ``[H, W, 3]``
+                of the model's size.
+            resize_mode: how files of another size are fitted: ``"squash"``, ``"crop"``
+                or ``"pad"``.
+
+        Raises:
+            InputError: a file is no readable picture, or an array has the wrong shape.
+
+        Example:
+            >>> Classifier.load("runs/baseline-1").predict("cat.jpg").top(3)  # doctest: +SKIP
+            [[('cat', 0.93), ('dog', 0.05), ('frog', 0.01)]]
+        """
+        if isinstance(pictures, np.ndarray):
+            images = pictures[None] if pictures.ndim == 3 else pictures
+            names = tuple(str(i) for i in range(len(images)))
+        else:
+            paths = [pictures] if isinstance(pictures, (str, os.PathLike)) else list(pictures)
+            size = self.input_shape[0]
+            images = np.stack(
+                [read_image(Path(p), size=size, resize_mode=resize_mode) for p in paths]
+            )
+            names = tuple(str(p) for p in paths)
+        return Predictions(self.probabilities(images), self.class_names, names=names)
+
+    def predict_split(self, split: Split) -> Predictions:
+        """Classify all pictures of a split, which has the true labels."""
+        names = split.names or tuple(str(i) for i in range(len(split)))
+        return Predictions(self.probabilities(split.images), self.class_names, split.labels, names)
+
+    def probabilities(self, images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Return float32 ``[N, K]`` for uint8 ``[N, H, W, 3]`` of the model's size.
+
+        Raises:
+            InputError: another dtype or shape.
+        """
+        if images.dtype != np.uint8 or images.shape[1:] != self.input_shape:
+            raise InputError(
+                f"images are {images.dtype} {list(images.shape)}; this model takes uint8 "
+                f"[N, {', '.join(map(str, self.input_shape))}]: convert or resize them"
+            )
+        # A copy, because memory-mapped arrays are read-only and PyTorch warns of those.
+        pixels = torch.from_numpy(np.array(images))
+        logits = predict_logits(self.lowered, pixels, torch.float32)
+        return np.asarray(logits.softmax(1).cpu().numpy())
+
+
+def evaluate(classifier: Classifier, split: Split) -> Metrics:
+    """Measure a classifier on labelled pictures.
+
+    Example:
+        >>> evaluate(classifier, data.test).accuracy  # doctest: +SKIP
+        0.7312
+    """
+    return measure(classifier.predict_split(split))
+
+
+def _numbered(classes: int) -> tuple[str, ...]:
+    return tuple(f"class {i}" for i in range(classes))

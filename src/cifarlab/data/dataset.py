@@ -1,0 +1,134 @@
+"""What a dataset is: three splits of labelled uint8 pictures with named classes."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cifarlab.errors import InputError
+
+
+@dataclass(frozen=True)
+class Split:
+    """Labelled pictures.
+
+    Attributes:
+        images: uint8 ``[N, H, W, 3]``, RGB, 0 to 255; may be memory-mapped.
+        labels: int64 ``[N]``, each an index into the dataset's class names.
+        names: where each picture came from, ``N`` strings, or empty when unknown.
+    """
+
+    images: np.ndarray[Any, Any]
+    labels: np.ndarray[Any, Any]
+    names: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def subset(self, indices: np.ndarray[Any, Any]) -> Split:
+        """Return the pictures at ``indices`` (int ``[M]``) in that order, as a copy in memory."""
+        names = tuple(self.names[i] for i in indices) if self.names else ()
+        return Split(self.images[indices], self.labels[indices], names)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Pictures to train on, to choose with, and to report on.
+
+    Attributes:
+        name: what every output calls it, such as ``"cifar10"``.
+        source: where it was read from, for the record.
+        class_names: one name a class, in label order.
+        train: what the weights are fitted to.
+        validation: what every choice is made on.
+        test: read once, after training.
+    """
+
+    name: str
+    source: str
+    class_names: tuple[str, ...]
+    train: Split
+    validation: Split
+    test: Split
+
+
+def check_split(split: Split, class_names: tuple[str, ...], where: str) -> None:
+    """Raise ``InputError`` unless ``split`` keeps the promises of ``Split``."""
+    images, labels = split.images, split.labels
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
+        raise InputError(
+            f"{where}: images are {images.dtype} {list(images.shape)}; "
+            "they must be uint8 [N, height, width, 3]; convert them first"
+        )
+    if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
+        raise InputError(
+            f"{where}: labels are {labels.dtype} {list(labels.shape)}; "
+            f"they must be integers, one for each of the {len(images)} images"
+        )
+    if len(labels) == 0:
+        raise InputError(f"{where}: holds no pictures; at least one is needed")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= len(class_names):
+        raise InputError(
+            f"{where}: labels run from {low} to {high}; "
+            f"{len(class_names)} classes allow 0 to {len(class_names) - 1}"
+        )
+
+
+def stratified_split(
+    labels: np.ndarray[Any, Any], fraction: float, seed: int
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Divide indices so that each class gives ``fraction`` of its members to the second part.
+
+    A class with two or more members gives at least one and keeps at least one.
+
+    Args:
+        labels: int ``[N]``.
+        fraction: share of the second part, above 0 and below 1.
+        seed: the same seed gives the same division.
+
+    Returns:
+        Two sorted int64 index arrays that together hold 0 to N-1 once each.
+
+    Example:
+        >>> kept, held_out = stratified_split(np.repeat([0, 1], 10), 0.1, seed=0)
+        >>> len(kept), len(held_out)
+        (18, 2)
+    """
+    if not 0.0 < fraction < 1.0:
+        raise InputError(f"validation fraction {fraction}: it must lie between 0 and 1; use 0.1")
+    generator = np.random.default_rng(seed)
+    held_out = []
+    for label in np.unique(labels):
+        members = generator.permutation(np.flatnonzero(labels == label))
+        count = round(len(members) * fraction)
+        if len(members) > 1:
+            count = min(max(count, 1), len(members) - 1)
+        held_out.append(members[:count])
+    second = np.sort(np.concatenate(held_out)).astype(np.int64)
+    first = np.setdiff1d(np.arange(len(labels), dtype=np.int64), second, assume_unique=True)
+    return first, second
+
+
+def fingerprint(split: Split) -> str:
+    """Return the SHA-256 (hex) of a split's content, whatever its order or container.
+
+    It is the hash of the sorted, concatenated SHA-256 digests of
+    ``bytes([label]) + pixels`` over all pictures, pixels in height-width-channel order.
+
+    Raises:
+        InputError: a label does not fit into one byte.
+    """
+    if len(split) and int(split.labels.max()) > 255:
+        raise InputError(
+            f"label {int(split.labels.max())}: a fingerprint covers labels 0 to 255; "
+            "use at most 256 classes"
+        )
+    digests = sorted(
+        hashlib.sha256(bytes([int(label)]) + np.ascontiguousarray(image).tobytes()).digest()
+        for label, image in zip(split.labels, split.images, strict=True)
+    )
+    return hashlib.sha256(b"".join(digests)).hexdigest()

@@ -1,0 +1,365 @@
+"""A folder of pictures to a ``Dataset``: a subfolder a class, divided into splits or not."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cifarlab.data.dataset import Dataset, Split, check_split, stratified_split
+from cifarlab.data.image import check_options, printable, read_image
+from cifarlab.errors import InputError, UsageError
+
+TRAIN = "train"
+VALIDATION = ("val", "valid", "validation")
+TEST = "test"
+
+# What counts as a picture. Those that cannot be decoded are here too, so that they are
+# reported as bad instead of being overlooked.
+SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif"}
+    | {".tif", ".tiff", ".heic", ".heif", ".avif", ".svg", ".jp2", ".jxl", ".ppm", ".pgm"}
+)
+MAX_LISTED = 10
+DECODERS = min(8, os.cpu_count() or 1)
+PROGRESS_EVERY = 1000
+
+
+@dataclass(frozen=True)
+class _Files:
+    """The pictures of one split before they are decoded: paths and their classes."""
+
+    paths: tuple[Path, ...]
+    labels: np.ndarray[Any, Any]
+
+
+def list_pictures(path: str | os.PathLike[str]) -> tuple[Path, ...]:
+    """Return every picture in a folder and its subfolders, in the order of their paths.
+
+    Pictures are told by their suffix. Hidden files are left out. Links that lead out of
+    the folder, or nowhere, are left out with a warning, as are other kinds of file.
+
+    Args:
+        path: the folder.
+
+    Returns:
+        Paths that begin with ``path``; there may be none.
+
+    Raises:
+        InputError: ``path`` is not a folder or cannot be listed.
+    """
+    return _list_below(Path(path), _resolved(Path(path)))
+
+
+def load_folder(
+    path: str | os.PathLike[str],
+    *,
+    image_size: int = 32,
+    resize_mode: str = "squash",
+    skip_bad: bool = False,
+    validation_fraction: float = 0.1,
+    test_fraction: float = 0.1,
+    split_seed: int = 0,
+    progress: Callable[[str], None] | None = None,
+) -> Dataset:
+    """Load ``class/picture.png``, or the same below ``train``, ``validation`` and ``test``.
+
+    Classes are the subfolders, sorted by name; pictures may lie deeper. The validation
+    folder may also be called ``val`` or ``valid``. A split that has no folder is taken
+    from the training pictures, the same share of every class.
+
+    Args:
+        path: the folder; its name becomes the dataset's.
+        image_size: height and width that every picture is brought to.
+        resize_mode: how; see ``image.decode_image``.
+        skip_bad: leave out pictures that cannot be decoded, with a warning.
+        validation_fraction: share of all the pictures to divide, when there is no
+            validation folder.
+        test_fraction: the same for testing.
+        split_seed: the same seed gives the same division.
+        progress: called with one line now and then.
+
+    Returns:
+        A dataset whose splits name each picture by its path within the folder.
+
+    Raises:
+        InputError: no folder, fewer than two classes, a class without pictures, too few
+            pictures to divide, names that cannot be shown, or pictures that are bad.
+        UsageError: a fraction, ``image_size`` or ``resize_mode`` is not a possible value.
+
+    Example:
+        >>> data = load_folder("photos")  # doctest: +SKIP
+        >>> data.class_names  # doctest: +SKIP
+        ('cat', 'dog')
+    """
+    check_options(image_size, resize_mode)
+    _check_fractions(validation_fraction, test_fraction)
+    given = Path(path)
+    root = _resolved(given)
+    shown = printable(str(path))
+    folders = _split_folders(given, root, shown)
+    class_names = _class_names(folders[TRAIN], root, shown)
+    found = {
+        split: _find_files(folder, root, class_names, needs_all=split == TRAIN)
+        for split, folder in folders.items()
+    }
+    bad: list[str] = []
+    splits = {
+        split: _decode(files, given, image_size, resize_mode, bad, progress)
+        for split, files in found.items()
+    }
+    if bad:
+        _report_bad(bad, sum(len(files.paths) for files in found.values()), skip_bad, shown)
+    splits = _fill(splits, class_names, validation_fraction, test_fraction, split_seed, shown)
+    for name, split in splits.items():
+        check_split(split, class_names, f"{shown} ({name})")
+    return Dataset(
+        name=root.name,
+        source=str(root),
+        class_names=class_names,
+        train=splits[TRAIN],
+        validation=splits["validation"],
+        test=splits[TEST],
+    )
+
+
+def _check_fractions(validation_fraction: float, test_fraction: float) -> None:
+    for name, value in (("validation", validation_fraction), ("test", test_fraction)):
+        if not 0.0 < value < 1.0:
+            raise UsageError(f"{name} fraction {value}: it must lie between 0 and 1; use 0.1")
+    if validation_fraction + test_fraction >= 1.0:
+        raise UsageError(
+            f"validation fraction {validation_fraction} and test fraction {test_fraction}: "
+            "together they must stay below 1, or nothing is left to train on"
+        )
+
+
+# Looking around
+
+
+def _resolved(path: Path) -> Path:
+    shown = printable(str(path))
+    try:
+        if not path.exists():
+            raise InputError(f"{shown}: no such folder; check the path")
+        if not path.is_dir():
+            raise InputError(f"{shown}: not a folder; give a folder of pictures")
+        return path.resolve()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(f"{shown}: cannot be opened ({error}); check the path") from None
+
+
+def _list_folder(folder: Path, root: Path) -> list[Path]:
+    """Return what lies in ``folder``, sorted, without hidden names and unfit links."""
+    try:
+        entries = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
+        entries = [entry for entry in entries if _stays(entry, root)]
+        for entry in entries:
+            entry.stat()  # so that asking later what it is cannot fail
+    except OSError as error:
+        raise InputError(
+            f"{printable(str(folder))}: cannot be listed ({error.strerror}); check its permissions"
+        ) from None
+    return entries
+
+
+def _stays(entry: Path, root: Path) -> bool:
+    if not entry.is_symlink():
+        return True
+    try:
+        target = entry.resolve(strict=True)
+    except (OSError, RuntimeError):
+        target = None
+    if target is not None and target.is_relative_to(root):
+        return True
+    where = "leads nowhere" if target is None else "leads out of the folder"
+    warnings.warn(f"{printable(str(entry))}: skipped, as the link {where}", stacklevel=2)
+    return False
+
+
+def _list_below(folder: Path, root: Path) -> tuple[Path, ...]:
+    files = list(_walk(folder, root))
+    others = [file for file in files if file.suffix.lower() not in SUFFIXES]
+    if others:
+        warnings.warn(
+            f"{printable(str(folder))}: skipped {len(others)} files that are not pictures, "
+            f"such as {printable(others[0].name)}",
+            stacklevel=2,
+        )
+    return tuple(sorted(file for file in files if file.suffix.lower() in SUFFIXES))
+
+
+def _walk(folder: Path, root: Path) -> Iterator[Path]:
+    waiting: list[tuple[Path, tuple[Path, ...]]] = [(folder, ())]
+    while waiting:
+        current, above = waiting.pop()
+        real = current.resolve()
+        # A link to a folder that holds it would go round for ever.
+        if real in above:
+            continue
+        for entry in _list_folder(current, root):
+            if entry.is_dir():
+                waiting.append((entry, (*above, real)))
+            elif entry.is_file():
+                yield entry
+
+
+def _split_folders(path: Path, root: Path, shown: str) -> dict[str, Path]:
+    """Return where each split that has a folder lies; without such folders, all is ``train``."""
+    folders = {entry.name: entry for entry in _list_folder(path, root) if entry.is_dir()}
+    validation = [name for name in VALIDATION if name in folders]
+    if TRAIN not in folders:
+        if folders and set(folders) <= {*VALIDATION, TEST}:
+            raise InputError(
+                f"{shown}: holds {', '.join(folders)} and no {TRAIN}; add the training pictures"
+            )
+        return {TRAIN: path}
+    if len(validation) > 1:
+        raise InputError(f"{shown}: holds {' and '.join(validation)}; keep one of them")
+    unused = sorted(folders.keys() - {TRAIN, TEST, *VALIDATION})
+    if unused:
+        names = ", ".join(printable(name) for name in unused[:MAX_LISTED])
+        warnings.warn(f"{shown}: only its splits are read; left out {names}", stacklevel=2)
+    splits = {TRAIN: folders[TRAIN]}
+    if validation:
+        splits["validation"] = folders[validation[0]]
+    if TEST in folders:
+        splits[TEST] = folders[TEST]
+    return splits
+
+
+def _class_names(folder: Path, root: Path, shown: str) -> tuple[str, ...]:
+    names = sorted(entry.name for entry in _list_folder(folder, root) if entry.is_dir())
+    if len(names) < 2:
+        raise InputError(
+            f"{shown}: holds {len(names)} class folders; at least 2 are needed, "
+            "each with the pictures of one class"
+        )
+    for name in names:
+        if not name.isprintable():
+            raise InputError(f"{shown}: class folder {name!r} has no printable name; rename it")
+    return tuple(names)
+
+
+def _find_files(
+    folder: Path, root: Path, class_names: tuple[str, ...], *, needs_all: bool
+) -> _Files:
+    entries = _list_folder(folder, root)
+    strangers = [e.name for e in entries if e.is_dir() and e.name not in class_names]
+    if strangers:
+        raise InputError(
+            f"{printable(str(folder))}: class {strangers[0]!r} is not among the training classes; "
+            "use the same class folders in every split"
+        )
+    loose = [e.name for e in entries if e.is_file() and e.suffix.lower() in SUFFIXES]
+    if loose:
+        warnings.warn(
+            f"{printable(str(folder))}: left out {len(loose)} pictures that lie outside of the "
+            f"class folders, such as {printable(loose[0])}",
+            stacklevel=2,
+        )
+    paths: list[Path] = []
+    labels: list[int] = []
+    for label, name in enumerate(class_names):
+        has_folder = (folder / name) in entries
+        files = _list_below(folder / name, root) if has_folder else ()
+        if needs_all and not files:
+            raise InputError(
+                f"{printable(str(folder / name))}: holds no pictures; add some or remove the folder"
+            )
+        paths += files
+        labels += [label] * len(files)
+    return _Files(tuple(paths), np.array(labels, dtype=np.int64))
+
+
+# Decoding and dividing
+
+
+def _decode(
+    files: _Files,
+    path: Path,
+    size: int,
+    resize_mode: str,
+    bad: list[str],
+    progress: Callable[[str], None] | None,
+) -> Split:
+    """Decode all files side by side; the messages of those that cannot be go to ``bad``."""
+
+    def read(file: Path) -> np.ndarray[Any, Any] | InputError:
+        try:
+            return read_image(file, size=size, resize_mode=resize_mode)
+        except InputError as error:
+            return error
+
+    images = np.empty((len(files.paths), size, size, 3), dtype=np.uint8)
+    good: list[int] = []
+    pool = ThreadPoolExecutor(DECODERS)
+    try:
+        for index, result in enumerate(pool.map(read, files.paths)):
+            if isinstance(result, InputError):
+                bad.append(str(result))
+            else:
+                images[index] = result
+                good.append(index)
+            if progress is not None and (index + 1) % PROGRESS_EVERY == 0:
+                progress(f"decoded {index + 1:,} of {len(files.paths):,} pictures")
+    finally:
+        pool.shutdown(cancel_futures=True)
+    names = tuple(_name(file.relative_to(path)) for file in files.paths)
+    split = Split(images, files.labels, names)
+    return split if len(good) == len(split) else split.subset(np.array(good, dtype=np.int64))
+
+
+def _name(path: Path) -> str:
+    # File names that are not UTF-8 reach us as lone surrogates, which no output can hold.
+    return os.fsencode(path.as_posix()).decode(errors="backslashreplace")
+
+
+def _report_bad(bad: Sequence[str], count: int, skip_bad: bool, shown: str) -> None:
+    more = f" | and {len(bad) - MAX_LISTED} more" if len(bad) > MAX_LISTED else ""
+    listed = f"{' | '.join(bad[:MAX_LISTED])}{more}"
+    if not skip_bad:
+        raise InputError(
+            f"{shown}: {len(bad)} of {count} pictures are bad: {listed}; "
+            "mend or remove them, or leave them out (--skip-bad)"
+        )
+    warnings.warn(f"{shown}: left out {len(bad)} of {count} pictures: {listed}", stacklevel=2)
+
+
+def _fill(
+    splits: dict[str, Split],
+    class_names: tuple[str, ...],
+    validation_fraction: float,
+    test_fraction: float,
+    seed: int,
+    shown: str,
+) -> dict[str, Split]:
+    """Take the splits that are missing out of ``train``, the same share of every class."""
+    missing = [name for name in ("validation", TEST) if name not in splits]
+    counts = np.bincount(splits[TRAIN].labels, minlength=len(class_names))
+    rarest = int(counts.argmin())
+    if counts[rarest] <= len(missing):
+        raise InputError(
+            f"{shown}: class {class_names[rarest]!r} has {counts[rarest]} good pictures to train "
+            f"on; at least {len(missing) + 1} are needed, one for each split made of them"
+        )
+    filled = dict(splits)
+    share = validation_fraction
+    if TEST in missing:
+        filled[TRAIN], filled[TEST] = _divide(filled[TRAIN], test_fraction, seed)
+        # Both shares are of the whole, and the whole has just become smaller.
+        share = validation_fraction / (1.0 - test_fraction)
+    if "validation" in missing:
+        filled[TRAIN], filled["validation"] = _divide(filled[TRAIN], share, seed)
+    return filled
+
+
+def _divide(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
+    kept, held_out = stratified_split(split.labels, fraction, seed)
+    return split.subset(kept), split.subset(held_out)

@@ -1,0 +1,213 @@
+"""Parquet files in the schema of the Hugging Face copies: a picture column and a label column."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cifarlab.data.dataset import Split
+from cifarlab.errors import InputError
+
+PICTURE_COLUMNS = ("img", "image")
+LABEL_COLUMNS = ("label", "fine_label", "labels")
+SUBFOLDERS = (".", "plain_text", "data", "cifar100")
+# What the test pictures may be called; validation serves where nothing is called test.
+TEST_PATTERNS = ("test*.parquet", "validation*.parquet", "val*.parquet")
+MAX_CLASSES = 10_000
+BATCH_ROWS = 1000
+SHARD = re.compile(r"(?P<stem>.+)-(?P<index>\d{5})-of-(?P<count>\d{5})(?P<rest>.*)\.parquet")
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files that hold a dataset; ``test`` may be empty."""
+
+    train: tuple[Path, ...]
+    test: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Content:
+    """What the files hold; ``test`` is ``None`` when no file is meant for testing.
+
+    ``skipped`` has a line for each picture that was left out because it is bad.
+    """
+
+    class_names: tuple[str, ...]
+    train: Split
+    test: Split | None
+    skipped: tuple[str, ...]
+
+
+def find(path: Path) -> Files | None:
+    """Return the parquet files at ``path`` (a file, or a directory of them), or ``None``.
+
+    Raises:
+        InputError: files are named as shards, and one of them is missing.
+    """
+    if path.is_file():
+        return Files((path,), ()) if path.suffix == ".parquet" else None
+    for subfolder in SUBFOLDERS:
+        folder = path / subfolder
+        train = _shards(folder, "train*.parquet") or _shards(folder, "*.parquet")
+        if train:
+            tests = (_shards(folder, pattern) for pattern in TEST_PATTERNS)
+            test = next((files for files in tests if files and files != train), ())
+            return Files(train, test)
+    return None
+
+
+def _shards(folder: Path, pattern: str) -> tuple[Path, ...]:
+    files = tuple(sorted(folder.glob(pattern)))
+    present = {file.name for file in files}
+    for file in files:
+        if match := SHARD.fullmatch(file.name):
+            stem, count, rest = match["stem"], int(match["count"]), match["rest"]
+            # A suffix after the count differs from shard to shard, so it cannot be guessed.
+            for index in range(count if not rest else 0):
+                name = f"{stem}-{index:05d}-of-{count:05d}.parquet"
+                if name not in present:
+                    raise InputError(f"{folder / name}: missing, one of {count}; copy it there")
+    return files
+
+
+def read(
+    files: Files,
+    *,
+    image_size: int = 32,
+    resize_mode: str = "squash",
+    skip_bad: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> Content:
+    """Decode every picture.
+
+    The picture column holds PNG or JPEG bytes, bare or in a struct with ``bytes`` and
+    ``path``. Class names come from the Hugging Face metadata, else they are the numbers.
+
+    Args:
+        files: what to read.
+        image_size: pictures of another size are resized to this height and width.
+        resize_mode: how (see ``image.decode_image``).
+        skip_bad: leave out what cannot be decoded instead of raising.
+        progress: called with one line now and then.
+
+    Raises:
+        InputError: a file is damaged, has another schema, or holds bad pictures.
+    """
+    bad: list[str] = []
+
+    def read_part(paths: tuple[Path, ...]) -> Split:
+        return _read_part(paths, image_size, resize_mode, bad, progress)
+
+    train = read_part(files.train)
+    test = read_part(files.test) if files.test else None
+    if bad and not skip_bad:
+        raise InputError(
+            f"{len(bad)} bad pictures, the first is {bad[0]}; repair them, or skip bad pictures"
+        )
+    highest = max(int(part.labels.max(initial=-1)) for part in (train, test) if part is not None)
+    return Content(_class_names(files.train[0], highest), train, test, tuple(bad))
+
+
+def _read_part(
+    paths: tuple[Path, ...],
+    image_size: int,
+    resize_mode: str,
+    bad: list[str],
+    progress: Callable[[str], None] | None,
+) -> Split:
+    from cifarlab.data import image
+
+    labels: list[int] = []
+    names: list[str] = []
+    blocks = [np.empty((0, image_size, image_size, 3), dtype=np.uint8)]
+    for path in paths:
+        if progress:
+            progress(f"decoding {path.name}")
+        for rows in _batches(path):
+            block = []
+            for place, picture, label in rows:
+                try:
+                    data, name = _unpack(picture, place)
+                    block.append(
+                        image.decode_image(
+                            data, name=place, size=image_size, resize_mode=resize_mode
+                        )
+                    )
+                except InputError as error:
+                    bad.append(str(error))
+                    continue
+                labels.append(label)
+                names.append(name)
+            if block:
+                blocks.append(np.stack(block))
+    return Split(np.concatenate(blocks), np.array(labels, dtype=np.int64), tuple(names))
+
+
+def _unpack(picture: Any, place: str) -> tuple[bytes, str]:
+    data = picture.get("bytes") if isinstance(picture, dict) else picture
+    if not isinstance(data, bytes):
+        raise InputError(f"{place}: holds no picture bytes; embed the picture in the file")
+    path = picture.get("path") if isinstance(picture, dict) else None
+    return data, path or place
+
+
+def _batches(path: Path) -> Iterator[list[tuple[str, Any, int]]]:
+    """Yield lists of (place in words, picture, label)."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            schema = file.schema_arrow
+            picture = _column(path, schema.names, PICTURE_COLUMNS)
+            label = _column(path, schema.names, LABEL_COLUMNS)
+            if not pa.types.is_integer(schema.field(label).type):
+                raise InputError(
+                    f"{path}: column {label!r} is {schema.field(label).type}; "
+                    "labels must be integers from 0"
+                )
+            row = 0
+            for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=[picture, label]):
+                pictures, labels = batch[picture].to_pylist(), batch[label].to_pylist()
+                if None in labels:
+                    number = row + labels.index(None)
+                    raise InputError(f"{path} row {number}: has no label; every picture needs one")
+                places = (f"{path.name} row {row + i}" for i in range(len(labels)))
+                yield list(zip(places, pictures, labels, strict=True))
+                row += len(labels)
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{path}: not a whole parquet file ({reason}); copy it again") from error
+
+
+def _column(path: Path, present: list[str], wanted: tuple[str, ...]) -> str:
+    for name in wanted:
+        if name in present:
+            return name
+    raise InputError(
+        f"{path}: has columns {', '.join(present)}; one must be called {' or '.join(wanted)}"
+    )
+
+
+def _class_names(path: Path, highest: int) -> tuple[str, ...]:
+    import pyarrow.parquet as pq
+
+    metadata = pq.read_schema(path).metadata or {}
+    try:
+        features = json.loads(metadata[b"huggingface"])["info"]["features"]
+        label = next(name for name in LABEL_COLUMNS if name in features)
+        names = tuple(str(name) for name in features[label]["names"])
+    except (KeyError, TypeError, ValueError, StopIteration):
+        names = ()
+    if highest < len(names) == len(set(names)):
+        return names
+    if highest >= MAX_CLASSES:
+        raise InputError(f"{path}: label {highest}; at most {MAX_CLASSES} classes are allowed")
+    return tuple(str(i) for i in range(highest + 1))

@@ -1,0 +1,122 @@
+"""How a tensor that the engine trains corresponds to a variable of the Keras model.
+
+Keras keeps pictures as ``[N, H, W, C]`` and convolution kernels as ``[H, W, in, out]``;
+PyTorch wants ``[N, C, H, W]`` and ``[out, in, H, W]``. Inside a lowered model every
+four-dimensional activation is ``[N, C, H, W]`` in channels-last memory, so that going
+back and forth moves no data; activations of any other rank stay as Keras has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def to_keras_layout(x: Tensor) -> Tensor:
+    """View an activation the way Keras sees it: ``[N, C, H, W]`` becomes ``[N, H, W, C]``."""
+    return x.permute(0, 2, 3, 1) if x.ndim == 4 else x
+
+
+def to_engine_layout(x: Tensor) -> Tensor:
+    """View an activation the way the engine sees it: the inverse of ``to_keras_layout``."""
+    return x.permute(0, 3, 1, 2) if x.ndim == 4 else x
+
+
+def _same(x: Tensor) -> Tensor:
+    return x
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A pair of inverse views between Keras's layout of a weight and the engine's."""
+
+    to_engine: Callable[[Tensor], Tensor]
+    to_keras: Callable[[Tensor], Tensor]
+
+
+AS_IS = Layout(_same, _same)
+DENSE = Layout(lambda w: w.t(), lambda w: w.t())
+CONVOLUTION = Layout(lambda w: w.permute(3, 2, 0, 1), lambda w: w.permute(2, 3, 1, 0))
+
+
+def depthwise(multiplier: int) -> Layout:
+    """Keras's ``[H, W, C, M]`` as PyTorch's grouped ``[C*M, 1, H, W]``."""
+
+    def to_engine(w: Tensor) -> Tensor:
+        height, width, channels, _ = w.shape
+        return w.permute(2, 3, 0, 1).reshape(channels * multiplier, 1, height, width)
+
+    def to_keras(w: Tensor) -> Tensor:
+        outputs, _, height, width = w.shape
+        return w.reshape(outputs // multiplier, multiplier, height, width).permute(2, 3, 0, 1)
+
+    return Layout(to_engine, to_keras)
+
+
+@dataclass(frozen=True)
+class Binding:
+    """A Keras variable, where the engine's tensor for it lives, and how one becomes the other.
+
+    The tensor is looked up by name each time, because moving a module to another device
+    replaces its buffers.
+    """
+
+    variable: Any
+    holder: Any
+    name: str
+    layout: Layout = AS_IS
+
+    @property
+    def tensor(self) -> Tensor:
+        """The engine's tensor."""
+        tensor: Tensor = getattr(self.holder, self.name)
+        return tensor
+
+    @property
+    def path(self) -> str:
+        """The variable's path in the Keras model, such as ``"sequential/conv2d/kernel"``."""
+        return str(self.variable.path)
+
+    def keras_view(self) -> Tensor:
+        """The engine's tensor in Keras's layout; gradients flow through it."""
+        return self.layout.to_keras(self.tensor)
+
+    @torch.no_grad()
+    def write_back(self) -> None:
+        """Copy the engine's tensor into the Keras variable."""
+        self.variable.value.copy_(self.keras_view())
+
+    @torch.no_grad()
+    def read_in(self) -> None:
+        """Copy the Keras variable into the engine's tensor."""
+        self.tensor.copy_(self.layout.to_engine(self.variable.value))
+
+
+class LoweredLayer(nn.Module):
+    """A torch module that knows which Keras variable each of its tensors stands for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bindings: list[Binding] = []
+
+    def bind(self, name: str, variable: Any, layout: Layout = AS_IS) -> None:
+        """Give the module a float32 copy of ``variable`` under ``name``; ``None`` stays ``None``.
+
+        Trainable variables become parameters, frozen ones and statistics buffers.
+        """
+        if variable is None:
+            self.register_buffer(name, None)
+            return
+        value = layout.to_engine(variable.value.detach()).to(torch.float32, copy=True)
+        # Convolution kernels in channels-last memory spare a reorder in every step.
+        memory_format = torch.channels_last if value.ndim == 4 else torch.contiguous_format
+        value = value.contiguous(memory_format=memory_format)
+        if variable.trainable:
+            self.register_parameter(name, nn.Parameter(value))
+        else:
+            self.register_buffer(name, value)
+        self.bindings.append(Binding(variable, self, name, layout))

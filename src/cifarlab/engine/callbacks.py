@@ -1,0 +1,114 @@
+"""Stock Keras callbacks in a loop that is not Keras's: which can run, and what they remember."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from cifarlab.backend import keras
+from cifarlab.errors import UsageError
+
+BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
+
+# What each callback remembers from epoch to epoch; Keras forgets it on resume.
+MEMORY: dict[type, tuple[str, ...]] = {
+    keras.callbacks.EarlyStopping: ("wait", "stopped_epoch", "best", "best_epoch", "best_weights"),
+    keras.callbacks.ModelCheckpoint: ("best",),
+    keras.callbacks.ReduceLROnPlateau: ("wait", "best", "cooldown_counter"),
+}
+
+
+class SaveBest(keras.callbacks.Callback):  # type: ignore[misc]
+    """Call ``save`` after each epoch whose monitored loss is the lowest so far.
+
+    Stands in for ``keras.callbacks.ModelCheckpoint``, which writes its file in place, so
+    that a crash in mid-write destroys the best model, and forgets the best on resume.
+    """
+
+    def __init__(self, save: Callable[[], None], monitor: str = "val_loss") -> None:
+        super().__init__()
+        self.save = save
+        self.monitor = monitor
+        self.best = math.inf
+        self.best_epoch = -1
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        value = (logs or {})[self.monitor]
+        if value < self.best or self.best_epoch < 0:
+            self.best, self.best_epoch = value, epoch
+            self.save()
+
+
+MEMORY[SaveBest] = ("best", "best_epoch")
+
+
+def check_callbacks(callbacks: Sequence[Any]) -> None:
+    """Raise ``UsageError`` for a callback that this loop cannot serve."""
+    for callback in callbacks:
+        name = type(callback).__name__
+        if isinstance(callback, keras.callbacks.BackupAndRestore):
+            raise UsageError(
+                "BackupAndRestore is not needed: every run can be resumed "
+                "(cifarlab train --resume RUN); remove it"
+            )
+        if isinstance(callback, keras.callbacks.ModelCheckpoint):
+            if callback.save_freq != "epoch":
+                raise UsageError(
+                    f"ModelCheckpoint(save_freq={callback.save_freq!r}): callbacks run at "
+                    'epoch ends only; use save_freq="epoch"'
+                )
+            continue
+        if isinstance(callback, keras.callbacks.TerminateOnNaN):
+            continue
+        hooks = [hook for hook in BATCH_HOOKS if not _is_default(getattr(callback, hook))]
+        if hooks:
+            raise UsageError(
+                f"callback {name} uses {hooks[0]}; callbacks run at epoch ends only: "
+                "move its work to on_epoch_end"
+            )
+
+
+def _is_default(method: Any) -> bool:
+    # Keras marks the empty methods of its base class this way to skip them itself.
+    return bool(getattr(method, "_is_default", False))
+
+
+def recall(
+    callbacks: Sequence[Any],
+) -> tuple[list[dict[str, Any]], dict[str, np.ndarray[Any, Any]]]:
+    """Return what the callbacks remember: JSON values, one dict each, and named arrays."""
+    values: list[dict[str, Any]] = []
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    for i, callback in enumerate(callbacks):
+        remembered: dict[str, Any] = {}
+        for name in _memory_of(callback):
+            value = getattr(callback, name)
+            if isinstance(value, list):
+                arrays.update({f"{i}.{name}.{j}": np.asarray(v) for j, v in enumerate(value)})
+                remembered[name] = {"arrays": len(value)}
+            else:
+                remembered[name] = value if value is None else float(value)
+        values.append(remembered)
+    return values, arrays
+
+
+def remind(
+    callbacks: Sequence[Any],
+    values: Sequence[Mapping[str, Any]],
+    arrays: Mapping[str, np.ndarray[Any, Any]],
+) -> None:
+    """Give the callbacks back what ``recall`` returned, after their ``on_train_begin``."""
+    for i, (callback, remembered) in enumerate(zip(callbacks, values, strict=True)):
+        for name, value in remembered.items():
+            if isinstance(value, Mapping):
+                value = [arrays[f"{i}.{name}.{j}"] for j in range(value["arrays"])]
+            elif value is not None and name not in ("best",):
+                value = int(value)
+            setattr(callback, name, value)
+
+
+def _memory_of(callback: Any) -> tuple[str, ...]:
+    return next((names for kind, names in MEMORY.items() if isinstance(callback, kind)), ())

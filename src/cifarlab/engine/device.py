@@ -1,0 +1,77 @@
+"""Where to compute, and in which precision."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+
+from cifarlab.errors import UsageError
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Return the device called ``name``; ``"auto"`` takes CUDA, then MPS, then the CPU.
+
+    Raises:
+        UsageError: an unknown name, or a device that this machine does not have.
+    """
+    kind, _, _ = name.partition(":")
+    if kind not in DEVICES:
+        raise UsageError(f"device {name!r}: choose from {', '.join(DEVICES)}")
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device(next((kind for kind, there in available.items() if there), "cpu"))
+    if not available.get(kind, True):
+        raise UsageError(f"device {name!r}: PyTorch sees none on this machine; use --device cpu")
+    return torch.device(name)
+
+
+def choose_precision(name: str, device: torch.device) -> torch.dtype:
+    """Return the dtype for matrix products; weights stay float32 in any case.
+
+    ``"auto"`` is bfloat16 where the hardware multiplies it faster than float32 (CUDA,
+    CPUs with AVX512-BF16 or AMX), float32 elsewhere: on other CPUs bfloat16 is emulated
+    and slower.
+
+    Raises:
+        UsageError: an unknown name.
+    """
+    if name not in PRECISIONS:
+        raise UsageError(f"precision {name!r}: choose from {', '.join(PRECISIONS)}")
+    if name != "auto":
+        return torch.float32 if name == "float32" else torch.bfloat16
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    if device.type == "cpu" and _cpu_has_bfloat16():
+        return torch.bfloat16
+    return torch.float32
+
+
+def _cpu_has_bfloat16() -> bool:
+    # Older PyTorch releases cannot tell; float32 is right everywhere.
+    if not hasattr(torch.cpu, "get_capabilities"):
+        return False
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+@contextlib.contextmanager
+def computing_in(precision: torch.dtype, device: torch.device) -> Iterator[None]:
+    """Run convolutions and matrix products in ``precision`` inside the block."""
+    with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+        yield
+
+
+@contextlib.contextmanager
+def deterministic_kernels(wanted: bool) -> Iterator[None]:
+    """Allow only reproducible kernels inside the block, if ``wanted``."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(wanted or before)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)

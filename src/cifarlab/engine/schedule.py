@@ -1,0 +1,46 @@
+"""Learning-rate schedules: the factor on a rate as a function of progress."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from cifarlab.recipes.recipe import Constant, Cosine, Linear
+
+
+def constant(_: Constant, __: float) -> float:
+    """Always 1."""
+    return 1.0
+
+
+def linear(spec: Linear, progress: float) -> float:
+    """Up to 1 over the warm-up, then straight down to ``spec.end``."""
+    if progress < spec.warmup:
+        return progress / spec.warmup
+    return 1.0 + (spec.end - 1.0) * (progress - spec.warmup) / (1.0 - spec.warmup)
+
+
+def cosine(spec: Cosine, progress: float) -> float:
+    """Up to 1 over the warm-up, then down to ``spec.end`` along half a cosine."""
+    if progress < spec.warmup:
+        return progress / spec.warmup
+    done = (progress - spec.warmup) / (1.0 - spec.warmup)
+    return spec.end + (1.0 - spec.end) * 0.5 * (1.0 + math.cos(math.pi * done))
+
+
+SCHEDULES: dict[type, Callable[[Any, float], float]] = {
+    Constant: constant,
+    Linear: linear,
+    Cosine: cosine,
+}
+
+
+def factor(spec: Any, progress: float) -> float:
+    """Return what the learning rates are multiplied by.
+
+    Args:
+        spec: a schedule of ``recipes/recipe.py``.
+        progress: share of all planned steps that are done, 0 up to but not including 1.
+    """
+    return SCHEDULES[type(spec)](spec, progress)

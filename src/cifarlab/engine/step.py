@@ -1,0 +1,76 @@
+"""The maths of one training step, and of evaluation."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cifarlab.engine.augment import augment
+from cifarlab.engine.device import computing_in
+from cifarlab.engine.lowering import LoweredModel
+from cifarlab.engine.state import TrainState
+from cifarlab.recipes.recipe import Recipe
+
+EVALUATION_BATCH = 500
+
+
+def train_step(
+    state: TrainState,
+    images: Tensor,
+    labels: Tensor,
+    recipe: Recipe,
+    precision: torch.dtype,
+    generator: torch.Generator,
+) -> Tensor:
+    """Update the weights on one batch and add it to the state's totals.
+
+    Args:
+        images: uint8 ``[B, H, W, C]``.
+        labels: int64 ``[B]``.
+        generator: what augmentation draws from.
+
+    Returns:
+        The mean loss over the batch, a scalar on the device.
+    """
+    lowered = state.lowered
+    lowered.train()
+    images = augment(images.permute(0, 3, 1, 2), recipe.augment, generator).permute(0, 2, 3, 1)
+    with computing_in(precision, images.device):
+        logits = lowered(images)
+    logits = logits.float()
+    loss = F.cross_entropy(logits, labels, label_smoothing=recipe.loss.label_smoothing)
+    loss = loss + lowered.penalty()
+    state.optimizer.zero_grad(set_to_none=True)
+    torch.autograd.backward(loss)
+    state.optimizer.step()
+    lowered.apply_constraints()
+    state.totals.add(loss, (logits.detach().argmax(1) == labels).sum(), len(labels))
+    return loss.detach()
+
+
+@torch.inference_mode()
+def predict_logits(lowered: LoweredModel, images: Tensor, precision: torch.dtype) -> Tensor:
+    """Return the logits of all pictures, float32 ``[N, K]``, on the model's device.
+
+    Args:
+        images: uint8 ``[N, H, W, C]``, on any device; taken over in batches.
+    """
+    lowered.eval()
+    with computing_in(precision, lowered.device):
+        parts = [
+            lowered(part.to(lowered.device)).float() for part in images.split(EVALUATION_BATCH)
+        ]
+    return torch.cat(parts)
+
+
+@torch.inference_mode()
+def evaluate(
+    lowered: LoweredModel, images: Tensor, labels: Tensor, precision: torch.dtype
+) -> tuple[float, float]:
+    """Return mean cross-entropy (no smoothing, no penalties) and accuracy."""
+    logits = predict_logits(lowered, images, precision)
+    labels = labels.to(logits.device)
+    loss = F.cross_entropy(logits, labels)
+    accuracy = (logits.argmax(1) == labels).float().mean()
+    return float(loss), float(accuracy)

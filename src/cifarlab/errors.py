@@ -1,0 +1,57 @@
+"""The errors that cifarlab raises on purpose, each with its exit code.
+
+A message is one line that names the value, the rule that it breaks and the
+remedy. The command line prints it as it is and exits with ``exit_code``.
+"""
+
+from __future__ import annotations
+
+
+class CifarlabError(Exception):
+    """Base of every error that a user can do something about."""
+
+    exit_code = 1
+
+
+class UsageError(CifarlabError):
+    """The call itself is wrong: an unknown name, options that do not go together."""
+
+    exit_code = 2
+
+
+class InputError(CifarlabError):
+    """The data, picture or file given cannot be used."""
+
+    exit_code = 3
+
+
+class UnsafeError(CifarlabError):
+    """Something was refused because it could run code or read other files."""
+
+    exit_code = 4
+
+
+class NetworkError(CifarlabError):
+    """A download failed, or brought something other than what was asked for."""
+
+    exit_code = 5
+
+
+class ResourceError(CifarlabError):
+    """Disk or memory ran out, or a place cannot be written."""
+
+    exit_code = 6
+
+
+class DivergedError(CifarlabError):
+    """The loss stopped being a finite number."""
+
+    exit_code = 7
+
+
+class RunInterruptedError(CifarlabError):
+    """Training was stopped by a signal after a resumable checkpoint was saved."""
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number

@@ -1,0 +1,224 @@
+"""How good predictions are: accuracy with its interval, loss, and numbers for each class."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+
+from cifarlab.errors import InputError, UsageError
+from cifarlab.predictions import Predictions
+
+SMALLEST_PROBABILITY = 1e-7
+
+
+@dataclass(frozen=True)
+class ClassMetrics:
+    """One class against all others; a ratio whose denominator is 0 is 0.0.
+
+    Attributes:
+        precision: share of the pictures given this class that have it; 0 to 1.
+        recall: share of the pictures of this class that were given it; 0 to 1.
+        f1: harmonic mean of the two; 0 to 1.
+        support: pictures of this class.
+    """
+
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+@dataclass(frozen=True, eq=False)
+class Metrics:
+    """What N labelled predictions of K classes amount to.
+
+    Attributes:
+        accuracy: share of pictures whose likeliest class is the true one; 0 to 1.
+        accuracy_interval: Wilson's 95% interval of the accuracy, (low, high).
+        top2: share of pictures whose true class is among the two likeliest; 0 to 1.
+        loss: mean categorical cross-entropy in nats, probabilities below 1e-7 raised to it.
+        n: number of pictures.
+        class_names: K names, in label order.
+        per_class: numbers for each class name, in label order.
+        confusion: int64 ``[K, K]`` counts, rows the true and columns the predicted class.
+    """
+
+    accuracy: float
+    accuracy_interval: tuple[float, float]
+    top2: float
+    loss: float
+    n: int
+    class_names: tuple[str, ...]
+    per_class: dict[str, ClassMetrics]
+    confusion: np.ndarray[Any, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the numbers as plain Python values; the order of ``per_class`` is label order."""
+        return {
+            "accuracy": self.accuracy,
+            "accuracy_interval": list(self.accuracy_interval),
+            "top2": self.top2,
+            "loss": self.loss,
+            "n": self.n,
+            "per_class": {name: asdict(numbers) for name, numbers in self.per_class.items()},
+            "confusion": self.confusion.tolist(),
+        }
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """One way of being wrong.
+
+    Attributes:
+        true: name of the true class.
+        predicted: name of the class given instead.
+        count: how many pictures.
+        share: ``count`` as a share of the true class's pictures; 0 to 1.
+    """
+
+    true: str
+    predicted: str
+    count: int
+    share: float
+
+
+def measure(predictions: Predictions) -> Metrics:
+    """Compare predictions with the true labels.
+
+    The result does not depend on the order of the pictures, not even in its last digit.
+
+    Raises:
+        InputError: labels are missing or out of range, there are no pictures, a
+            probability is not a finite number, or two classes share a name.
+
+    Example:
+        >>> rows = np.array([[0.9, 0.1], [0.6, 0.4]], dtype=np.float32)
+        >>> measure(Predictions(rows, ("cat", "dog"), labels=np.array([0, 1]))).accuracy
+        0.5
+    """
+    labels = _checked_labels(predictions)
+    n, classes = predictions.probabilities.shape
+    predicted = predictions.predicted
+    confusion = np.bincount(labels * classes + predicted, minlength=classes * classes)
+    confusion = confusion.reshape(classes, classes).astype(np.int64)
+    correct = int(confusion.trace())
+    likeliest_two = np.argsort(-predictions.probabilities, axis=1, kind="stable")[:, :2]
+    return Metrics(
+        accuracy=correct / n,
+        accuracy_interval=wilson_interval(correct, n),
+        top2=int((likeliest_two == labels[:, None]).sum()) / n,
+        loss=_cross_entropy(predictions.probabilities[np.arange(n), labels]),
+        n=n,
+        class_names=predictions.class_names,
+        per_class=_per_class(confusion, predictions.class_names),
+        confusion=confusion,
+    )
+
+
+def most_confused(metrics: Metrics, k: int = 3) -> tuple[Confusion, ...]:
+    """Return the ``k`` most frequent mistakes, most frequent first; fewer when there are fewer.
+
+    Mistakes that are equally frequent come in label order.
+    """
+    mistakes = metrics.confusion.copy()
+    np.fill_diagonal(mistakes, 0)
+    support = metrics.confusion.sum(axis=1)
+    classes = len(metrics.class_names)
+    order = np.argsort(-mistakes, axis=None, kind="stable")[: max(k, 0)]
+    return tuple(
+        Confusion(
+            true=metrics.class_names[true],
+            predicted=metrics.class_names[predicted],
+            count=int(mistakes[true, predicted]),
+            share=int(mistakes[true, predicted]) / int(support[true]),
+        )
+        for true, predicted in (divmod(int(cell), classes) for cell in order)
+        if mistakes[true, predicted] > 0
+    )
+
+
+def wilson_interval(correct: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return where the true share lies, given ``correct`` of ``n`` independent trials.
+
+    Wilson's score interval (E. B. Wilson, "Probable inference, the law of succession, and
+    statistical inference", JASA 22, 1927): unlike the usual plus-or-minus it stays within
+    0 to 1 and keeps a width when every trial or none succeeds.
+
+    Raises:
+        UsageError: ``correct`` is not within 0 to ``n``, ``n`` is below 1, or
+            ``confidence`` is not between 0 and 1.
+
+    Example:
+        >>> low, high = wilson_interval(9400, 10000)
+        >>> round(low, 4), round(high, 4)
+        (0.9352, 0.9445)
+    """
+    if n < 1 or not 0 <= correct <= n:
+        raise UsageError(f"{correct} correct of {n}: n must be 1 or more and hold the correct ones")
+    if not 0.0 < confidence < 1.0:
+        raise UsageError(f"confidence {confidence}: it must lie between 0 and 1; use 0.95")
+    z = NormalDist().inv_cdf((1.0 + confidence) / 2.0)
+    share = correct / n
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    # Rounding may push an end past the share itself when every trial or none succeeds.
+    return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
+
+
+def _checked_labels(predictions: Predictions) -> np.ndarray[Any, Any]:
+    labels, names = predictions.labels, predictions.class_names
+    if labels is None:
+        raise InputError("predictions without labels: nothing to measure against; give the labels")
+    if len(labels) == 0:
+        raise InputError("predictions of 0 pictures: there is nothing to measure; give at least 1")
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise InputError(f"labels are {labels.dtype}: they must be integers; convert them")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= len(names):
+        raise InputError(
+            f"labels run from {low} to {high}; {len(names)} classes allow 0 to {len(names) - 1}; "
+            "give the class names that belong to them"
+        )
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"class name {twice!r} occurs twice: give each class its own name")
+    if not np.isfinite(predictions.probabilities).all():
+        raise InputError(
+            "probabilities hold values that are not finite numbers, so the model is broken; "
+            "train it again with a lower learning rate"
+        )
+    return labels.astype(np.int64)
+
+
+def _cross_entropy(probabilities: np.ndarray[Any, Any]) -> float:
+    clipped = np.clip(probabilities.astype(np.float64), SMALLEST_PROBABILITY, 1.0)
+    # fsum is exact, so that the order of the pictures cannot change the result.
+    return abs(math.fsum(np.log(clipped))) / len(clipped)
+
+
+def _per_class(
+    confusion: np.ndarray[Any, Any], class_names: tuple[str, ...]
+) -> dict[str, ClassMetrics]:
+    numbers = {}
+    for name, hits, support, given in zip(
+        class_names,
+        confusion.diagonal().tolist(),
+        confusion.sum(axis=1).tolist(),
+        confusion.sum(axis=0).tolist(),
+        strict=True,
+    ):
+        numbers[name] = ClassMetrics(
+            precision=_ratio(hits, given),
+            recall=_ratio(hits, support),
+            f1=_ratio(2 * hits, support + given),
+            support=support,
+        )
+    return numbers
+
+
+def _ratio(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0

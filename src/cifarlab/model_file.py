@@ -1,0 +1,305 @@
+"""Model files: written so that plain Keras reads them, read so that they cannot do harm.
+
+A file that somebody else wrote is taken as weights plus a description, nothing more: the
+description is rebuilt from stock layers, then filled with the weights that fit it.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import math
+import shutil
+import struct
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from cifarlab.backend import keras
+from cifarlab.errors import InputError, ResourceError, UnsafeError, UsageError
+from cifarlab.files import replacing
+from cifarlab.safe_build import rebuild
+from cifarlab.safe_config import checked_config
+from cifarlab.safe_hdf5 import Array, list_arrays
+from cifarlab.safe_weights import check_h5_weights, check_keras_weights
+
+SUFFIXES = (".keras", ".h5")
+
+# Our own part of a file, which plain Keras ignores.
+NOTES_MEMBER = "cifarlab.json"
+NOTES_ATTRIBUTE = "cifarlab"
+
+CONFIG_MEMBER = "config.json"
+WEIGHTS_MEMBER = "model.weights.h5"
+# Every member that a file may have, with the most bytes that it may unpack to.
+MEMBERS = {
+    "metadata.json": 1 << 20,
+    CONFIG_MEMBER: 8 << 20,
+    WEIGHTS_MEMBER: 2 << 30,
+    NOTES_MEMBER: 8 << 20,
+}
+MAX_FILE_BYTES = sum(MEMBERS.values())
+# A member this large is not believed to be weights when it was squeezed this much.
+MAX_EXPANSION = 100
+EXPANSION_FLOOR = 64 << 20
+
+_TRUNCATED = "truncated or not a model file; get it again"
+# What the zip, HDF5 and JSON libraries raise for damaged files.
+_DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError),
+    *(OSError, EOFError, ValueError, KeyError, TypeError, RuntimeError, RecursionError),
+)
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """What a model file holds.
+
+    Attributes:
+        model: built and filled with the weights, not compiled.
+        class_names: one name for each output, or ``None`` when the file has none.
+        recipe: what the model was trained with, or ``None`` when the file has none.
+    """
+
+    model: keras.Model
+    class_names: tuple[str, ...] | None
+    recipe: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class _Contents:
+    """The parts of a model file: descriptions in memory, weights in a private copy."""
+
+    config: Any
+    notes: Any
+    weights: Path
+    arrays: dict[str, Array]
+
+
+def save_model(
+    model: keras.Model,
+    path: Path,
+    *,
+    class_names: tuple[str, ...],
+    recipe: Mapping[str, object],
+) -> None:
+    """Write ``model`` to ``path``, as ``.keras`` or ``.h5`` by its suffix, whole or not at all.
+
+    Class names and recipe go along as JSON, in the zip member or root attribute
+    ``cifarlab``: ``{"class_names": [...], "recipe": {...}}``. The optimizer is saved the
+    way Keras does it.
+
+    Raises:
+        UsageError: another suffix, a recipe that JSON cannot hold, not as many class
+            names as the model has outputs, or a model that Keras cannot save.
+        ResourceError: the disk is full or the place cannot be written to.
+    """
+    if path.suffix not in SUFFIXES:
+        raise UsageError(f"{path}: a model file ends in {' or '.join(SUFFIXES)}; rename it")
+    if not model.built:
+        raise UsageError(
+            f"model {model.name!r} is not built, so it has no weights; give it an Input"
+        )
+    outputs = _count_outputs(model)
+    if outputs is not None and outputs != len(class_names):
+        raise UsageError(f"{len(class_names)} class names for {outputs} outputs: give one for each")
+    try:
+        notes = json.dumps(
+            {"class_names": list(class_names), "recipe": dict(recipe)}, allow_nan=False
+        )
+    except (TypeError, ValueError) as error:
+        message = f"the recipe cannot be written as JSON ({error}); use plain values"
+        raise UsageError(message) from error
+    # For one of its formats Keras would create the directory.
+    if not path.parent.is_dir():
+        raise ResourceError(f"{path}: {path.parent} is not a directory; create it")
+    with replacing(path, _count_bytes(model)) as temporary:
+        try:
+            with _without_format_advice():
+                keras.saving.save_model(model, temporary)
+        # Some stock layers cannot be put into ``.h5``, and some custom ones nowhere.
+        except (TypeError, NotImplementedError) as error:
+            raise UsageError(
+                f"{path}: Keras cannot save this model in this format ({_one_line(error)}); "
+                "use .keras, and layers with a get_config"
+            ) from error
+        if path.suffix == ".keras":
+            with zipfile.ZipFile(temporary, "a") as archive:
+                archive.writestr(NOTES_MEMBER, notes)
+        else:
+            with h5py.File(temporary, "a") as file:
+                file.attrs[NOTES_ATTRIBUTE] = notes
+
+
+def load_model(path: Path) -> LoadedModel:
+    """Read a ``.keras`` or ``.h5`` file that may come from anybody.
+
+    Nothing from the file is run, no other file is read, and memory stays in proportion
+    to what the file really holds. Keras's global safe mode is not changed. HDF5 and zip
+    themselves are read by their libraries, in this process.
+
+    Raises:
+        InputError: no such file, truncated, or weights that do not fit the description.
+        UnsafeError: it names a part that is not stock Keras, holds links or surplus
+            members, or unpacks or declares more than ``MEMBERS`` and
+            ``safe_build.MAX_PARAMETERS`` allow.
+        ResourceError: the disk for temporary files is full.
+    """
+    where = str(path) if str(path).isprintable() else repr(str(path))
+    _check_file(path, where)
+    with tempfile.TemporaryDirectory(prefix="cifarlab-") as scratch:
+        weights = Path(scratch) / ("given.weights.h5" if path.suffix == ".keras" else "given.h5")
+        read = _read_keras if path.suffix == ".keras" else _read_h5
+        try:
+            contents = read(path, weights, where)
+        except _DAMAGED as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise ResourceError(
+                    f"{scratch}: the disk is full; set TMPDIR to a place with more room"
+                ) from None
+            raise InputError(f"{where}: {_TRUNCATED} ({_one_line(error)})") from None
+        values = sum(math.prod(array.shape) for array in contents.arrays.values())
+        model = rebuild(contents.config, values, where)
+        check = check_keras_weights if path.suffix == ".keras" else check_h5_weights
+        check(model, contents.weights, contents.arrays, where)
+        try:
+            model.load_weights(contents.weights)
+        except Exception as error:
+            raise InputError(
+                f"{where}: its weights cannot be loaded ({_one_line(error)}); save the model again"
+            ) from None
+    class_names, recipe = _read_notes(contents.notes, model, where)
+    return LoadedModel(model, class_names, recipe)
+
+
+# Reading
+
+
+def _check_file(path: Path, where: str) -> None:
+    if path.suffix not in SUFFIXES:
+        raise InputError(f"{where}: a model file ends in {' or '.join(SUFFIXES)}; choose another")
+    try:
+        if not path.exists():
+            raise InputError(f"{where}: no such file; check the path")
+        if not path.is_file():
+            raise InputError(f"{where}: not a file; give the path of a model file")
+        size = path.stat().st_size
+    except (OSError, ValueError) as error:
+        raise InputError(f"{where}: cannot be read ({_one_line(error)}); check it") from None
+    if size > MAX_FILE_BYTES:
+        raise UnsafeError(
+            f"{where}: refused: {size:,} bytes; at most {MAX_FILE_BYTES:,} are read; "
+            "use a smaller model"
+        )
+
+
+def _read_keras(path: Path, weights: Path, where: str) -> _Contents:
+    with zipfile.ZipFile(path) as archive:
+        _check_members(archive.infolist(), where)
+        config = checked_config(json.loads(archive.read(CONFIG_MEMBER)), where)
+        notes = archive.read(NOTES_MEMBER) if NOTES_MEMBER in archive.namelist() else None
+        with archive.open(WEIGHTS_MEMBER) as source, weights.open("xb") as target:
+            shutil.copyfileobj(source, target, 1 << 20)
+    with h5py.File(weights, "r") as file:
+        return _Contents(config, notes, weights, list_arrays(file, where))
+
+
+def _read_h5(path: Path, weights: Path, where: str) -> _Contents:
+    shutil.copyfile(path, weights)
+    with h5py.File(weights, "r") as file:
+        arrays = list_arrays(file, where)
+        text = file.attrs["model_config"]
+        if len(text) > MEMBERS[CONFIG_MEMBER]:
+            raise UnsafeError(f"{where}: refused: a description of {len(text):,} bytes")
+        config = checked_config(json.loads(text), where)
+        return _Contents(config, file.attrs.get(NOTES_ATTRIBUTE), weights, arrays)
+
+
+def _check_members(members: list[zipfile.ZipInfo], where: str) -> None:
+    """Raise unless ``members`` are those of a model file, each once and of a likely size.
+
+    ``zipfile`` never unpacks more bytes than a member declares, so the declared sizes hold.
+    """
+    names = [member.filename for member in members]
+    for member in members:
+        name, size = member.filename, member.file_size
+        if name not in MEMBERS or names.count(name) > 1:
+            why = f"a surplus member {name[:80]!r}"
+        elif size > MEMBERS[name]:
+            why = f"{name} unpacks to {size:,} bytes, above {MEMBERS[name]:,}"
+        elif size > EXPANSION_FLOOR and size > MAX_EXPANSION * member.compress_size:
+            why = f"{name} unpacks to {size:,} bytes from {member.compress_size:,}"
+        elif member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            why = f"{name} is packed in an unusual way"
+        else:
+            continue
+        raise UnsafeError(f"{where}: refused: {why}; use a file that Keras saved")
+    missing = MEMBERS.keys() - {NOTES_MEMBER} - set(names)
+    if missing:
+        raise InputError(f"{where}: {_TRUNCATED} (it lacks {', '.join(sorted(missing))})")
+
+
+def _read_notes(
+    notes: Any, model: keras.Model, where: str
+) -> tuple[tuple[str, ...] | None, dict[str, Any] | None]:
+    if notes is None:
+        return None, None
+    try:
+        parsed = json.loads(notes)
+        names, recipe = parsed["class_names"], parsed["recipe"]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise InputError(f"{where}: its class names cannot be read ({_one_line(error)})") from None
+    right = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if not right or not isinstance(recipe, dict):
+        raise InputError(f"{where}: its class names must be texts and its recipe an object")
+    outputs = _count_outputs(model)
+    if outputs is not None and outputs != len(names):
+        raise InputError(
+            f"{where}: expected a class name for each of {outputs} outputs, found {len(names)}; "
+            "save the model again"
+        )
+    return tuple(names), recipe
+
+
+# Sizes
+
+
+def _count_bytes(model: keras.Model) -> int:
+    optimizer = getattr(model, "optimizer", None)
+    variables = [*model.variables, *(optimizer.variables if optimizer else ())]
+    return sum(math.prod(v.shape) * v.value.element_size() for v in variables)
+
+
+def _count_outputs(model: keras.Model) -> int | None:
+    shape = model.output_shape if model.built else None
+    return shape[1] if isinstance(shape, tuple) and len(shape) == 2 else None
+
+
+# Messages
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:160] or type(error).__name__
+
+
+@contextmanager
+def _without_format_advice() -> Iterator[None]:
+    """Drop Keras's advice against ``.h5``, which the caller asked for."""
+
+    def keep(record: logging.LogRecord) -> bool:
+        return "HDF5 file" not in record.getMessage()
+
+    logger = logging.getLogger("absl")
+    logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)

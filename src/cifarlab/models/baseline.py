@@ -1,0 +1,44 @@
+"""The network that the project began with, as a learner writes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cifarlab.backend import keras
+
+
+def baseline(
+    input_shape: tuple[int, int, int] = (32, 32, 3),
+    classes: int = 10,
+    scale: float = 1 / 255,
+    filters: tuple[int, int] = (32, 64),
+    units: int = 128,
+) -> Any:
+    """Two blocks of convolution, batch normalisation and pooling, then two dense layers.
+
+    Args:
+        input_shape: height, width, 3; pictures come in as values 0 to 255.
+        classes: the number of classes K.
+        scale: what the pixels are multiplied by; 1/255 brings them to [0, 1].
+        filters: of the two convolutions.
+        units: of the hidden dense layer.
+
+    Returns:
+        A ``keras.Sequential`` from ``[N, *input_shape]`` to probabilities ``[N, K]``.
+    """
+    return keras.Sequential(
+        [
+            keras.Input(input_shape),
+            keras.layers.Rescaling(scale),
+            keras.layers.Conv2D(filters[0], 3, padding="same", activation="relu"),
+            keras.layers.BatchNormalization(),
+            keras.layers.MaxPooling2D(),
+            keras.layers.Conv2D(filters[1], 3, padding="same", activation="relu"),
+            keras.layers.BatchNormalization(),
+            keras.layers.MaxPooling2D(),
+            keras.layers.Flatten(),
+            keras.layers.Dense(units, activation="relu"),
+            keras.layers.Dense(classes, activation="softmax"),
+        ],
+        name="baseline",
+    )

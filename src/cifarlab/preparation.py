@@ -1,0 +1,124 @@
+"""From what the user names to a compiled Keras model and the recipe that trains it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from cifarlab.backend import keras
+from cifarlab.data.dataset import Dataset, check_split
+from cifarlab.engine.randomness import derive
+from cifarlab.errors import InputError, UsageError
+from cifarlab.models import MODELS
+from cifarlab.recipes import find_recipe
+from cifarlab.recipes.recipe import SGD, Adam, ModelSpec, Recipe
+
+CUSTOM = "custom"
+
+
+def override(
+    recipe: Recipe,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+) -> Recipe:
+    """Return ``recipe`` with the values that are given."""
+    changes: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size}
+    if learning_rate is not None:
+        changes["optimizer"] = dataclasses.replace(recipe.optimizer, lr=learning_rate)
+    return dataclasses.replace(recipe, **{k: v for k, v in changes.items() if v is not None})
+
+
+def build_model(recipe: Recipe, data: Dataset, seed: int) -> Any:
+    """Build the recipe's Keras model for the data's picture size and classes.
+
+    Raises:
+        UsageError: the recipe names a model that does not exist.
+    """
+    if recipe.model.name not in MODELS:
+        raise UsageError(
+            f"recipe {recipe.name!r}: no model is called {recipe.model.name!r}; "
+            f"choose from {', '.join(MODELS)}"
+        )
+    keras.utils.set_random_seed(derive(seed, "weights") % 2**32)
+    build = MODELS[recipe.model.name]
+    return build(data.train.images.shape[1:], len(data.class_names), **recipe.model.arguments)
+
+
+def resolve(what: Any) -> tuple[Recipe, Any]:
+    """Return the recipe, and the model if the user brought one.
+
+    Args:
+        what: a recipe, its name, or a Keras model.
+
+    Raises:
+        UsageError: anything else, an unknown name, or an optimizer the engine lacks.
+    """
+    if isinstance(what, str):
+        return find_recipe(what), None
+    if isinstance(what, Recipe):
+        return what, None
+    if isinstance(what, keras.Model):
+        return _recipe_for(what), what
+    raise UsageError(
+        f"cannot train a {type(what).__name__}; give a recipe, its name, or a keras.Model"
+    )
+
+
+def _recipe_for(model: Any) -> Recipe:
+    """A plain recipe for a user's model; its own SGD or Adam settings are kept."""
+    optimizer: Adam | SGD = Adam()
+    chosen: Any = getattr(model, "optimizer", None)
+    if type(chosen) is keras.optimizers.SGD:
+        rate = float(chosen.learning_rate)
+        optimizer = SGD(rate, momentum=float(chosen.momentum), nesterov=bool(chosen.nesterov))
+    elif type(chosen) is keras.optimizers.Adam:
+        optimizer = Adam(float(chosen.learning_rate), chosen.beta_1, chosen.beta_2, chosen.epsilon)
+    elif chosen is not None:
+        raise UsageError(
+            f"model {model.name!r} is compiled with {type(chosen).__name__}; "
+            "the engine has Adam and SGD: compile it with one of them, or not at all"
+        )
+    return Recipe(
+        name=model.name,
+        summary="a Keras model of the user's",
+        model=ModelSpec(CUSTOM),
+        epochs=10,
+        batch_size=128,
+        optimizer=optimizer,
+    )
+
+
+def check_fit(model: Any, data: Dataset) -> None:
+    """Raise ``InputError`` unless the training data is sound and the model takes it."""
+    check_split(data.train, data.class_names, f"{data.name}, train")
+    check_split(data.validation, data.class_names, f"{data.name}, validation")
+    pictures = tuple(data.train.images.shape[1:])
+    classes = len(data.class_names)
+    if classes < 2:
+        raise InputError(f"{data.name} has {classes} class; a classifier needs at least 2")
+    if model.built and tuple(model.input_shape[1:]) != pictures:
+        raise InputError(
+            f"model {model.name!r} takes pictures {list(model.input_shape[1:])}, "
+            f"{data.name} has {list(pictures)}; resize the data or change the model's input"
+        )
+    if model.built and tuple(model.output_shape[1:]) != (classes,):
+        raise InputError(
+            f"model {model.name!r} gives {list(model.output_shape[1:])} values, {data.name} has "
+            f"{classes} classes; end the model in Dense({classes}, activation='softmax')"
+        )
+
+
+def compile_model(model: Any, recipe: Recipe) -> None:
+    """Compile for plain Keras: callbacks look at it, and the saved files carry it."""
+    spec = recipe.optimizer
+    if isinstance(spec, Adam):
+        optimizer = keras.optimizers.Adam(spec.lr, spec.beta_1, spec.beta_2, spec.epsilon)
+    else:
+        optimizer = keras.optimizers.SGD(spec.lr, spec.momentum, spec.nesterov)
+    model.compile(optimizer, loss="categorical_crossentropy", metrics=["accuracy"])
+    # Callbacks learn from the built metrics whether more is better.
+    classes = model.output_shape[-1]
+    model.test_on_batch(np.zeros((1, *model.input_shape[1:]), "float32"), np.eye(classes)[:1])

@@ -1,0 +1,26 @@
+"""Recipes by name. To add one, write a file beside this one and name it here."""
+
+from __future__ import annotations
+
+from cifarlab.errors import UsageError
+from cifarlab.recipes.baseline import BASELINE, BASELINE_UNSCALED
+from cifarlab.recipes.recipe import Recipe
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        BASELINE,
+        BASELINE_UNSCALED,
+    )
+}
+
+
+def find_recipe(name: str) -> Recipe:
+    """Return the recipe called ``name``.
+
+    Raises:
+        UsageError: there is none; the message lists those that there are.
+    """
+    if name not in RECIPES:
+        raise UsageError(f"no recipe is called {name!r}; choose from {', '.join(RECIPES)}")
+    return RECIPES[name]

@@ -1,0 +1,27 @@
+"""The original network and its twin without the scaling to [0, 1].
+
+Command: ``cifarlab train baseline``. Figures: see README.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cifarlab.recipes.recipe import Adam, EarlyStopping, ModelSpec, Recipe
+
+BASELINE = Recipe(
+    name="baseline",
+    summary="two convolutions, Adam, early stopping: a first CNN",
+    model=ModelSpec("baseline"),
+    epochs=30,
+    batch_size=128,
+    optimizer=Adam(lr=1e-3),
+    stop=EarlyStopping(monitor="val_loss", patience=3),
+)
+
+BASELINE_UNSCALED = replace(
+    BASELINE,
+    name="baseline_unscaled",
+    summary="the baseline fed with 0 to 255: what does scaling to [0, 1] buy?",
+    model=ModelSpec("baseline", {"scale": 1.0}),
+)

@@ -1,0 +1,136 @@
+"""What a finished run leaves behind: the model files, the numbers and the pictures.
+
+This is the one place where a run reads the test split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cifarlab import plots
+from cifarlab.backend import keras
+from cifarlab.classifier import Classifier
+from cifarlab.data.dataset import Dataset, Split, fingerprint
+from cifarlab.errors import CifarlabError
+from cifarlab.evaluation.metrics import Metrics, measure
+from cifarlab.files import write_json
+from cifarlab.model_file import save_model
+from cifarlab.predictions import Predictions
+from cifarlab.recipes.recipe import Recipe, to_json
+from cifarlab.run import RunDirectory
+
+TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class RunMetrics:
+    """The numbers of a finished run."""
+
+    test: Metrics
+    validation: Metrics
+
+
+def save_models(run: RunDirectory, model: Any, class_names: Sequence[str], recipe: Recipe) -> None:
+    """Write ``best.keras`` and ``best.h5``, compiled, with class names and recipe inside."""
+    for path in (run.best_keras, run.best_h5):
+        save_model(model, path, class_names=tuple(class_names), recipe=to_json(recipe))
+
+
+def check_models(run: RunDirectory, classifier: Classifier, images: np.ndarray[Any, Any]) -> None:
+    """Reload both files with plain Keras and compare with the engine on ``images``.
+
+    Raises:
+        CifarlabError: a file does not give the engine's probabilities within 1e-4.
+    """
+    expected = classifier.probabilities(images)
+    for path in (run.best_keras, run.best_h5):
+        reloaded = keras.saving.load_model(path)
+        found = reloaded.predict(images.astype("float32"), verbose=0)
+        difference = float(np.abs(found - expected).max())
+        if not difference < TOLERANCE:
+            raise CifarlabError(
+                f"{path}: plain Keras gives probabilities that differ by {difference:.2g} from "
+                f"the engine's; at most {TOLERANCE:g} is allowed: please report this model"
+            )
+
+
+def write_results(
+    run: RunDirectory,
+    model: Any,
+    data: Dataset,
+    recipe: Recipe,
+    history: Sequence[Mapping[str, float]],
+) -> RunMetrics:
+    """Save the model, read the test split once, and write numbers and pictures."""
+    save_models(run, model, data.class_names, recipe)
+    classifier = Classifier.of(model, data.class_names)
+    check_models(run, classifier, np.array(data.validation.images[:64]))
+    validation = measure(classifier.predict_split(data.validation))
+    on_test = classifier.predict_split(data.test)
+    test = measure(on_test)
+    write_json(
+        run.metrics,
+        {
+            "test": test.to_json(),
+            "validation": validation.to_json(),
+            "timing": _timing(history, data),
+            "dataset": describe_data(data) | {"test": _describe_split(data.test)},
+        },
+    )
+    _draw(run, recipe, data, history, on_test, test)
+    return RunMetrics(test, validation)
+
+
+def describe_data(data: Dataset) -> dict[str, Any]:
+    """Return name, source, and size and fingerprint of all that training sees."""
+    return {
+        "name": data.name,
+        "source": data.source,
+        "classes": list(data.class_names),
+        "train": _describe_split(data.train),
+        "validation": _describe_split(data.validation),
+    }
+
+
+def _describe_split(split: Split) -> dict[str, Any]:
+    return {"pictures": len(split), "fingerprint": fingerprint(split)}
+
+
+def _timing(history: Sequence[Mapping[str, float]], data: Dataset) -> dict[str, float]:
+    seconds = sum(row["seconds"] for row in history)
+    return {
+        "training_seconds": seconds,
+        "epochs": len(history),
+        "images_per_second": len(history) * len(data.train) / seconds,
+    }
+
+
+def chosen_epoch(recipe: Recipe, history: Sequence[Mapping[str, float]]) -> int:
+    """Return the epoch (from 1) whose weights are kept."""
+    if recipe.keep == "last":
+        return int(history[-1]["epoch"])
+    return int(min(history, key=lambda row: row["val_loss"])["epoch"])
+
+
+def _draw(
+    run: RunDirectory,
+    recipe: Recipe,
+    data: Dataset,
+    history: Sequence[Mapping[str, float]],
+    on_test: Predictions,
+    test: Metrics,
+) -> None:
+    title = f"{recipe.name} on {data.name}"
+    plots.save(plots.curves(history, chosen_epoch(recipe, history), title), run.curves)
+    plots.save(plots.confusion_matrix(test, title), run.confusion_matrix)
+    plots.save(plots.samples(data.test.images, on_test, title), run.samples)
+
+
+def paths(run: RunDirectory) -> list[Path]:
+    """Return the files of a finished run that exist."""
+    return [path for path in run.results if path.exists()]

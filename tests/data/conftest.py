@@ -1,0 +1,150 @@
+"""What several tests of the data room need: pictures, files of them, and a server to fetch from."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cifarlab.data.dataset import Split
+
+GIVEN = os.environ.get("CIFARLAB_DATA")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Every test has an empty cache of its own, and no dataset given from outside."""
+    place = tmp_path / "own-cache"
+    monkeypatch.setenv("CIFARLAB_CACHE", str(place))
+    monkeypatch.delenv("CIFARLAB_DATA", raising=False)
+    return place
+
+
+@pytest.fixture(scope="session")
+def real_cifar10() -> Path:
+    place = Path(GIVEN) if GIVEN else Path(__file__).parents[3] / "shared" / "cifar10"
+    if not place.exists():
+        pytest.skip(f"the real CIFAR-10 is not at {place}; set CIFARLAB_DATA")
+    return place
+
+
+@pytest.fixture
+def pictures() -> Callable[..., Split]:
+    """Make random labelled pictures, the same number of each class."""
+
+    def make(count: int, classes: int = 3, seed: int = 0, size: int = 32) -> Split:
+        generator = np.random.default_rng(seed)
+        images = generator.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+        return Split(images, np.arange(count, dtype=np.int64) % classes)
+
+    return make
+
+
+@pytest.fixture
+def write_parquet() -> Callable[..., Path]:
+    """Write a parquet file in the Hugging Face schema."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from PIL import Image
+
+    def png(pixels: np.ndarray) -> bytes:
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "PNG")
+        return file.getvalue()
+
+    def write(
+        path: Path,
+        split: Split,
+        *,
+        damage: dict[int, bytes | None] | None = None,
+        columns: tuple[str, str] = ("img", "label"),
+        labels: Any = None,
+        metadata: dict[bytes, bytes] | None = None,
+    ) -> Path:
+        rows = [{"bytes": png(p), "path": f"{i}.png"} for i, p in enumerate(split.images)]
+        for row, content in (damage or {}).items():
+            rows[row]["bytes"] = content
+        kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+        values = pa.array(split.labels.tolist() if labels is None else labels)
+        table = pa.table({columns[0]: pa.array(rows, kind), columns[1]: values})
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table.replace_schema_metadata(metadata), path)
+        return path
+
+    return write
+
+
+class Server:
+    """An HTTP server on 127.0.0.1 whose answers a test writes as plain functions.
+
+    ``pages`` has a function for each path; it is handed the request and answers it.
+    ``seen`` has the path and the ``Range`` of every request, in order.
+    """
+
+    def __init__(self) -> None:
+        self.pages: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {}
+        self.seen: list[tuple[str, str | None]] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer.seen.append((self.path, self.headers.get("Range")))
+                outer.pages[self.path](self)
+
+            def log_message(self, *arguments: object) -> None:
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+
+    @staticmethod
+    def send(
+        request: BaseHTTPRequestHandler,
+        body: bytes,
+        *,
+        status: int = 200,
+        length: int | None = None,
+        **headers: str,
+    ) -> None:
+        """Answer with ``body``, declaring ``length`` bytes."""
+        request.send_response(status)
+        request.send_header("Content-Length", str(len(body) if length is None else length))
+        for name, value in headers.items():
+            request.send_header(name.replace("_", "-"), value)
+        request.end_headers()
+        request.wfile.write(body)
+        request.wfile.flush()
+
+    def serve(self, path: str, body: bytes, etag: str = '"one"') -> None:
+        """Serve ``body`` at ``path``, continuing it from where the client asks."""
+
+        def page(request: BaseHTTPRequestHandler) -> None:
+            asked = request.headers.get("Range")
+            if asked and request.headers.get("If-Range") == etag:
+                start = int(asked.removeprefix("bytes=").removesuffix("-"))
+                if start >= len(body):
+                    self.send(request, b"", status=416)
+                    return
+                place = f"bytes {start}-{len(body) - 1}/{len(body)}"
+                self.send(request, body[start:], status=206, ETag=etag, Content_Range=place)
+            else:
+                self.send(request, body, ETag=etag)
+
+        self.pages[path] = page
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server()
+    yield made
+    made.http.shutdown()
+    made.http.server_close()

@@ -1,0 +1,392 @@
+"""One untrusted picture becomes the right pixels, or one clear error."""
+
+from __future__ import annotations
+
+import io
+import struct
+import subprocess
+import sys
+import warnings
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFile
+
+from cifarlab.data.image import MAX_BYTES, MAX_PIXELS, decode_image, read_image
+from cifarlab.errors import InputError, UsageError
+
+ENCODERS = {
+    "PNG": {},
+    "JPEG": {"quality": 95},
+    "WEBP": {"lossless": True},
+    "GIF": {},
+    "BMP": {},
+}
+LOSSLESS = ("PNG", "WEBP", "BMP")
+
+
+def encode(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def noise(height: int, width: int, seed: int = 0) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def decode(data: bytes, **options: Any) -> np.ndarray[Any, Any]:
+    return decode_image(data, name="picture", **options)
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that declares any size at all and holds next to nothing."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    body = chunk(b"IDAT", zlib.compress(bytes(50_000)))
+    return b"\x89PNG\r\n\x1a\n" + header + body + chunk(b"IEND", b"")
+
+
+# Pixels
+
+
+@pytest.mark.parametrize("kind", LOSSLESS)
+def test_a_picture_of_the_right_size_comes_through_bit_for_bit(kind: str) -> None:
+    pixels = noise(32, 32)
+    result = decode(encode(Image.fromarray(pixels), kind, **ENCODERS[kind]))
+    assert result.dtype == np.uint8
+    np.testing.assert_array_equal(result, pixels)
+
+
+def test_red_stays_in_the_first_channel() -> None:
+    pixels = np.zeros((32, 32, 3), dtype=np.uint8)
+    pixels[..., 0], pixels[..., 2] = 200, 10
+    np.testing.assert_array_equal(decode(encode(Image.fromarray(pixels)))[0, 0], [200, 0, 10])
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_every_accepted_format_decodes(kind: str) -> None:
+    flat = Image.new("RGB", (40, 50), (0, 128, 255))
+    result = decode(encode(flat, kind, **ENCODERS[kind]))
+    assert result.shape == (32, 32, 3)
+    assert np.abs(result.astype(int) - [0, 128, 255]).max() <= 3
+
+
+def test_size_none_keeps_the_original_size() -> None:
+    pixels = noise(7, 11)
+    np.testing.assert_array_equal(decode(encode(Image.fromarray(pixels)), size=None), pixels)
+
+
+def test_the_result_can_be_written_to() -> None:
+    result = decode(encode(Image.fromarray(noise(32, 32))))
+    result[0, 0] = 1
+    assert result[0, 0, 0] == 1
+
+
+def test_eight_orientations_of_one_picture_give_one_result() -> None:
+    pixels = noise(20, 30)
+    upright = Image.fromarray(pixels)
+    stored_as = {
+        1: None,
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    for orientation, transposition in stored_as.items():
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        stored = upright if transposition is None else upright.transpose(transposition)
+        np.testing.assert_array_equal(decode(encode(stored, exif=exif), size=None), pixels)
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        (Image.new("1", (32, 32), 1), (255, 255, 255)),
+        (Image.new("L", (32, 32), 77), (77, 77, 77)),
+        (Image.new("LA", (32, 32), (100, 0)), (255, 255, 255)),
+        (Image.new("RGBA", (32, 32), (10, 20, 30, 255)), (10, 20, 30)),
+        (Image.new("RGBA", (32, 32), (10, 20, 30, 0)), (255, 255, 255)),
+        (Image.new("RGBA", (32, 32), (0, 0, 0, 51)), (204, 204, 204)),
+        (Image.new("RGB", (32, 32), (1, 2, 3)).convert("P"), (0, 0, 0)),
+        (Image.new("RGB", (32, 32), (255, 0, 0)).quantize(4), (255, 0, 0)),
+        (Image.new("I;16", (32, 32), 0x80FF), (0x80, 0x80, 0x80)),
+    ],
+    ids=["1 bit", "grey", "grey alpha", "opaque", "clear", "veil", "web", "palette", "16 bit"],
+)
+def test_every_mode_becomes_rgb_as_documented(
+    image: Image.Image, expected: tuple[int, int, int]
+) -> None:
+    np.testing.assert_array_equal(decode(encode(image))[5, 5], expected)
+
+
+def test_a_transparent_palette_entry_is_laid_on_white() -> None:
+    image = Image.new("P", (32, 32), 1)
+    image.putpalette([0, 0, 0, 9, 9, 9])
+    np.testing.assert_array_equal(decode(encode(image, transparency=1))[0, 0], [255, 255, 255])
+    np.testing.assert_array_equal(decode(encode(image, transparency=0))[0, 0], [9, 9, 9])
+
+
+def test_cmyk_becomes_rgb() -> None:
+    data = encode(Image.new("CMYK", (32, 32), (0, 255, 255, 0)), "JPEG", quality=100)
+    assert np.abs(decode(data)[3, 3].astype(int) - [255, 0, 0]).max() <= 3
+
+
+def test_a_16_bit_grey_ramp_keeps_256_levels() -> None:
+    ramp = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    result = decode(encode(Image.fromarray(ramp)), size=None)
+    np.testing.assert_array_equal(result[..., 0], ramp >> 8)
+    np.testing.assert_array_equal(result[..., 0], result[..., 2])
+
+
+def test_a_transparent_16_bit_grey_value_is_white() -> None:
+    ramp = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    result = decode(encode(Image.fromarray(ramp), transparency=0), size=None)
+    assert result[0, 0, 0] == 255
+    assert result[0, 1, 0] == 0
+
+
+def test_of_an_animation_the_first_frame_is_used_and_said_so() -> None:
+    frames = [Image.new("RGB", (32, 32), colour) for colour in ("red", "lime", "blue")]
+    for kind in ("GIF", "WEBP", "PNG"):
+        data = encode(frames[0], kind, save_all=True, append_images=frames[1:], duration=50)
+        with pytest.warns(UserWarning, match="picture: animated; only its first frame") as caught:
+            result = decode(data)
+        assert len(caught) == 1
+        assert result[0, 0, 0] > 250
+        assert result[0, 0, 1:].max() < 5
+
+
+def test_a_still_picture_gives_no_warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for kind in ENCODERS:
+            decode(encode(Image.fromarray(noise(32, 32)), kind))
+
+
+# Sizes
+
+
+def test_fine_stripes_become_even_grey_instead_of_aliasing() -> None:
+    stripes = np.zeros((512, 512, 3), dtype=np.uint8)
+    stripes[:, ::2] = 255
+    result = decode(encode(Image.fromarray(stripes))).astype(int)
+    assert np.abs(result - 127).max() <= 4
+
+
+def test_squash_keeps_both_ends_crop_drops_them_and_pad_adds_black() -> None:
+    wide = np.full((60, 180, 3), 90, dtype=np.uint8)
+    wide[:, :60], wide[:, 120:] = 250, 10
+    data = encode(Image.fromarray(wide))
+    squashed = decode(data, resize_mode="squash")
+    assert (squashed[16, 2, 0], squashed[16, 16, 0], squashed[16, 29, 0]) == (250, 90, 10)
+    cropped = decode(data, resize_mode="crop")
+    assert np.abs(cropped.astype(int) - 90).max() <= 1
+    padded = decode(data, resize_mode="pad")
+    assert padded[:10].max() == 0
+    assert padded[-10:].max() == 0
+    assert (padded[16, 2, 0], padded[16, 16, 0], padded[16, 29, 0]) == (250, 90, 10)
+
+
+@pytest.mark.parametrize("resize_mode", ["squash", "crop", "pad"])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 3000), (3000, 1), (31, 33), (8, 8)])
+def test_any_shape_fits_in_any_mode(shape: tuple[int, int], resize_mode: str) -> None:
+    data = encode(Image.fromarray(noise(*shape)))
+    assert decode(data, resize_mode=resize_mode).shape == (32, 32, 3)
+
+
+@pytest.mark.parametrize("size", [0, -3, 10**6])
+def test_impossible_sizes_are_a_usage_error(size: int) -> None:
+    with pytest.raises(UsageError, match="picture size"):
+        decode(encode(Image.new("RGB", (8, 8))), size=size)
+
+
+def test_an_unknown_mode_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="'stretch': choose one of squash, crop, pad"):
+        decode(encode(Image.new("RGB", (8, 8))), resize_mode="stretch")
+
+
+# Bad pictures
+
+
+def test_an_empty_file_is_named_as_such() -> None:
+    with pytest.raises(InputError, match=r"picture: the file is empty \(0 bytes\)"):
+        decode(b"")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic" + bytes(100),
+        b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>',
+        b"<!DOCTYPE html><html><body>404</body></html>",
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n",
+        encode(Image.new("RGB", (9, 9)), "TIFF"),
+        encode(Image.new("RGB", (9, 9)), "PPM"),
+        b"hello",
+    ],
+    ids=["heic", "svg", "html", "eps", "tiff", "ppm", "text"],
+)
+def test_other_formats_are_refused_with_the_accepted_ones_listed(data: bytes) -> None:
+    with pytest.raises(InputError, match="PNG, JPEG, WEBP, GIF, BMP"):
+        decode_image(data, name="cat.png")
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9])
+def test_a_truncated_picture_is_an_error_and_never_filled_up(kind: str, share: float) -> None:
+    data = encode(Image.fromarray(noise(64, 64)), kind, **ENCODERS[kind])
+    with pytest.raises(InputError):
+        decode(data[: int(len(data) * share)])
+
+
+def test_a_process_that_fills_truncated_pictures_is_told_to_stop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    with pytest.raises(UsageError, match="LOAD_TRUNCATED_IMAGES"):
+        decode(encode(Image.new("RGB", (8, 8))))
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("side", [5_001, 9_500, 20_000, 60_000])
+def test_too_many_pixels_are_refused_from_the_header(side: int) -> None:
+    with pytest.raises(InputError, match=f"at most {MAX_PIXELS:,} are decoded"):
+        decode(png_header(side, side))
+
+
+def test_a_huge_picture_takes_no_memory() -> None:
+    program = (
+        "import resource, sys\n"
+        "from cifarlab.data.image import decode_image\n"
+        "from cifarlab.errors import InputError\n"
+        "data = sys.stdin.buffer.read()\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "try:\n    decode_image(data, name='bomb')\nexcept InputError:\n    pass\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+    )
+    for bomb in (png_header(20_000, 20_000), webp_header(16_383)):
+        done = subprocess.run(
+            [sys.executable, "-c", program], input=bomb, capture_output=True, check=True
+        )
+        assert int(done.stdout) < 50_000, "kilobytes"
+
+
+def webp_header(side: int) -> bytes:
+    """A lossy WebP of 64 pixels whose header declares ``side`` by ``side``."""
+    data = bytearray(encode(Image.fromarray(noise(64, 64)), "WEBP"))
+    start = data.index(b"\x9d\x01\x2a") + 3
+    data[start : start + 4] = struct.pack("<HH", side, side)
+    return bytes(data)
+
+
+def test_too_many_bytes_are_refused() -> None:
+    with pytest.raises(InputError, match=f"at most {MAX_BYTES:,} are read"):
+        decode(bytes(MAX_BYTES + 1))
+
+
+def test_pillow_keeps_its_own_limits() -> None:
+    limit = Image.MAX_IMAGE_PIXELS
+    decode(encode(Image.new("RGB", (8, 8))))
+    assert limit == Image.MAX_IMAGE_PIXELS
+    assert not ImageFile.LOAD_TRUNCATED_IMAGES
+
+
+def test_a_message_is_one_line_whatever_the_name() -> None:
+    with pytest.raises(InputError) as caught:
+        decode_image(b"x", name="a\nb\x1b[31m.png")
+    assert "\n" not in str(caught.value)
+    assert "\x1b" not in str(caught.value)
+
+
+def mutated(seed: int) -> bytes:
+    """A picture with some bytes changed, cut out, repeated or cut off."""
+    draw = np.random.default_rng(seed)
+    kind = list(ENCODERS)[seed % len(ENCODERS)]
+    shape = (int(draw.integers(1, 48)), int(draw.integers(1, 48)))
+    image = Image.fromarray(noise(*shape, seed)).convert("L" if seed % 3 == 0 else "RGB")
+    if kind in ("PNG", "WEBP") and seed % 2:
+        image = image.convert("RGBA")
+    if kind in ("PNG", "GIF") and seed % 5 == 0:
+        image = image.convert("P")
+    data = bytearray(encode(image, kind))
+    for _ in range(int(draw.integers(1, 6))):
+        # Headers are short, and most of what can go wrong is in them.
+        reach = len(data) if draw.random() < 0.5 else min(len(data), 64)
+        at = int(draw.integers(0, reach))
+        match draw.integers(0, 4):
+            case 0:
+                data[at] = int(draw.integers(0, 256))
+            case 1:
+                data[at : at + 4] = draw.bytes(4)
+            case 2:
+                del data[at : at + int(draw.integers(1, 9))]
+            case _:
+                data[at:at] = data[at : at + int(draw.integers(1, 33))]
+        if not data:
+            break
+    return bytes(data[: int(draw.integers(1, len(data) + 1))] if draw.random() < 0.2 else data)
+
+
+def survive(seeds: range) -> None:
+    messages: list[str] = []
+    for seed in seeds:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                result = decode(mutated(seed))
+        except InputError as error:
+            messages.append(str(error))
+        else:
+            assert result.shape == (32, 32, 3)
+    assert not any("\n" in message for message in messages)
+    assert len(seeds) / 10 < len(messages) < len(seeds), "the mutations hurt, and not always"
+
+
+def test_mutated_pictures_decode_or_raise_input_errors() -> None:
+    survive(range(400))
+
+
+@pytest.mark.slow
+def test_many_mutated_pictures_decode_or_raise_input_errors() -> None:
+    survive(range(400, 10_400))
+
+
+# Files
+
+
+def test_a_file_is_read_like_its_bytes(tmp_path: Path) -> None:
+    pixels = noise(32, 32)
+    path = tmp_path / "wrong suffix.jpg"
+    path.write_bytes(encode(Image.fromarray(pixels)))
+    np.testing.assert_array_equal(read_image(path), pixels)
+    assert read_image(str(path), size=16, resize_mode="crop").shape == (16, 16, 3)
+
+
+def test_files_that_cannot_be_read_are_input_errors(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"absent\.png: no such file"):
+        read_image(tmp_path / "absent.png")
+    with pytest.raises(InputError, match="not a file"):
+        read_image(tmp_path)
+    with pytest.raises(InputError):
+        read_image("null\0byte.png")
+
+
+def test_a_large_file_is_not_read_whole(tmp_path: Path) -> None:
+    path = tmp_path / "large.png"
+    with path.open("wb") as file:
+        file.truncate(20 * 2**30)
+    with pytest.raises(InputError, match="at most"):
+        read_image(path)
