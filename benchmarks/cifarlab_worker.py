@@ -26,7 +26,7 @@ def prepare(settings: Settings) -> tuple[Mapping[str, Any], Callable[[], object]
     """Return the facts, among them the model's architecture, and one epoch of training."""
     name, batch_size = settings["model"], settings["batch_size"]
     if name not in MODELS:
-        raise RefusalError("error", f"no model is called {name!r}; choose from {', '.join(MODELS)}")
+        raise RefusalError("usage", f"no model is called {name!r}; choose from {', '.join(MODELS)}")
     device = choose_device()
     setting = Setting(device, choose_precision("auto", device), 0, Path(os.devnull))
     recipe = Recipe("throughput", "", ModelSpec(name), 1, batch_size, Adam(lr=1e-3))

@@ -13,17 +13,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from cifarlab.errors import CifarlabError
+from cifarlab.errors import CifarlabError, UsageError
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 class WorkerError(CifarlabError):
-    """A worker said that it cannot do the work, or died."""
+    """A worker cannot do the work, or died."""
 
 
 class MissingLibraryError(WorkerError):
     """The worker's interpreter lacks a library; the message is its name."""
+
+
+# What a worker answers instead of doing the work, and what to raise for it.
+REFUSALS: dict[str, type[CifarlabError]] = {"missing": MissingLibraryError, "usage": UsageError}
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,8 @@ class Worker:
 
         Raises:
             MissingLibraryError: its interpreter lacks a library that it needs.
-            WorkerError: it cannot do the work, or has died.
+            UsageError: it was asked for what does not exist.
+            WorkerError: it has died.
         """
         assert self.process.stdin is not None
         assert self.process.stdout is not None
@@ -53,10 +58,9 @@ class Worker:
         if not line:
             raise WorkerError(f"{self.name} {_death(self.process.wait())}: {self._last_words()}")
         answer: dict[str, Any] = json.loads(line)
-        if "missing" in answer:
-            raise MissingLibraryError(answer["missing"])
-        if "error" in answer:
-            raise WorkerError(f"{self.name}: {answer['error']}")
+        for key, kind in REFUSALS.items():
+            if key in answer:
+                raise kind(answer[key])
         return answer
 
     def _last_words(self) -> str:
@@ -99,3 +103,7 @@ def running(
         finally:
             # Nothing in a worker is worth saving, and some libraries take long to leave.
             process.kill()
+            # Closing flushes what a worker that had died never read.
+            if process.stdin is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    process.stdin.close()

@@ -49,6 +49,8 @@ class Classifier:
             UsageError: ``device`` is not there.
         """
         place = Path(path)
+        if not place.exists():
+            raise InputError(f"{path}: no such run or model file; check the path")
         file = find_run(place).best_keras if place.is_dir() else place
         loaded = load_model(file)
         names = loaded.class_names or _numbered(int(loaded.model.output_shape[-1]))

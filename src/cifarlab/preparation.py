@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from cifarlab.backend import keras
 from cifarlab.data.dataset import Dataset, check_split
 from cifarlab.engine.randomness import derive
 from cifarlab.errors import InputError, UsageError
+from cifarlab.model_file import SUFFIXES, load_model
 from cifarlab.models import MODELS
 from cifarlab.recipes import find_recipe
 from cifarlab.recipes.recipe import SGD, Adam, ModelSpec, Recipe
@@ -51,11 +53,15 @@ def resolve(what: Any) -> tuple[Recipe, Any]:
     """Return the recipe, and the model if the user brought one.
 
     Args:
-        what: a recipe, its name, or a Keras model.
+        what: a recipe, its name, a Keras model, or the path of a model file.
 
     Raises:
+        InputError, UnsafeError: the file is no model that may be loaded.
         UsageError: anything else, an unknown name, or an optimizer the engine lacks.
     """
+    if isinstance(what, str) and Path(what).suffix in SUFFIXES:
+        model = load_model(Path(what)).model
+        return _recipe_for(model), model
     if isinstance(what, str):
         return find_recipe(what), None
     if isinstance(what, Recipe):

@@ -98,7 +98,9 @@ def describe_data(data: Dataset) -> dict[str, Any]:
 
 
 def _describe_split(split: Split) -> dict[str, Any]:
-    return {"pictures": len(split), "fingerprint": fingerprint(split)}
+    # A fingerprint covers labels of one byte.
+    known = len(split) > 0 and int(split.labels.max()) < 256
+    return {"pictures": len(split), "fingerprint": fingerprint(split) if known else None}
 
 
 def _timing(history: Sequence[Mapping[str, float]], data: Dataset) -> dict[str, float]:
@@ -114,6 +116,7 @@ def chosen_epoch(recipe: Recipe, history: Sequence[Mapping[str, float]]) -> int:
     """Return the epoch (from 1) whose weights are kept."""
     if recipe.keep == "last":
         return int(history[-1]["epoch"])
+    # As SaveBest chooses: the first of the lowest.
     return int(min(history, key=lambda row: row["val_loss"])["epoch"])
 
 

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from cifarlab.errors import InputError, ResourceError, UsageError
 from cifarlab.files import TEMPORARY_PREFIX, cannot_write, check_writable, write_csv, write_text
 
+_BEST = "best.keras"
 CHECKPOINT_SUFFIXES = (".safetensors", ".json")
 
 
@@ -43,7 +44,7 @@ class RunDirectory:
     environment = _Entry("environment.json")
     history = _Entry("history.csv")
     metrics = _Entry("metrics.json")
-    best_keras = _Entry("best.keras")
+    best_keras = _Entry(_BEST)
     best_h5 = _Entry("best.h5")
     curves = _Entry("curves.png")
     confusion_matrix = _Entry("confusion_matrix.png")
@@ -171,6 +172,21 @@ def find_run(path: Path) -> RunDirectory:
         raise InputError(f"{path}: cannot be read ({error}); check the path") from error
     remedy = f"try {below[-1].parent}" if below else "train first, or name a directory under runs"
     raise InputError(f"{path}: not a run directory, as it has no {run.recipe.name}; {remedy}")
+
+
+def newest_run(root: Path) -> Path:
+    """Return the finished run below ``root`` whose model was written last.
+
+    Raises:
+        InputError: there is none.
+    """
+    models = sorted(root.glob(f"*/{_BEST}"), key=lambda file: file.stat().st_mtime)
+    if not models:
+        raise InputError(
+            f"no model is named and {root.absolute()} holds no run; "
+            "name one with --model, or train first: cifarlab train"
+        )
+    return models[-1].parent
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from cifarlab.errors import InputError, ResourceError, UsageError
 from cifarlab.files import check_writable, write_json
 from cifarlab.model_file import load_model, save_model
 from cifarlab.preparation import CUSTOM, build_model, check_fit, compile_model, override, resolve
-from cifarlab.recipes.recipe import Recipe, differences, from_json, to_json
+from cifarlab.recipes.recipe import ModelSpec, Recipe, differences, from_json, to_json
 from cifarlab.results import RunMetrics, describe_data, write_results
 from cifarlab.run import (
     RunDirectory,
@@ -80,6 +80,7 @@ def train(
     what: str | Recipe | Any,
     data: Dataset | str | os.PathLike[str] = "cifar10",
     *,
+    model: Any = None,
     epochs: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
@@ -94,6 +95,7 @@ def train(
     Args:
         what: a recipe, its name, or any Keras model that ends in a softmax.
         data: a dataset, or what ``cifarlab.load`` takes.
+        model: a Keras model to train by the recipe ``what`` instead of the recipe's own.
         epochs, batch_size, learning_rate: instead of the recipe's.
         directory: where to write; by default ``runs/<recipe>-<n>`` in the current directory.
         overwrite: replace an earlier run in ``directory``.
@@ -112,14 +114,15 @@ def train(
         >>> run.metrics.test.accuracy  # doctest: +SKIP
         0.7012
     """
-    recipe, model = resolve(what)
+    recipe, own_model = resolve(what)
+    if model is not None:
+        recipe, own_model = dataclasses.replace(recipe, model=ModelSpec(CUSTOM)), model
     recipe = override(recipe, epochs, batch_size, learning_rate)
     choose_precision(options.precision, choose_device(options.device))
     spec = None if isinstance(data, Dataset) else os.fspath(data)
     dataset = data if isinstance(data, Dataset) else load(data)
-    if model is None:
-        model = build_model(recipe, dataset, options.seed)
-    check_fit(model, dataset)
+    net = own_model or build_model(recipe, dataset, options.seed)
+    check_fit(net, dataset)
     if directory is None:
         run = new_run_directory(Path("runs"), recipe.name)
     else:
@@ -127,7 +130,7 @@ def train(
     with lock(run):
         write_json(run.recipe, to_json(recipe))
         write_json(run.environment, _record(options, dataset, spec))
-        return _train(run, model, dataset, recipe, options, callbacks, reporter)
+        return _train(run, net, dataset, recipe, options, callbacks, reporter)
 
 
 def resume(
@@ -153,7 +156,7 @@ def resume(
         InputError: not a run, other data, or no checkpoint that can be used.
     """
     run = find_run(Path(directory))
-    saved = from_json(_read_json(run.recipe))
+    saved = read_recipe(directory)
     if recipe is not None and differences(saved, recipe):
         raise UsageError(
             f"{run.path} trains another recipe ({'; '.join(differences(saved, recipe))}); "
@@ -174,6 +177,25 @@ def resume(
     with lock(run):
         check_writable(run.path)
         return _train(run, model, dataset, saved, options, callbacks, reporter)
+
+
+def read_recipe(directory: str | os.PathLike[str]) -> Recipe:
+    """Return what the run in ``directory`` trains.
+
+    Raises:
+        InputError: it is no run, or its recipe cannot be read.
+    """
+    path = find_run(Path(directory)).recipe
+    recipe = from_json(_read_json(path))
+    if not isinstance(recipe, Recipe):
+        raise InputError(f"{path}: holds no recipe; start a new run")
+    return recipe
+
+
+def recorded_data(path: Path) -> str | None:
+    """Return the name or path of the data that the run in ``path`` was started on, if known."""
+    environment = RunDirectory(path).environment
+    return _read_json(environment).get("data") if environment.exists() else None
 
 
 def _record(options: Options, data: Dataset, spec: str | None) -> dict[str, Any]:

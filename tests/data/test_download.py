@@ -116,6 +116,18 @@ def test_another_version_is_never_glued_to_an_old_part(server, remote, tmp_path,
     assert fetch(remote, tmp_path, manner=QUICK).read_bytes() == BODY
 
 
+def test_a_weak_tag_does_not_promise_the_same_bytes(server, remote, tmp_path):
+    half = BODY[: len(BODY) // 2]
+
+    def first(request):
+        server.serve("/file", BODY)
+        server.send(request, half, length=len(BODY), ETag='W/"one"')
+
+    server.pages["/file"] = first
+    assert fetch(remote, tmp_path, manner=QUICK).read_bytes() == BODY
+    assert server.seen == [("/file", None)] * 2
+
+
 def test_a_part_that_cannot_be_continued_is_started_again(server, remote, tmp_path):
     (tmp_path / "file.part").write_bytes(BODY)
     (tmp_path / "file.part.etag").write_text('"one"')
@@ -261,7 +273,7 @@ def test_empty_or_endless_files_are_refused(server, remote, tmp_path, body):
     assert left_in(tmp_path) <= {"own-cache"}
 
 
-def test_a_folder_that_cannot_be_written(server, remote, tmp_path):
+def test_a_folder_that_cannot_be_written(remote, tmp_path):
     (tmp_path / "plain").write_text("a file, not a folder")
     with pytest.raises(ResourceError) as caught:
         fetch(remote, tmp_path / "plain", manner=QUICK)

@@ -105,7 +105,8 @@ def _need_own_size(wish: Wish, what: str) -> None:
 def _existing(spec: str | os.PathLike[str]) -> Path:
     path = Path(spec).expanduser()
     try:
-        if path.exists():
+        # An empty string would mean the current directory, which nobody intends.
+        if os.fspath(spec) and path.exists():
             return path
         reason = "no such name or path"
     except OSError as error:

@@ -229,11 +229,6 @@ def _check_answer(answer: requests.Response, remote: RemoteFile, part: Path) -> 
         raise _PassingError(f"the server answered {status}")
     if status not in (200, 206):
         raise NetworkError(f"{remote.url}: the server answered {status}; try again later")
-    if "text/html" in answer.headers.get("Content-Type", "").lower():
-        raise NetworkError(
-            f"{remote.url}: an HTML page came instead of {remote.name}; "
-            "a login page or proxy may be in the way"
-        )
 
 
 def _receive(
@@ -264,6 +259,7 @@ def _receive(
                 progress(f"{remote.name}: {have / 1e6:.0f}{whole} MB")
         file.flush()
         os.fsync(file.fileno())
+    # Requests on urllib3 1.x takes an early end for the end.
     if have < total:
         raise _PassingError(f"only {have} of {total} bytes came")
 

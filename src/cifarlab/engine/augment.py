@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cifarlab.errors import InputError
 from cifarlab.recipes.recipe import Flip, Translate
 
 
@@ -25,11 +26,21 @@ def flip(images: Tensor, _: Flip, generator: torch.Generator) -> Tensor:
 
 
 def translate(images: Tensor, spec: Translate, generator: torch.Generator) -> Tensor:
-    """Shift each picture by up to ``spec.pixels`` both ways, reflecting at the border."""
+    """Shift each picture by up to ``spec.pixels`` both ways, reflecting at the border.
+
+    Raises:
+        InputError: the pictures are too small to be reflected that far.
+    """
     count, _, height, width = images.shape
     reach = spec.pixels
+    if reach >= min(height, width):
+        raise InputError(
+            f"Translate(pixels={reach}) needs pictures larger than that, these are "
+            f"{height}x{width}; use fewer pixels"
+        )
     # Reflection padding has no uint8 kernel; float32 holds 0 to 255 exactly.
-    padded = F.pad(images.float(), (reach,) * 4, mode="reflect").to(images.dtype)
+    exact = images if images.is_floating_point() else images.float()
+    padded = F.pad(exact, (reach,) * 4, mode="reflect").to(images.dtype)
     shifts = torch.randint(0, 2 * reach + 1, (2, count), generator=generator).to(images.device)
     rows = shifts[0].view(-1, 1, 1) + torch.arange(height, device=images.device).view(1, -1, 1)
     columns = shifts[1].view(-1, 1, 1) + torch.arange(width, device=images.device).view(1, 1, -1)

@@ -158,11 +158,16 @@ def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     saved = optimizer.state_dict()
     saved["state"] = {}
     for name, tensor in tensors.items():
         kind, _, rest = name.partition(".")
-        if kind == "optimizer":
-            index, _, field = rest.partition(".")
-            saved["state"].setdefault(int(index), {})[field] = tensor.clone()
+        if kind != "optimizer":
+            continue
+        index, _, field = rest.partition(".")
+        like = parameters[int(index)]
+        # In the parameter's own memory order: the fused kernels round differently otherwise.
+        value = torch.empty_like(like, device="cpu") if tensor.shape == like.shape else tensor
+        saved["state"].setdefault(int(index), {})[field] = value.detach().copy_(tensor)
     optimizer.load_state_dict(saved)

@@ -19,14 +19,18 @@ def choose_device(name: str = "auto") -> torch.device:
     Raises:
         UsageError: an unknown name, or a device that this machine does not have.
     """
-    kind, _, _ = name.partition(":")
-    if kind not in DEVICES:
-        raise UsageError(f"device {name!r}: choose from {', '.join(DEVICES)}")
+    kind, colon, index = name.partition(":")
+    numbered = kind == "cuda" and index.isascii() and index.isdecimal()
+    if kind not in DEVICES or (colon and not numbered):
+        raise UsageError(f"device {name!r}: choose from {', '.join(DEVICES)}, cuda:0, cuda:1, ...")
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         return torch.device(next((kind for kind, there in available.items() if there), "cpu"))
     if not available.get(kind, True):
         raise UsageError(f"device {name!r}: PyTorch sees none on this machine; use --device cpu")
+    if index and int(index) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise UsageError(f"device {name!r}: this machine has {count}, numbered from cuda:0")
     return torch.device(name)
 
 

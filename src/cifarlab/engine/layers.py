@@ -175,3 +175,6 @@ LOWERED: dict[type, Callable[[Any], nn.Module | None]] = {
     keras.layers.Minimum: merging(torch.minimum),
     keras.layers.Concatenate: concatenate,
 }
+
+# The layers that take whole numbers and give fractions.
+CASTING = (keras.layers.Rescaling, keras.layers.Normalization)

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from cifarlab.errors import InputError
 from cifarlab.recipes.recipe import SGD, Adam
 
 Parameters = Iterable[torch.Tensor]
@@ -37,7 +38,16 @@ OPTIMIZERS: dict[type, Callable[[Parameters, Any], torch.optim.Optimizer]] = {
 
 
 def build_optimizer(parameters: Parameters, spec: Any) -> torch.optim.Optimizer:
-    """Return the optimizer that ``spec`` (of ``recipes/recipe.py``) describes."""
+    """Return the optimizer that ``spec`` (of ``recipes/recipe.py``) describes.
+
+    Raises:
+        InputError: there is nothing to train.
+    """
+    parameters = list(parameters)
+    if not parameters:
+        raise InputError(
+            "the model has no trainable weights; set layer.trainable = True on those to train"
+        )
     return OPTIMIZERS[type(spec)](parameters, spec)
 
 

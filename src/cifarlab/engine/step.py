@@ -57,10 +57,11 @@ def predict_logits(lowered: LoweredModel, images: Tensor, precision: torch.dtype
         images: uint8 ``[N, H, W, C]``, on any device; taken over in batches.
     """
     lowered.eval()
+    parts = []
     with computing_in(precision, lowered.device):
-        parts = [
-            lowered(part.to(lowered.device)).float() for part in images.split(EVALUATION_BATCH)
-        ]
+        for first in range(0, len(images), EVALUATION_BATCH):
+            part = images[first : first + EVALUATION_BATCH].to(lowered.device)
+            parts.append(lowered(part).float())
     return torch.cat(parts)
 
 

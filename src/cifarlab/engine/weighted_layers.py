@@ -146,8 +146,11 @@ class BatchNormalization(LoweredLayer):
     def _single(self, x: Tensor) -> Tensor:
         flat = x.detach().reshape(-1).float()
         self._track(flat, torch.zeros_like(flat), 1.0)
-        y = torch.zeros_like(x)
-        return y if self.beta is None else y + self.beta.reshape(1, -1, *[1] * (x.ndim - 2))
+        shape = (1, -1, *[1] * (x.ndim - 2))
+        # Gradients of zero rather than none: with none, an optimizer's momentum would stop.
+        y = x * 0.0
+        y = y if self.gamma is None else y * self.gamma.reshape(shape)
+        return y if self.beta is None else y + self.beta.reshape(shape)
 
     @torch.no_grad()
     def _track(self, mean: Tensor, variance: Tensor, correction: float) -> None:

@@ -1,0 +1,72 @@
+"""The worker that trains ``baseline`` on a number of pictures and reports its time and memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import resource
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.answering import Settings, answer
+from benchmarks.pictures import CLASSES, synthetic
+from cifarlab.data.dataset import Dataset, Split
+from cifarlab.engine.device import choose_device, choose_precision
+from cifarlab.engine.loop import Setting, fit
+from cifarlab.engine.reporter import Silent
+from cifarlab.environment import describe_hardware
+from cifarlab.preparation import build_model, compile_model
+from cifarlab.recipes import find_recipe
+from cifarlab.recipes.recipe import Recipe
+
+
+def work(settings: Settings) -> Mapping[str, Any]:
+    """Train one epoch to warm up and ``settings["epochs"]`` more; report the latter."""
+    recipe = dataclasses.replace(
+        find_recipe("baseline"), epochs=1 + settings["epochs"], stop=None, keep="last"
+    )
+    data = _data(settings["pictures"])
+    seconds = _seconds(recipe, data)[1:]
+    splits = (data.train, data.validation)
+    return {
+        "seconds": seconds,
+        "peak_bytes": _peak_bytes(),
+        "data_bytes": sum(split.images.nbytes + split.labels.nbytes for split in splits),
+        "hardware": describe_hardware(choose_device()),
+    }
+
+
+def _data(count: int) -> Dataset:
+    train = Split(*synthetic(count, seed=0))
+    validation = Split(*synthetic(max(1, count // 10), seed=1))
+    names = tuple(f"class {label}" for label in range(CLASSES))
+    return Dataset("synthetic", "random numbers", names, train, validation, validation)
+
+
+def _seconds(recipe: Recipe, data: Dataset) -> list[float]:
+    device = choose_device()
+    model = build_model(recipe, data, seed=0)
+    compile_model(model, recipe)
+    with tempfile.TemporaryDirectory() as checkpoints:
+        setting = Setting(device, choose_precision("auto", device), 0, Path(checkpoints))
+        history = fit(
+            model, data.train, data.validation, recipe, setting, [], Silent(), lambda _: None
+        )
+    return [row["seconds"] for row in history]
+
+
+def _peak_bytes() -> int:
+    """The most memory that this process has held at once, in bytes."""
+    # On Linux a child's ru_maxrss begins at its parent's size, so it can be too high.
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+if __name__ == "__main__":
+    answer(work)

@@ -1,0 +1,83 @@
+"""The ``cifarlab`` command: its verbs, and what every one of them does about errors.
+
+Nothing heavy is imported here, nor at the top of the verbs' modules, so that
+``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from cifarlab import __version__
+from cifarlab.cli import data, evaluate, predict, train
+from cifarlab.errors import CifarlabError
+
+app = typer.Typer(
+    name="cifarlab",
+    help="Train, understand and ship small-image classifiers, CIFAR-10 first.",
+    epilog="Start with:  cifarlab train baseline",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+app.command("predict")(predict.predict)
+app.add_typer(data.app, name="data")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"cifarlab {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Options that come before the verb."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; expected errors take one line."""
+    try:
+        result: Any = app(args=arguments, standalone_mode=False)
+    except CifarlabError as error:
+        return _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 128 + signal.SIGINT)
+    except MemoryError:
+        return _fail("memory ran out; use a smaller --batch-size or fewer pictures", 6)
+    except BrokenPipeError:
+        # Whoever read our output has gone, as in ``cifarlab ... | head``.
+        sys.stdout = None
+        return 128 + signal.SIGPIPE
+    except Exception as error:
+        # Typer's usage errors format themselves; anything else is a bug and may show as one.
+        if not hasattr(error, "format_message"):
+            raise
+        return _fail(f"{error.format_message()} (see cifarlab --help)", 2)
+    return result if isinstance(result, int) else 0
+
+
+def _fail(message: str, code: int) -> int:
+    line = " ".join(message.split())
+    print(f"cifarlab: error: {line}", file=sys.stderr)
+    return code
+
+
+def entry() -> None:
+    """Be the ``cifarlab`` program."""
+    sys.exit(main())

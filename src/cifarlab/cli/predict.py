@@ -1,0 +1,135 @@
+"""``cifarlab predict``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cifarlab.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from cifarlab.classifier import Classifier
+
+EXAMPLES = """
+Examples:
+
+  cifarlab predict cat.jpg --model runs/baseline-1
+
+  cifarlab predict photos/ holiday.png --model best.keras --top 1 --json
+
+  curl -s https://example.org/cat.jpg | cifarlab predict - --model runs/baseline-1
+"""
+
+STDIN = "-"
+CHUNK = 1000
+
+
+def predict(
+    pictures: Annotated[
+        list[str], typer.Argument(help="Picture files, folders of them, or - for stdin.")
+    ],
+    model: Annotated[
+        Path | None,
+        typer.Option(help="A run directory, a .keras or an .h5 file. Default: the newest run."),
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 3,
+    resize_mode: Annotated[
+        str, typer.Option(help="squash, crop or pad pictures of another shape.")
+    ] = "squash",
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Exit 0 although some pictures cannot be read.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Say what is in pictures of any size.
+
+    Pictures that cannot be read are listed, the others classified all the same.
+    """
+    from cifarlab.classifier import Classifier
+    from cifarlab.cli.output import console, print_json, table, warnings_in_one_line
+    from cifarlab.run import newest_run
+
+    warnings_in_one_line()
+    names = list(_names(pictures))
+    classifier = Classifier.load(model or newest_run(Path("runs")), device)
+    found: list[dict[str, Any]] = []
+    bad: list[str] = []
+    for start in range(0, len(names), CHUNK):
+        results, problems = _classify(classifier, names[start : start + CHUNK], resize_mode, top)
+        found += results
+        bad += problems
+    if json:
+        print_json({"predictions": found, "bad": bad})
+    elif found:
+        out = console(json)
+        columns = ("picture", *("class" if i == 0 else f"{i + 1}." for i in range(top)))
+        rows = [
+            (row["picture"], *(f"{c['class']} {c['probability']:.1%}" for c in row["top"]))
+            for row in found
+        ]
+        out.print(table(columns, rows))
+    for problem in bad:
+        print(f"cifarlab: bad picture: {problem}", file=sys.stderr)
+    if bad and not skip_bad:
+        raise InputError(
+            f"{len(bad)} of {len(names)} pictures could not be read; "
+            "mend or remove them, or accept that with --skip-bad"
+        )
+
+
+predict.__doc__ = f"{predict.__doc__}\n\n{EXAMPLES}"
+
+
+def _names(pictures: Sequence[str]) -> Iterator[str]:
+    """Yield every picture's path, folders opened, in the order given."""
+    from cifarlab.data.folder import list_pictures
+
+    for name in pictures:
+        if name != STDIN and Path(name).is_dir():
+            yield from map(str, list_pictures(Path(name)))
+        else:
+            yield name
+
+
+def _classify(
+    classifier: Classifier, names: Sequence[str], resize_mode: str, top: int
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return a result for each readable picture, and a line for each other."""
+    import numpy as np
+
+    from cifarlab.predictions import Predictions
+
+    images: list[np.ndarray[Any, Any]] = []
+    read: list[str] = []
+    bad: list[str] = []
+    for name in names:
+        try:
+            images.append(_read(name, classifier.input_shape[0], resize_mode))
+            read.append(name)
+        except InputError as error:
+            bad.append(str(error))
+    if not images:
+        return [], bad
+    probabilities = classifier.probabilities(np.stack(images))
+    predictions = Predictions(probabilities, classifier.class_names, names=tuple(read))
+    results = [
+        {"picture": name, "top": [{"class": c, "probability": p} for c, p in best]}
+        for name, best in zip(read, predictions.top(top), strict=True)
+    ]
+    return results, bad
+
+
+def _read(name: str, size: int, resize_mode: str) -> np.ndarray[Any, Any]:
+    from cifarlab.data.image import decode_image, read_image
+
+    if name == STDIN:
+        content = sys.stdin.buffer.read()
+        return decode_image(content, name="stdin", size=size, resize_mode=resize_mode)
+    return read_image(Path(name), size=size, resize_mode=resize_mode)

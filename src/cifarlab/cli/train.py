@@ -1,0 +1,190 @@
+"""``cifarlab train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cifarlab.errors import NetworkError, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from cifarlab.data.dataset import Dataset
+    from cifarlab.training import Run
+
+EXAMPLES = """
+Examples:
+
+  cifarlab train                          the baseline on CIFAR-10
+
+  cifarlab train baseline --epochs 5 --seed 1
+
+  cifarlab train --data photos/           your own pictures, a folder a class
+
+  cifarlab train my_model.keras           your own Keras model
+
+  cifarlab train --resume runs/baseline-1
+"""
+
+
+def train(
+    recipe: Annotated[
+        str | None,
+        typer.Argument(help="A recipe, or a .keras file to train. Default: baseline."),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="cifar10, cifar100, shapes10, or a path. Default: cifar10."),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="At most this many epochs.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", "-b", help="Pictures a step.")
+    ] = None,
+    lr: Annotated[float | None, typer.Option("--lr", help="Learning rate.")] = None,
+    seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="Only reproducible kernels (GPU).")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Run directory. Default: runs/RECIPE-N."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier run in --output.")
+    ] = False,
+    resume: Annotated[
+        Path | None, typer.Option(help="Go on with the interrupted run in this directory.")
+    ] = None,
+    fallback: Annotated[
+        str | None,
+        typer.Option(help="Dataset to use, and say so, when --data cannot be downloaded."),
+    ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out pictures that cannot be read.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Train a recipe, or your own Keras model, and write a run directory."""
+    from cifarlab import preparation, training
+    from cifarlab.cli.output import console, warnings_in_one_line
+    from cifarlab.cli.progress import TerminalReporter
+
+    warnings_in_one_line()
+    out = console(json)
+    changes = (epochs, batch_size, lr)
+    if resume is not None and (output is not None or overwrite or fallback is not None):
+        raise UsageError(
+            "--resume goes on in its own directory; leave out --output and --overwrite"
+        )
+    if resume is not None:
+        expected = training.read_recipe(resume)
+        if recipe is not None:
+            expected = preparation.resolve(recipe)[0]
+        expected = preparation.override(expected, *changes)
+        with TerminalReporter(out) as reporter:
+            run = training.resume(resume, data, recipe=expected, reporter=reporter)
+    else:
+        options = training.Options(seed, device, precision, deterministic)
+        what, model = preparation.resolve(recipe or "baseline")
+        dataset = _load(data or "cifar10", fallback, skip_bad, out)
+        out.print(_opening(what.name, dataset), markup=False)
+        with TerminalReporter(out) as reporter:
+            run = training.train(
+                what,
+                dataset,
+                model=model,
+                epochs=epochs,
+                batch_size=batch_size,
+                learning_rate=lr,
+                options=options,
+                directory=output,
+                overwrite=overwrite,
+                reporter=reporter,
+            )
+    _close(run, out, json)
+
+
+train.__doc__ = f"{train.__doc__}\n\n{EXAMPLES}"
+
+
+def _load(spec: str, fallback: str | None, skip_bad: bool, out: Console) -> Dataset:
+    from cifarlab.data.catalog import load
+
+    def say(text: str) -> None:
+        out.print(text, markup=False)
+
+    try:
+        return load(spec, skip_bad=skip_bad, progress=say)
+    except NetworkError as error:
+        if fallback is None:
+            raise
+        rule = "-" * 78
+        say(f"{rule}\n{spec} could not be had: {error}")
+        say(f"Training on {fallback} instead. Every number below is about {fallback}, not {spec}.")
+        say(f"With a copy on this machine: CIFARLAB_DATA=/path/to/copy cifarlab train\n{rule}")
+        return load(fallback, progress=say)
+
+
+def _opening(name: str, data: Dataset) -> str:
+    height, width = data.train.images.shape[1:3]
+    return (
+        f"{name} on {data.name}: {len(data.train):,} pictures to train on, "
+        f"{len(data.validation):,} to choose with\n"
+        f"({len(data.class_names)} classes, {height}x{width}; the test split waits)"
+    )
+
+
+def _close(run: Run, out: Console, as_json: bool) -> None:
+    from cifarlab.cli.output import print_json
+
+    if as_json:
+        print_json(_result(run))
+        return
+    for line in closing_lines(run):
+        out.print(line, markup=False, soft_wrap=True)
+
+
+def _result(run: Run) -> dict[str, Any]:
+    return {
+        "directory": str(run.directory),
+        "recipe": run.recipe.name,
+        "dataset": run.dataset,
+        "epochs": len(run.history),
+        "seconds": sum(row["seconds"] for row in run.history),
+        "test": run.metrics.test.to_json(),
+        "validation": run.metrics.validation.to_json(),
+    }
+
+
+def closing_lines(run: Run) -> list[str]:
+    """Return what a person wants to know when training is over."""
+    from cifarlab.cli.output import duration, summary_of
+    from cifarlab.evaluation.metrics import most_confused
+    from cifarlab.results import chosen_epoch, paths
+    from cifarlab.run import RunDirectory
+
+    seconds = sum(row["seconds"] for row in run.history)
+    kept = chosen_epoch(run.recipe, run.history)
+    confused = [
+        f"{c.true} as {c.predicted} ({c.share:.0%})" for c in most_confused(run.metrics.test)
+    ]
+    files = " ".join(path.name for path in paths(RunDirectory(run.directory)))
+    return [
+        "",
+        f"{run.recipe.name} on {run.dataset}",
+        f"  test accuracy  {summary_of(run.metrics.test.to_json())}",
+        f"  validation     {run.metrics.validation.accuracy:.2%}, "
+        f"weights of epoch {kept} of {len(run.history)}",
+        f"  training time  {duration(seconds)}",
+        f"  mistakes       {', '.join(confused) or 'none'}",
+        f"  directory      {run.directory}",
+        f"  files          {files}",
+        "next:",
+        f"  cifarlab predict PICTURE --model {run.directory}",
+        f"  cifarlab evaluate {run.directory}",
+    ]

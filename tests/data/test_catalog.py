@@ -1,0 +1,485 @@
+"""A name or a path becomes a dataset, and is never called what it is not."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cifarlab.data import cache, catalog, cifar, download, parquet, shapes
+from cifarlab.data.dataset import Split, fingerprint
+from cifarlab.errors import InputError, NetworkError, UnsafeError, UsageError
+
+QUICK = download.Manner(pause_seconds=0.01, silent_seconds=20, allow_loopback_http=True)
+PARTS = ("train-00000-of-00001.parquet", "test-00000-of-00001.parquet")
+
+CHILD = """
+import dataclasses, sys
+from cifarlab.data import catalog, cifar, download
+url, train, test = sys.argv[1:]
+files = tuple(
+    download.RemoteFile(f"{url}/{part}-00000-of-00001.parquet",
+                        f"{part}-00000-of-00001.parquet", b"PAR1", 10**7)
+    for part in ("train", "test"))
+kind = dataclasses.replace(
+    cifar.CIFAR10, name="tiny", class_names=("a", "b", "c"), train_count=30, test_count=12,
+    train_fingerprint=train, test_fingerprint=test, sources=(cifar.Source("there", files),))
+manner = download.Manner(pause_seconds=0.01, allow_loopback_http=True)
+print(len(catalog.obtain(kind, catalog.Wish(), manner=manner).train))
+"""
+
+
+@pytest.fixture
+def train(pictures) -> Split:
+    return pictures(30)
+
+
+@pytest.fixture
+def test(pictures) -> Split:
+    return pictures(12, seed=1)
+
+
+@pytest.fixture
+def folder(tmp_path, write_parquet, train, test) -> Path:
+    """A directory of parquet files called ``animals``."""
+    for name, split in zip(PARTS, (train, test), strict=True):
+        write_parquet(tmp_path / "animals" / name, split)
+    return tmp_path / "animals"
+
+
+@pytest.fixture
+def tiny(server, train, test) -> cifar.Kind:
+    """A dataset of three classes with two sources on the server, parquet and an archive."""
+    files = tuple(
+        download.RemoteFile(f"{server.url}/{name}", name, b"PAR1", 10**7) for name in PARTS
+    )
+    packed = download.RemoteFile(f"{server.url}/a.tar.gz", "a.tar.gz", b"\x1f\x8b", 10**7)
+    return dataclasses.replace(
+        cifar.CIFAR10,
+        name="tiny",
+        class_names=("a", "b", "c"),
+        train_count=30,
+        test_count=12,
+        train_fingerprint=fingerprint(train),
+        test_fingerprint=fingerprint(test),
+        sources=(cifar.Source("parquet", files), cifar.Source("archive", (packed,))),
+    )
+
+
+@pytest.fixture
+def tiny_is_known(monkeypatch, tiny) -> cifar.Kind:
+    """Local content is recognised as ``tiny``, and ``cifar10`` asks for it."""
+    kind = dataclasses.replace(tiny, name="cifar10")
+    monkeypatch.setattr(cifar, "KINDS", (kind,))
+    monkeypatch.setattr(cifar, "CIFAR10", kind)
+    return kind
+
+
+def binary(split: Split) -> bytes:
+    planes = split.images.transpose(0, 3, 1, 2).reshape(len(split), -1)
+    return np.concatenate([split.labels[:, None].astype(np.uint8), planes], axis=1).tobytes()
+
+
+def write_binary(folder: Path, train: Split, test: Split) -> Path:
+    folder.mkdir(parents=True)
+    for i, part in enumerate(np.array_split(np.arange(len(train)), 5)):
+        (folder / f"data_batch_{i + 1}.bin").write_bytes(binary(train.subset(part)))
+    (folder / "test_batch.bin").write_bytes(binary(test))
+    return folder
+
+
+def pack(folder: Path, path: Path) -> Path:
+    with tarfile.open(path, "w:gz", compresslevel=1) as tar:
+        tar.add(folder, folder.name)
+    return path
+
+
+def stop(*_arguments: object, **_options: object) -> None:
+    raise AssertionError("decoded again although it was in the cache")
+
+
+# --- by path
+
+
+def test_a_folder_of_parquet_files(folder, train, test):
+    data = catalog.load(folder)
+    assert (data.name, data.source) == ("animals", str(folder))
+    assert data.class_names == ("0", "1", "2")
+    assert (len(data.train), len(data.validation), len(data.test)) == (27, 3, 12)
+    np.testing.assert_array_equal(data.test.images, test.images)
+    assert catalog.train_fingerprint(data) == fingerprint(train)
+    assert sorted(data.train.names + data.validation.names) == sorted(f"{i}.png" for i in range(30))
+
+
+def test_the_second_load_decodes_nothing(folder, monkeypatch):
+    first = catalog.load(folder)
+    monkeypatch.setattr(parquet, "read", stop)
+    second = catalog.load(str(folder))
+    np.testing.assert_array_equal(first.train.images, second.train.images)
+    assert isinstance(second.test.images, np.memmap)
+
+
+def test_validation_is_stratified_and_seeded_and_test_is_never_touched(folder):
+    one, same, other = (catalog.load(folder, split_seed=seed) for seed in (0, 0, 1))
+    third = catalog.load(folder, validation_fraction=1 / 3)
+    assert np.bincount(one.validation.labels).tolist() == [1, 1, 1]
+    assert np.bincount(third.validation.labels).tolist() == [3, 3, 3]
+    assert one.validation.names == same.validation.names != other.validation.names
+    for data in (other, third):
+        np.testing.assert_array_equal(data.test.images, one.test.images)
+        assert catalog.train_fingerprint(data) == catalog.train_fingerprint(one)
+
+
+def test_a_single_file_gives_a_tenth_of_each_class_for_testing(tmp_path, pictures, write_parquet):
+    path = write_parquet(tmp_path / "photos.parquet", pictures(60))
+    data = catalog.load(path)
+    assert data.name == "photos"
+    assert np.bincount(data.test.labels).tolist() == [2, 2, 2]
+    assert catalog.load(path, split_seed=5).test.names == data.test.names
+    names = {*data.train.names, *data.validation.names, *data.test.names}
+    assert len(names) == 60
+
+
+def test_other_content_is_never_called_cifar10(folder):
+    place = folder.rename(folder.parent / "cifar10")
+    assert catalog.load(place).name == "local-cifar10"
+
+
+@pytest.mark.usefixtures("tiny_is_known")
+def test_the_right_content_is_called_by_its_name(folder):
+    data = catalog.load(folder)
+    assert data.name == "cifar10"
+    assert data.class_names == ("a", "b", "c")
+
+
+@pytest.mark.usefixtures("tiny_is_known")
+def test_torontos_files_packed_and_unpacked(tmp_path, train, test):
+    unpacked = write_binary(tmp_path / "here" / "cifar-10-batches-bin", train, test)
+    (tmp_path / "packed").mkdir()
+    packed = pack(unpacked, tmp_path / "packed" / "cifar-10-binary.tar.gz")
+    for place in (unpacked, unpacked.parent, packed, packed.parent):
+        data = catalog.load(place)
+        assert data.name == "cifar10"
+        np.testing.assert_array_equal(data.test.images, test.images)
+
+
+def test_torontos_format_with_other_content_is_refused(tmp_path, train, test):
+    place = write_binary(tmp_path / "cifar-10-batches-bin", train, test)
+    with pytest.raises(InputError, match="are not cifar10") as caught:
+        catalog.load(place)
+    assert caught.value.exit_code == 3
+
+
+def test_a_missing_batch_is_named(tmp_path, train, test):
+    place = write_binary(tmp_path / "cifar-10-batches-bin", train, test)
+    (place / "data_batch_1.bin").unlink()
+    with pytest.raises(InputError, match=r"data_batch_1\.bin"):
+        catalog.load(place)
+
+
+def test_a_gadget_in_an_archive_is_refused(tmp_path):
+    canary = tmp_path / "canary"
+    place = tmp_path / "cifar-10-batches-py"
+    place.mkdir()
+    for name in cifar.CIFAR10.layouts[1].train + cifar.CIFAR10.layouts[1].test:
+        (place / name).write_bytes(b"cos\nsystem\n(S'touch %s'\ntR." % str(canary).encode())
+    for path in (place, pack(place, tmp_path / "cifar-10-python.tar.gz")):
+        with pytest.raises(UnsafeError, match=r"os\.system") as caught:
+            catalog.load(path)
+        assert caught.value.exit_code == 4
+    assert not canary.exists()
+
+
+def test_a_folder_of_pictures(tmp_path, pictures):
+    from PIL import Image
+
+    for i, (image, label) in enumerate(zip(pictures(60).images, pictures(60).labels, strict=True)):
+        place = tmp_path / "cifar10" / "abc"[label]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(place / f"{i}.png")
+    (tmp_path / "cifar10" / "a" / "bad.png").write_bytes(b"not a picture")
+    with pytest.raises(InputError):
+        catalog.load(tmp_path / "cifar10")
+    with pytest.warns(UserWarning, match="left out 1"):
+        data = catalog.load(tmp_path / "cifar10", skip_bad=True, image_size=16)
+    assert data.name == "local-cifar10"
+    assert data.class_names == ("a", "b", "c")
+    assert data.train.images.shape[1:] == (16, 16, 3)
+    with pytest.warns(UserWarning, match="left out 1"):
+        found = catalog.check(tmp_path / "cifar10")
+    assert len(found["bad_files"]) == 1
+    assert "bad.png" in found["bad_files"][0]
+    assert not found["ok"]
+
+
+@pytest.mark.parametrize("spec", ["cifar11", "no/such/place", "", "x" * 5000, "nul\0byte"])
+def test_an_unknown_name_lists_the_known_ones(spec, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="cifar10, cifar100, shapes10"):
+        catalog.load(spec)
+
+
+def test_a_file_that_is_no_dataset(tmp_path):
+    (tmp_path / "notes.txt").write_text("hello")
+    with pytest.raises(InputError, match="not a dataset"):
+        catalog.load(tmp_path / "notes.txt")
+
+
+def test_bad_rows_are_an_error_or_a_warning_each_time(tmp_path, train, test, write_parquet):
+    write_parquet(tmp_path / "train.parquet", train, damage={3: b"?"})
+    write_parquet(tmp_path / "test.parquet", test)
+    with pytest.raises(InputError, match="1 bad pictures"):
+        catalog.load(tmp_path)
+    for _ in range(2):
+        said: list[str] = []
+        assert len(catalog.load(tmp_path, skip_bad=True, progress=said.append).train) == 26
+        assert any("warning: 1 bad pictures left out" in line for line in said)
+
+
+def test_labels_below_zero_are_refused(tmp_path, train, write_parquet):
+    write_parquet(tmp_path / "train.parquet", train, labels=[-1, *train.labels[1:].tolist()])
+    with pytest.raises(InputError, match="-1 to 2"):
+        catalog.load(tmp_path)
+
+
+def test_an_unwritable_cache_costs_a_warning_only(folder, tmp_path, monkeypatch):
+    (tmp_path / "plain").write_text("")
+    monkeypatch.setenv("CIFARLAB_CACHE", str(tmp_path / "plain" / "cache"))
+    said: list[str] = []
+    assert len(catalog.load(folder, progress=said.append).train) == 27
+    assert any(line.startswith("warning: cache") for line in said)
+
+
+# --- by name
+
+
+def test_shapes10():
+    data = catalog.load("shapes10")
+    assert (data.name, data.class_names) == ("shapes10", shapes.CLASSES)
+    assert (len(data.train), len(data.validation), len(data.test)) == (4500, 500, 1000)
+
+
+def test_named_datasets_have_one_size():
+    with pytest.raises(UsageError, match="are 32x32"):
+        catalog.load("shapes10", image_size=64)
+
+
+@pytest.mark.usefixtures("tiny_is_known")
+def test_nothing_named_means_cifar10(folder, monkeypatch):
+    monkeypatch.setenv("CIFARLAB_DATA", str(folder))
+    assert catalog.load(None).name == catalog.load().name == "cifar10"
+
+
+def test_the_variable_must_name_the_real_thing(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("CIFARLAB_DATA", str(folder))
+    with pytest.raises(InputError, match=r"CIFARLAB_DATA=.* are not cifar10"):
+        catalog.load("cifar10")
+    monkeypatch.setenv("CIFARLAB_DATA", str(tmp_path / "nowhere"))
+    with pytest.raises(UsageError, match=r"CIFARLAB_DATA=.*no such path"):
+        catalog.load("cifar10")
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setenv("CIFARLAB_DATA", str(tmp_path / "empty"))
+    with pytest.raises(InputError, match="holds no cifar10"):
+        catalog.load("cifar10")
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+def test_offline_with_an_empty_cache(name):
+    with pytest.raises(NetworkError, match="downloads are off") as caught:
+        catalog.load(name, offline=True)
+    assert caught.value.exit_code == 5
+    assert ("CIFARLAB_DATA" if name == "cifar10" else "CIFARLAB_CACHE") in str(caught.value)
+
+
+def test_no_cache_to_download_to(tmp_path, monkeypatch, tiny, server):
+    (tmp_path / "plain").write_text("")
+    monkeypatch.setenv("CIFARLAB_CACHE", str(tmp_path / "plain" / "cache"))
+    with pytest.raises(NetworkError, match="CIFARLAB_CACHE"):
+        catalog.obtain(tiny, catalog.Wish(), manner=QUICK)
+    assert server.seen == []
+
+
+# --- downloads
+
+
+def serve_parquet(server, folder: Path) -> None:
+    for name in PARTS:
+        server.serve(f"/{name}", (folder / name).read_bytes())
+
+
+def test_the_first_source_that_answers_is_used_and_kept(server, folder, tiny, own_cache, test):
+    serve_parquet(server, folder)
+    found = catalog.obtain(tiny, catalog.Wish(), manner=QUICK)
+    assert (found.name, found.class_names) == ("tiny", ("a", "b", "c"))
+    assert found.source.startswith(server.url)
+    np.testing.assert_array_equal(found.test.images, test.images)
+    assert len(server.seen) == 2
+    again = catalog.obtain(tiny, catalog.Wish(offline=True), manner=QUICK)
+    np.testing.assert_array_equal(again.test.images, test.images)
+    assert len(server.seen) == 2
+    assert not list((own_cache / "downloads").iterdir())
+
+
+def test_the_next_source_serves_when_the_first_has_gone(server, tmp_path, tiny, train, test):
+    for name in PARTS:
+        server.pages[f"/{name}"] = lambda request: server.send(request, b"", status=404)
+    place = write_binary(tmp_path / "cifar-10-batches-bin", train, test)
+    server.serve("/a.tar.gz", pack(place, tmp_path / "made.tar.gz").read_bytes())
+    assert catalog.obtain(tiny, catalog.Wish(), manner=QUICK).source.endswith("a.tar.gz")
+
+
+def test_wrong_content_is_never_used_and_not_kept(
+    server, tmp_path, tiny, train, pictures, write_parquet, own_cache
+):
+    other = pictures(12, seed=9)
+    for name, split in zip(PARTS, (train, other), strict=True):
+        server.serve(f"/{name}", write_parquet(tmp_path / name, split).read_bytes())
+    server.pages["/a.tar.gz"] = lambda request: server.send(request, b"", status=404)
+    with pytest.raises(NetworkError) as caught:
+        catalog.obtain(tiny, catalog.Wish(), manner=QUICK)
+    assert caught.value.exit_code == 5
+    assert fingerprint(other) in str(caught.value)
+    assert tiny.test_fingerprint in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not [path for path in own_cache.rglob("*") if path.is_file() and path.suffix != ".lock"]
+
+
+@pytest.mark.parametrize("body", [b"PAR1 and then nonsense", b"<html>Sign in</html>"])
+def test_what_is_no_parquet_file_at_all(server, tiny, body):
+    for path in (*PARTS, "a.tar.gz"):
+        server.serve(f"/{path}", body)
+    with pytest.raises(NetworkError, match="no source gave it"):
+        catalog.obtain(tiny, catalog.Wish(), manner=QUICK)
+
+
+def test_a_gadget_from_a_mirror_is_a_network_error(server, tmp_path, tiny):
+    canary = tmp_path / "canary"
+    place = tmp_path / "cifar-10-batches-py"
+    place.mkdir()
+    for name in tiny.layouts[1].train + tiny.layouts[1].test:
+        (place / name).write_bytes(b"cos\nsystem\n(S'touch %s'\ntR." % str(canary).encode())
+    for name in PARTS:
+        server.pages[f"/{name}"] = lambda request: server.send(request, b"", status=404)
+    server.serve("/a.tar.gz", pack(place, tmp_path / "made.tar.gz").read_bytes())
+    with pytest.raises(NetworkError, match=r"os\.system"):
+        catalog.obtain(tiny, catalog.Wish(), manner=QUICK)
+    assert not canary.exists()
+
+
+def test_four_first_runs_at_once(server, folder, tiny):
+    serve_parquet(server, folder)
+    command = [sys.executable, "-c", CHILD, server.url]
+    command += [tiny.train_fingerprint, tiny.test_fingerprint]
+    processes = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    results = [process.communicate() for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4, results
+    assert [out.strip() for out, _ in results] == ["30"] * 4
+    assert sorted(path for path, _ in server.seen) == sorted(f"/{name}" for name in PARTS)
+    assert cache.read("tiny") is not None
+
+
+# --- describe and check
+
+
+def test_describe_is_json_and_complete(folder, train, test):
+    found = json.loads(json.dumps(catalog.describe(catalog.load(folder))))
+    assert found["train_fingerprint"] == fingerprint(train)
+    assert found["splits"]["test"] == {
+        "count": 12,
+        "per_class": {"0": 4, "1": 4, "2": 4},
+        "image_size": [32, 32],
+        "fingerprint": fingerprint(test),
+    }
+
+
+def test_check_finds_nothing_wrong_where_nothing_is(folder):
+    found = json.loads(json.dumps(catalog.check(folder)))
+    assert found["ok"]
+    assert found["bad_files"] == []
+    assert found["imbalance"] == 1.0
+    assert found["label_range"] == [0, 2]
+    assert set(found["duplicates"]["between"]) == {
+        "train-validation", "train-test", "validation-test",
+    }  # fmt: skip
+
+
+def test_check_counts_duplicates_bad_rows_and_imbalance(tmp_path, pictures, write_parquet):
+    train, test = pictures(60), pictures(12, seed=1)
+    test.images[0] = train.images[0]
+    test.images[1] = test.images[2]
+    # The same pixels under another label are a duplicate all the same.
+    train.images[30] = train.images[31]
+    write_parquet(tmp_path / "train.parquet", train, damage={5: b"?", 8: b"?"})
+    write_parquet(tmp_path / "test.parquet", test)
+    found = catalog.check(tmp_path)
+    duplicates = found["duplicates"]
+    between = duplicates["between"]
+    assert not found["ok"]
+    assert [line.split(":")[0] for line in found["bad_files"]] == [
+        "train.parquet row 5", "train.parquet row 8",
+    ]  # fmt: skip
+    assert between["train-test"] + between["validation-test"] == 1
+    assert duplicates["within"]["test"] == 1
+    assert duplicates["within"]["train"] + between["train-validation"] == 1
+    assert found["imbalance"] == pytest.approx(24 / 22)
+
+
+def test_check_names_empty_classes(tmp_path, pictures, write_parquet):
+    train = pictures(30)
+    labels = np.where(train.labels == 1, 3, train.labels).tolist()
+    write_parquet(tmp_path / "train.parquet", train, labels=labels)
+    found = catalog.check(tmp_path)
+    assert found["empty_classes"] == ["1"]
+    assert found["imbalance"] is None
+    assert not found["ok"]
+
+
+def test_importing_the_catalog_is_light():
+    code = (
+        "import sys, cifarlab.data.catalog;"
+        "print(*{'pyarrow', 'PIL', 'requests', 'keras', 'torch', 'sklearn'} & set(sys.modules))"
+    )
+    there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert there.stdout.strip() == ""
+
+
+# --- the real one
+
+
+@pytest.mark.real
+def test_the_real_cifar10(real_cifar10, monkeypatch):
+    monkeypatch.setenv("CIFARLAB_DATA", str(real_cifar10))
+    data = catalog.load("cifar10")
+    assert data.name == "cifar10"
+    assert data.class_names == cifar.CIFAR10_CLASSES
+    found = catalog.describe(data)
+    assert found["train_fingerprint"] == cifar.CIFAR10_TRAIN_FINGERPRINT
+    assert found["splits"]["test"]["fingerprint"] == cifar.CIFAR10_TEST_FINGERPRINT
+    assert set(found["splits"]["validation"]["per_class"].values()) == {500}
+    assert set(found["splits"]["train"]["per_class"].values()) == {4500}
+    monkeypatch.setattr(parquet, "read", stop)
+    assert catalog.load("cifar10").validation.names == data.validation.names
+
+
+@pytest.mark.real
+def test_the_real_cifar10_in_torontos_formats(real_cifar10, tmp_path):
+    content = parquet.read(parquet.find(real_cifar10))
+    place = write_binary(tmp_path / "cifar-10-batches-bin", content.train, content.test)
+    data = catalog.load(tmp_path)
+    assert data.name == "cifar10"
+    assert catalog.train_fingerprint(data) == cifar.CIFAR10_TRAIN_FINGERPRINT
+    # One swapped byte in 150 million is found.
+    raw = bytearray((place / "data_batch_3.bin").read_bytes())
+    raw[1_000_000] ^= 1
+    (place / "data_batch_3.bin").write_bytes(raw)
+    with pytest.raises(InputError, match=cifar.CIFAR10_TRAIN_FINGERPRINT):
+        catalog.load(place)

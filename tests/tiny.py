@@ -1,0 +1,138 @@
+"""A tiny dataset and a shrunk recipe, so that whole runs take a second."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cifarlab.data.dataset import Dataset, Split
+from cifarlab.recipes.baseline import BASELINE
+from cifarlab.recipes.recipe import EarlyStopping, Flip, ModelSpec, Recipe, Translate
+
+CLASSES = ("dark", "medium", "bright")
+SIDE = 12
+
+
+def tiny_split(count: int, seed: int) -> Split:
+    """Noise whose brightness tells the class: learnt within an epoch or two."""
+    generator = np.random.default_rng(seed)
+    labels = np.arange(count, dtype=np.int64) % len(CLASSES)
+    noise = generator.integers(0, 60, (count, SIDE, SIDE, 3))
+    images = (noise + 80 * labels[:, None, None, None]).astype(np.uint8)
+    return Split(images, labels)
+
+
+def tiny_dataset() -> Dataset:
+    """150 pictures to train on, 30 to choose with, 30 to report on."""
+    splits = tiny_split(150, 0), tiny_split(30, 1), tiny_split(30, 2)
+    return Dataset("tiny", "drawn by the tests", CLASSES, *splits)
+
+
+def tiny_recipe(**changes: Any) -> Recipe:
+    """The shipped baseline, shrunk, with augmentation on."""
+    small = replace(
+        BASELINE,
+        model=ModelSpec("baseline", {"filters": [4, 6], "units": 8}),
+        epochs=3,
+        batch_size=32,
+        augment=(Flip(), Translate(2)),
+        stop=EarlyStopping(patience=2),
+    )
+    return replace(small, **changes)
+
+
+def dropout_model() -> Any:
+    """A model of the user's with dropout, native and run as itself."""
+    from cifarlab.backend import keras
+
+    keras.utils.set_random_seed(5)
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((SIDE, SIDE, 3)),
+            layers.Rescaling(1 / 255),
+            layers.Conv2D(4, 3, activation="relu"),
+            layers.SpatialDropout2D(0.2),
+            layers.BatchNormalization(),
+            layers.GaussianNoise(0.1),
+            layers.Flatten(),
+            layers.Dropout(0.3),
+            layers.Dense(len(CLASSES), activation="softmax"),
+        ],
+        name="with_dropout",
+    )
+
+
+class SignalAt:
+    """A reporter that sends this process signals after given steps, counted over all epochs."""
+
+    def __init__(self, signals: Mapping[int, int]) -> None:
+        self.signals = dict(signals)
+        self.steps = 0
+
+    def message(self, text: str) -> None:
+        """Say nothing."""
+
+    def epoch_started(self, epoch: int, epochs: int, steps: int) -> None:
+        """Say nothing."""
+
+    def stepped(self, _: int) -> None:
+        """Send what is due."""
+        self.steps += 1
+        if self.steps in self.signals:
+            os.kill(os.getpid(), self.signals[self.steps])
+
+    def epoch_ended(self, row: Mapping[str, float]) -> None:
+        """Say nothing."""
+
+
+def train_in_child(directory: str, signals: Mapping[int, int], resume: bool) -> None:
+    """Train the dropout model with augmentation, or go on with it; for a child process."""
+    import sys
+
+    from cifarlab import training
+    from cifarlab.errors import CifarlabError
+
+    # A child of pytest ignores what pytest ignores; a program started by a shell does not.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    reporter = SignalAt(signals)
+    try:
+        if resume:
+            training.resume(directory, tiny_dataset(), model=dropout_model(), reporter=reporter)
+        else:
+            training.train(
+                tiny_recipe(epochs=4),
+                tiny_dataset(),
+                model=dropout_model(),
+                directory=directory,
+                reporter=reporter,
+            )
+    except CifarlabError as error:
+        Path(f"{directory}.error").write_text(str(error))
+        sys.exit(error.exit_code)
+
+
+def saved_weights(path: Path) -> dict[str, bytes]:
+    """Return every weight in a ``.keras`` file, by path, as bytes."""
+    import io
+    import zipfile
+
+    import h5py
+
+    found: dict[str, bytes] = {}
+
+    def note(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and not name.startswith("optimizer"):
+            found[name] = item[()].tobytes()
+
+    with zipfile.ZipFile(path) as archive:
+        content = io.BytesIO(archive.read("model.weights.h5"))
+    with h5py.File(content) as file:
+        file.visititems(note)
+    return found
