@@ -20,8 +20,11 @@ from cifarlab.errors import ResourceError
 from cifarlab.files import (
     TEMPORARY_PREFIX,
     atomic_write,
+    cannot_write,
     check_writable,
+    printable,
     replacing,
+    sync_directory,
     write_csv,
     write_json,
     write_text,
@@ -51,6 +54,28 @@ def interrupted(path: Path) -> None:
     with replacing(path) as temporary:
         temporary.write_text("half")
         raise KeyboardInterrupt
+
+
+def test_a_name_is_shown_as_it_is_or_in_one_line(tmp_path):
+    assert printable("Bäume 🐈.png") == "Bäume 🐈.png"
+    assert printable("two\nlines") == r"'two\nlines'"
+    assert printable(tmp_path / "two\nlines") == repr(str(tmp_path / "two\nlines"))
+    for error in (OSError(errno.ENOSPC, ""), PermissionError(errno.EACCES, ""), ValueError("x")):
+        assert "\n" not in str(cannot_write(tmp_path / "two\nlines", error))
+
+
+@posix_only
+def test_a_directory_is_handed_to_the_disk(tmp_path, monkeypatch):
+    synced: list[tuple[int, int]] = []
+
+    def fsync(handle: int) -> None:
+        synced.append((os.fstat(handle).st_dev, os.fstat(handle).st_ino))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    sync_directory(tmp_path)
+    assert synced == [(tmp_path.stat().st_dev, tmp_path.stat().st_ino)]
+    with pytest.raises(FileNotFoundError):
+        sync_directory(tmp_path / "absent")
 
 
 def test_a_failing_writer_leaves_the_old_content_and_no_remains(tmp_path):

@@ -53,7 +53,7 @@ class Classifier:
             raise InputError(f"{path}: no such run or model file; check the path")
         file = find_run(place).best_keras if place.is_dir() else place
         loaded = load_model(file)
-        names = loaded.class_names or _numbered(int(loaded.model.output_shape[-1]))
+        names = loaded.class_names or _numbered(_classes(loaded.model))
         return Classifier.of(loaded.model, names, device)
 
     @staticmethod
@@ -61,10 +61,13 @@ class Classifier:
         """Make a classifier of a Keras model that ends in a softmax.
 
         Raises:
-            InputError: it does not end in a softmax over ``len(class_names)`` classes.
+            InputError: it does not take pictures of one size in three colours, or does not
+                end in a softmax over ``len(class_names)`` classes.
+            UsageError: ``device`` is not there.
         """
         names = tuple(class_names)
         lowered = lower(model, choose_device(device))
+        _check_input(model)
         if model.output_shape != (None, len(names)) or not lowered.strip_softmax():
             raise InputError(
                 f"model {model.name!r} gives {list(model.output_shape)}; a classifier ends "
@@ -92,7 +95,9 @@ class Classifier:
                 or ``"pad"``.
 
         Raises:
-            InputError: a file is no readable picture, or an array has the wrong shape.
+            InputError: a file is no readable picture, an array has the wrong dtype or
+                shape, or there are no pictures.
+            UsageError: ``resize_mode`` is not one of the three.
 
         Example:
             >>> Classifier.load("runs/baseline-1").predict("cat.jpg").top(3)  # doctest: +SKIP
@@ -102,12 +107,10 @@ class Classifier:
             images = pictures[None] if pictures.ndim == 3 else pictures
             names = tuple(str(i) for i in range(len(images)))
         else:
-            paths = [pictures] if isinstance(pictures, (str, os.PathLike)) else list(pictures)
+            paths = _paths(pictures)
             size = self.input_shape[0]
-            images = np.stack(
-                [read_image(Path(p), size=size, resize_mode=resize_mode) for p in paths]
-            )
-            names = tuple(str(p) for p in paths)
+            images = np.stack([read_image(p, size=size, resize_mode=resize_mode) for p in paths])
+            names = tuple(map(str, paths))
         return Predictions(self.probabilities(images), self.class_names, names=names)
 
     def predict_split(self, split: Split) -> Predictions:
@@ -119,12 +122,14 @@ class Classifier:
         """Return float32 ``[N, K]`` for uint8 ``[N, H, W, 3]`` of the model's size.
 
         Raises:
-            InputError: another dtype or shape.
+            InputError: another dtype or shape, or no images.
         """
-        if images.dtype != np.uint8 or images.shape[1:] != self.input_shape:
+        wanted = (len(images), *self.input_shape) if images.ndim else None
+        if images.dtype != np.uint8 or images.shape != wanted or not len(images):
             raise InputError(
                 f"images are {images.dtype} {list(images.shape)}; this model takes uint8 "
-                f"[N, {', '.join(map(str, self.input_shape))}]: convert or resize them"
+                f"[N, {', '.join(map(str, self.input_shape))}] with N above 0: "
+                "convert or resize them"
             )
         # A copy, because memory-mapped arrays are read-only and PyTorch warns of those.
         pixels = torch.from_numpy(np.array(images))
@@ -140,6 +145,34 @@ def evaluate(classifier: Classifier, split: Split) -> Metrics:
         0.7312
     """
     return measure(classifier.predict_split(split))
+
+
+def _paths(pictures: PathLike | Sequence[PathLike]) -> list[PathLike]:
+    paths = [pictures] if isinstance(pictures, (str, os.PathLike)) else list(pictures)
+    for path in paths:
+        if not isinstance(path, (str, os.PathLike)):
+            raise InputError(
+                f"a {type(path).__name__} among the pictures: "
+                "give paths, or one uint8 array of all pictures"
+            )
+    if not paths:
+        raise InputError("no pictures to classify: give at least one path")
+    return paths
+
+
+def _check_input(model: Any) -> None:
+    shape = model.input_shape
+    if len(shape) != 4 or None in shape[1:] or shape[3] != 3:
+        raise InputError(
+            f"model {model.name!r} takes {list(shape)}; a classifier takes pictures of one size "
+            "in three colours: give it keras.Input((32, 32, 3)) or the like"
+        )
+
+
+def _classes(model: Any) -> int:
+    last = model.output_shape[-1]
+    # Several outputs, which ``Classifier.of`` refuses, have a shape each.
+    return last if isinstance(last, int) else 0
 
 
 def _numbered(classes: int) -> tuple[str, ...]:

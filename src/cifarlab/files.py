@@ -27,6 +27,12 @@ _EXHAUSTED = {
 }
 
 
+def printable(name: str | Path) -> str:
+    """Return ``name`` fit for a one-line message: as it is, or quoted with escapes."""
+    text = str(name)
+    return text if text.isprintable() else repr(text)
+
+
 @contextmanager
 def replacing(path: Path, size: int | None = None) -> Iterator[Path]:
     """Give a temporary path beside ``path`` to write to, then put that file in its place.
@@ -128,6 +134,23 @@ def check_writable(path: Path) -> None:
             probe.unlink()
 
 
+def sync_directory(path: Path) -> None:
+    """Bring the names in the directory ``path`` to the disk.
+
+    A file that was created or renamed is sure to be found under its name only after this.
+    Where directories cannot be opened (Windows) nothing is done.
+
+    Raises:
+        OSError: the directory cannot be opened or the disk fails.
+    """
+    if os.name == "posix":
+        directory = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
 def _temporary(directory: Path, suffix: str) -> Path:
     return directory / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{suffix}"
 
@@ -136,13 +159,7 @@ def _commit(temporary: Path, path: Path) -> None:
     with temporary.open("r+b") as file:
         os.fsync(file.fileno())
     temporary.replace(path)
-    if os.name == "posix":
-        # The new name itself reaches the disk only with its directory.
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+    sync_directory(path.parent)
 
 
 def _is_about_writing(error: Exception, temporary: Path) -> bool:
@@ -168,13 +185,20 @@ def _needed(temporary: Path, size: int | None) -> str:
 
 
 def cannot_write(path: Path, error: Exception, needed: str = "") -> ResourceError:
-    number = _error_number(error)
+    """Return the error that says why ``path`` could not be written, and what to do.
+
+    Args:
+        path: what was to be written.
+        error: what the attempt raised, by the system or a library.
+        needed: words on how much room it takes, such as ``" and 8 bytes are needed"``.
+    """
+    shown, number = printable(path), _error_number(error)
     if number in _EXHAUSTED:
         what, remedy = _EXHAUSTED[number]
-        return ResourceError(f"{path}: {what}{needed}; {remedy} or write to another place")
+        return ResourceError(f"{shown}: {what}{needed}; {remedy} or write to another place")
     reason = os.strerror(number) if number is not None else str(error)
     return ResourceError(
-        f"{path}: cannot be written ({reason}); choose a place that exists and can be written to"
+        f"{shown}: cannot be written ({reason}); choose a place that exists and can be written to"
     )
 
 

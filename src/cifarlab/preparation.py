@@ -77,10 +77,11 @@ def _recipe_for(model: Any) -> Recipe:
     """A plain recipe for a user's model; its own SGD or Adam settings are kept."""
     optimizer: Adam | SGD = Adam()
     chosen: Any = getattr(model, "optimizer", None)
-    if type(chosen) is keras.optimizers.SGD:
+    # By name: on this backend Keras makes a subclass, and AdamW is one of Adam.
+    if type(chosen).__name__ == "SGD":
         rate = float(chosen.learning_rate)
         optimizer = SGD(rate, momentum=float(chosen.momentum), nesterov=bool(chosen.nesterov))
-    elif type(chosen) is keras.optimizers.Adam:
+    elif type(chosen).__name__ == "Adam":
         optimizer = Adam(float(chosen.learning_rate), chosen.beta_1, chosen.beta_2, chosen.epsilon)
     elif chosen is not None:
         raise UsageError(
@@ -105,12 +106,17 @@ def check_fit(model: Any, data: Dataset) -> None:
     classes = len(data.class_names)
     if classes < 2:
         raise InputError(f"{data.name} has {classes} class; a classifier needs at least 2")
-    if model.built and tuple(model.input_shape[1:]) != pictures:
+    if not model.built:
+        raise InputError(
+            f"model {model.name!r} has no weights yet; give it an input shape, "
+            f"for example keras.Input({pictures}) as its first layer"
+        )
+    if tuple(model.input_shape[1:]) != pictures:
         raise InputError(
             f"model {model.name!r} takes pictures {list(model.input_shape[1:])}, "
             f"{data.name} has {list(pictures)}; resize the data or change the model's input"
         )
-    if model.built and tuple(model.output_shape[1:]) != (classes,):
+    if tuple(model.output_shape[1:]) != (classes,):
         raise InputError(
             f"model {model.name!r} gives {list(model.output_shape[1:])} values, {data.name} has "
             f"{classes} classes; end the model in Dense({classes}, activation='softmax')"

@@ -5,6 +5,7 @@ This is the one place where a run reads the test split.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,8 +117,9 @@ def chosen_epoch(recipe: Recipe, history: Sequence[Mapping[str, float]]) -> int:
     """Return the epoch (from 1) whose weights are kept."""
     if recipe.keep == "last":
         return int(history[-1]["epoch"])
-    # As SaveBest chooses: the first of the lowest.
-    return int(min(history, key=lambda row: row["val_loss"])["epoch"])
+    # As SaveBest chooses: the first of the lowest, numbers before NaN.
+    losses = [math.inf if math.isnan(row["val_loss"]) else row["val_loss"] for row in history]
+    return int(history[losses.index(min(losses))]["epoch"])
 
 
 def _draw(

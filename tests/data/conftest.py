@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
 import threading
@@ -13,7 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cifarlab.data.dataset import Split
+from cifarlab.data import cifar
+from cifarlab.data.dataset import Split, fingerprint
 
 GIVEN = os.environ.get("CIFARLAB_DATA")
 
@@ -79,6 +81,42 @@ def write_parquet() -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def train(pictures: Callable[..., Split]) -> Split:
+    return pictures(30)
+
+
+@pytest.fixture
+def test(pictures: Callable[..., Split]) -> Split:
+    return pictures(12, seed=1)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, write_parquet: Callable[..., Path], train: Split, test: Split) -> Path:
+    """A directory of parquet files called ``animals``."""
+    for part, split in (("train", train), ("test", test)):
+        write_parquet(tmp_path / "animals" / f"{part}-00000-of-00001.parquet", split)
+    return tmp_path / "animals"
+
+
+@pytest.fixture
+def kind_of() -> Callable[[Split, Split], cifar.Kind]:
+    """Make a dataset of three classes in CIFAR-10's formats around other pictures."""
+
+    def make(train: Split, test: Split) -> cifar.Kind:
+        return dataclasses.replace(
+            cifar.CIFAR10,
+            name="tiny",
+            class_names=("a", "b", "c"),
+            train_count=len(train),
+            test_count=len(test),
+            train_fingerprint=fingerprint(train),
+            test_fingerprint=fingerprint(test),
+        )
+
+    return make
 
 
 class Server:

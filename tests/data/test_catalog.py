@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import subprocess
 import sys
 import tarfile
@@ -12,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cifarlab.data import cache, catalog, cifar, download, parquet, shapes
+from cifarlab.data import cache, catalog, cifar, download, inspection, parquet, shapes
 from cifarlab.data.dataset import Split, fingerprint
-from cifarlab.errors import InputError, NetworkError, UnsafeError, UsageError
+from cifarlab.errors import CifarlabError, InputError, NetworkError, UnsafeError, UsageError
 
 QUICK = download.Manner(pause_seconds=0.01, silent_seconds=20, allow_loopback_http=True)
 PARTS = ("train-00000-of-00001.parquet", "test-00000-of-00001.parquet")
@@ -36,40 +35,14 @@ print(len(catalog.obtain(kind, catalog.Wish(), manner=manner).train))
 
 
 @pytest.fixture
-def train(pictures) -> Split:
-    return pictures(30)
-
-
-@pytest.fixture
-def test(pictures) -> Split:
-    return pictures(12, seed=1)
-
-
-@pytest.fixture
-def folder(tmp_path, write_parquet, train, test) -> Path:
-    """A directory of parquet files called ``animals``."""
-    for name, split in zip(PARTS, (train, test), strict=True):
-        write_parquet(tmp_path / "animals" / name, split)
-    return tmp_path / "animals"
-
-
-@pytest.fixture
-def tiny(server, train, test) -> cifar.Kind:
+def tiny(server, kind_of, train, test) -> cifar.Kind:
     """A dataset of three classes with two sources on the server, parquet and an archive."""
     files = tuple(
         download.RemoteFile(f"{server.url}/{name}", name, b"PAR1", 10**7) for name in PARTS
     )
     packed = download.RemoteFile(f"{server.url}/a.tar.gz", "a.tar.gz", b"\x1f\x8b", 10**7)
-    return dataclasses.replace(
-        cifar.CIFAR10,
-        name="tiny",
-        class_names=("a", "b", "c"),
-        train_count=30,
-        test_count=12,
-        train_fingerprint=fingerprint(train),
-        test_fingerprint=fingerprint(test),
-        sources=(cifar.Source("parquet", files), cifar.Source("archive", (packed,))),
-    )
+    sources = (cifar.Source("parquet", files), cifar.Source("archive", (packed,)))
+    return dataclasses.replace(kind_of(train, test), sources=sources)
 
 
 @pytest.fixture
@@ -113,7 +86,7 @@ def test_a_folder_of_parquet_files(folder, train, test):
     assert data.class_names == ("0", "1", "2")
     assert (len(data.train), len(data.validation), len(data.test)) == (27, 3, 12)
     np.testing.assert_array_equal(data.test.images, test.images)
-    assert catalog.train_fingerprint(data) == fingerprint(train)
+    assert inspection.train_fingerprint(data) == fingerprint(train)
     assert sorted(data.train.names + data.validation.names) == sorted(f"{i}.png" for i in range(30))
 
 
@@ -133,7 +106,7 @@ def test_validation_is_stratified_and_seeded_and_test_is_never_touched(folder):
     assert one.validation.names == same.validation.names != other.validation.names
     for data in (other, third):
         np.testing.assert_array_equal(data.test.images, one.test.images)
-        assert catalog.train_fingerprint(data) == catalog.train_fingerprint(one)
+        assert inspection.train_fingerprint(data) == inspection.train_fingerprint(one)
 
 
 def test_a_single_file_gives_a_tenth_of_each_class_for_testing(tmp_path, pictures, write_parquet):
@@ -141,9 +114,31 @@ def test_a_single_file_gives_a_tenth_of_each_class_for_testing(tmp_path, picture
     data = catalog.load(path)
     assert data.name == "photos"
     assert np.bincount(data.test.labels).tolist() == [2, 2, 2]
-    assert catalog.load(path, split_seed=5).test.names == data.test.names
     names = {*data.train.names, *data.validation.names, *data.test.names}
     assert len(names) == 60
+
+
+def test_the_seed_decides_which_tenth_that_is(
+    tmp_path, pictures, write_parquet, own_cache, monkeypatch
+):
+    path = write_parquet(tmp_path / "photos.parquet", pictures(60))
+    first = catalog.load(path)
+    monkeypatch.setattr(parquet, "read", stop)
+    again, other = (catalog.load(path, split_seed=seed) for seed in (0, 5))
+    for part in ("train", "validation", "test"):
+        assert getattr(again, part).names == getattr(first, part).names
+        assert getattr(other, part).names != getattr(first, part).names
+    assert np.bincount(other.test.labels).tolist() == [2, 2, 2]
+    assert len([entry for entry in own_cache.iterdir() if entry.is_dir()]) == 1
+
+
+def test_a_test_part_of_which_nothing_is_left_is_not_made_up_for(
+    tmp_path, train, test, write_parquet
+):
+    write_parquet(tmp_path / "train.parquet", train)
+    write_parquet(tmp_path / "test.parquet", test, damage=dict.fromkeys(range(len(test))))
+    with pytest.raises(InputError, match=r"\(test\): holds no pictures"):
+        catalog.load(tmp_path, skip_bad=True)
 
 
 def test_other_content_is_never_called_cifar10(folder):
@@ -212,7 +207,7 @@ def test_a_folder_of_pictures(tmp_path, pictures):
     assert data.class_names == ("a", "b", "c")
     assert data.train.images.shape[1:] == (16, 16, 3)
     with pytest.warns(UserWarning, match="left out 1"):
-        found = catalog.check(tmp_path / "cifar10")
+        found = inspection.check(tmp_path / "cifar10")
     assert len(found["bad_files"]) == 1
     assert "bad.png" in found["bad_files"][0]
     assert not found["ok"]
@@ -229,6 +224,47 @@ def test_a_file_that_is_no_dataset(tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
     with pytest.raises(InputError, match="not a dataset"):
         catalog.load(tmp_path / "notes.txt")
+
+
+def test_a_path_of_two_lines_is_told_in_one(tmp_path, train, test, write_parquet, monkeypatch):
+    place = tmp_path / "two\nlines"
+    toronto = write_binary(place / "cifar-10-batches-bin", train, test)
+    packed = pack(toronto, place / "cifar-10-binary.tar.gz")
+    (toronto / "data_batch_1.bin").unlink()
+    cut_off = place / "cut\noff.tar.gz"
+    cut_off.write_bytes(packed.read_bytes()[:1000])
+    (place / "notes.txt").write_text("hello")
+    (place / "no.parquet").write_text("hello")
+    (place / "none").mkdir()
+    column = write_parquet(place / "column.parquet", train, columns=("a\nb", "label"))
+    labels = write_parquet(place / "labels.parquet", train, labels=["a"] * len(train))
+    bad = write_parquet(place / "bad\n.parquet", train, damage={3: None})
+    few = write_parquet(place / "few" / "train.parquet", train.subset(np.arange(1)))
+    shard = write_parquet(place / "shard" / "train-00000-of-00002.parquet", train).parent
+    files = [toronto, packed, cut_off, column, labels, bad, few, shard, place / "absent"]
+    files += [place / "notes.txt", place / "no.parquet", place / "none"]
+    for file in files:
+        refused(file)
+        monkeypatch.setenv("CIFARLAB_DATA", str(file))
+        refused("cifar10")
+    monkeypatch.delenv("CIFARLAB_DATA")
+    monkeypatch.setenv("CIFARLAB_CACHE", str(place))
+    refused("cifar10", offline=True)
+    monkeypatch.setenv("CIFARLAB_CACHE", str(place / "notes.txt"))
+    refused("cifar10")
+    said: list[str] = []
+    write_parquet(place / "good\n.parquet", train)
+    catalog.load(place / "good\n.parquet", progress=said.append)
+    assert len(said) == 3
+    assert not any("\n" in line for line in said)
+
+
+def refused(spec: object, **options: object) -> None:
+    with pytest.raises(CifarlabError) as caught:
+        catalog.load(spec, **options)
+    assert "\n" not in str(caught.value)
+    # The path is there all the same, with its line break escaped.
+    assert r"\n" in str(caught.value)
 
 
 def test_bad_rows_are_an_error_or_a_warning_each_time(tmp_path, train, test, write_parquet):
@@ -387,62 +423,6 @@ def test_four_first_runs_at_once(server, folder, tiny):
     assert cache.read("tiny") is not None
 
 
-# --- describe and check
-
-
-def test_describe_is_json_and_complete(folder, train, test):
-    found = json.loads(json.dumps(catalog.describe(catalog.load(folder))))
-    assert found["train_fingerprint"] == fingerprint(train)
-    assert found["splits"]["test"] == {
-        "count": 12,
-        "per_class": {"0": 4, "1": 4, "2": 4},
-        "image_size": [32, 32],
-        "fingerprint": fingerprint(test),
-    }
-
-
-def test_check_finds_nothing_wrong_where_nothing_is(folder):
-    found = json.loads(json.dumps(catalog.check(folder)))
-    assert found["ok"]
-    assert found["bad_files"] == []
-    assert found["imbalance"] == 1.0
-    assert found["label_range"] == [0, 2]
-    assert set(found["duplicates"]["between"]) == {
-        "train-validation", "train-test", "validation-test",
-    }  # fmt: skip
-
-
-def test_check_counts_duplicates_bad_rows_and_imbalance(tmp_path, pictures, write_parquet):
-    train, test = pictures(60), pictures(12, seed=1)
-    test.images[0] = train.images[0]
-    test.images[1] = test.images[2]
-    # The same pixels under another label are a duplicate all the same.
-    train.images[30] = train.images[31]
-    write_parquet(tmp_path / "train.parquet", train, damage={5: b"?", 8: b"?"})
-    write_parquet(tmp_path / "test.parquet", test)
-    found = catalog.check(tmp_path)
-    duplicates = found["duplicates"]
-    between = duplicates["between"]
-    assert not found["ok"]
-    assert [line.split(":")[0] for line in found["bad_files"]] == [
-        "train.parquet row 5", "train.parquet row 8",
-    ]  # fmt: skip
-    assert between["train-test"] + between["validation-test"] == 1
-    assert duplicates["within"]["test"] == 1
-    assert duplicates["within"]["train"] + between["train-validation"] == 1
-    assert found["imbalance"] == pytest.approx(24 / 22)
-
-
-def test_check_names_empty_classes(tmp_path, pictures, write_parquet):
-    train = pictures(30)
-    labels = np.where(train.labels == 1, 3, train.labels).tolist()
-    write_parquet(tmp_path / "train.parquet", train, labels=labels)
-    found = catalog.check(tmp_path)
-    assert found["empty_classes"] == ["1"]
-    assert found["imbalance"] is None
-    assert not found["ok"]
-
-
 def test_importing_the_catalog_is_light():
     code = (
         "import sys, cifarlab.data.catalog;"
@@ -461,7 +441,7 @@ def test_the_real_cifar10(real_cifar10, monkeypatch):
     data = catalog.load("cifar10")
     assert data.name == "cifar10"
     assert data.class_names == cifar.CIFAR10_CLASSES
-    found = catalog.describe(data)
+    found = inspection.describe(data)
     assert found["train_fingerprint"] == cifar.CIFAR10_TRAIN_FINGERPRINT
     assert found["splits"]["test"]["fingerprint"] == cifar.CIFAR10_TEST_FINGERPRINT
     assert set(found["splits"]["validation"]["per_class"].values()) == {500}
@@ -476,7 +456,7 @@ def test_the_real_cifar10_in_torontos_formats(real_cifar10, tmp_path):
     place = write_binary(tmp_path / "cifar-10-batches-bin", content.train, content.test)
     data = catalog.load(tmp_path)
     assert data.name == "cifar10"
-    assert catalog.train_fingerprint(data) == cifar.CIFAR10_TRAIN_FINGERPRINT
+    assert inspection.train_fingerprint(data) == cifar.CIFAR10_TRAIN_FINGERPRINT
     # One swapped byte in 150 million is found.
     raw = bytearray((place / "data_batch_3.bin").read_bytes())
     raw[1_000_000] ^= 1

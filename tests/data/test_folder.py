@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from cifarlab.data.dataset import Dataset, fingerprint
-from cifarlab.data.folder import list_pictures, load_folder
+from cifarlab.data.folder import load_folder
 from cifarlab.errors import InputError, UsageError
 
 CLASSES = ("bird", "cat", "dog")
@@ -313,27 +313,3 @@ def test_a_folder_of_unusual_depth_is_read(tmp_path: Path) -> None:
     fill(tmp_path)
     save(tmp_path.joinpath("cat", *["d"] * 300, "deep.png"))
     assert len(names(load_folder(tmp_path))) == 31
-
-
-# Listing
-
-
-def test_pictures_are_listed_in_one_order_below_any_folder(tmp_path: Path) -> None:
-    for name in ("b.png", "a/z.jpg", "a.PNG", "c/d/e.gif", ".hidden.png", ".git/x.png"):
-        save(tmp_path / name)
-    assert [str(path.relative_to(tmp_path)) for path in list_pictures(tmp_path)] == [
-        "a/z.jpg",
-        "a.PNG",
-        "b.png",
-        "c/d/e.gif",
-    ]
-    assert list_pictures(str(tmp_path)) == list_pictures(tmp_path)
-
-
-def test_an_empty_folder_lists_nothing(tmp_path: Path) -> None:
-    assert list_pictures(tmp_path) == ()
-
-
-def test_listing_what_is_no_folder_is_an_input_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no such folder"):
-        list_pictures(tmp_path / "absent")

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from cifarlab.backend import keras
+from engine.tiny import CLASSES, randomised
 
 layers = keras.layers
 
@@ -27,8 +27,6 @@ QUICK = settings(
     max_examples=120,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-
-CLASSES = 3
 
 ACTIVATIONS = (
     "linear", "relu", "relu6", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "sigmoid",
@@ -271,21 +269,3 @@ def model_from(draw: Draw) -> Any:
     inputs = keras.Input(shape)
     model = keras.Model(inputs, head(draw, chain(draw, inputs, 1)))
     return randomised(model, draw(st.integers(0, 1000)))
-
-
-def randomised(model: Any, seed: int = 0) -> Any:
-    """Give every weight and moving statistic of ``model`` a random value; return it."""
-    rng = np.random.default_rng(seed)
-    for variable in model.weights:
-        if variable.name == "moving_variance":
-            variable.assign(rng.uniform(0.5, 1.5, variable.shape))
-        elif keras.backend.is_float_dtype(variable.dtype):
-            noise = rng.normal(scale=0.2, size=variable.shape)
-            variable.assign(keras.ops.convert_to_numpy(variable) + noise)
-    return model
-
-
-def pictures(model: Any, count: int = 5, seed: int = 0) -> torch.Tensor:
-    """Random input for ``model``, float32."""
-    rng = np.random.default_rng(seed)
-    return torch.from_numpy(rng.normal(size=(count, *model.input_shape[1:])).astype("float32"))

@@ -18,12 +18,12 @@ from engine.parity import (
     assert_close,
     assert_lowers_exactly,
     assert_same,
-    assert_trains_alike,
     keras_weights,
     lowered_weights,
     moving,
 )
-from engine.strategies import QUICK, model_from, pictures, randomised
+from engine.strategies import QUICK, model_from
+from engine.tiny import classifier, functional, pictures, randomised
 from support import one_line
 
 layers = keras.layers
@@ -75,15 +75,6 @@ def test_every_generated_model_ends_in_a_softmax_that_comes_off(data: Any) -> No
     assert lowered.strip_softmax()
     assert_close(lowered(x).softmax(-1), model(x, training=False), OUTPUTS)
     assert not lowered.strip_softmax()
-
-
-def classifier(*stack: Any, shape: tuple[int, ...] = (4, 4, 2)) -> Any:
-    return randomised(keras.Sequential([keras.Input(shape), *stack]))
-
-
-def functional(body: Any, shape: tuple[int, ...] = (4, 4, 2)) -> Any:
-    inputs = keras.Input(shape)
-    return randomised(keras.Model(inputs, body(inputs)))
 
 
 def test_bytes_are_taken_as_keras_takes_them() -> None:
@@ -200,140 +191,6 @@ class TestFrozen:
         assert len(frozen.trainable_variables) == len(lowered.trained()) == 0
         outer = classifier(frozen)
         assert len(lower(outer).trained()) == len(outer.trainable_variables)
-
-
-class TestPenalty:
-    def build(self) -> Any:
-        return classifier(
-            layers.Conv2D(3, 2, kernel_regularizer="l2", bias_regularizer="l1"),
-            layers.DepthwiseConv2D(2, depthwise_regularizer="l1"),
-            layers.BatchNormalization(gamma_regularizer="l2"),
-            layers.Conv2D(2, 1, trainable=False, kernel_regularizer="l2"),
-            layers.Flatten(),
-            layers.Dense(3, kernel_regularizer=keras.regularizers.OrthogonalRegularizer()),
-            layers.Dense(3, activation="softmax", bias_regularizer=keras.regularizers.L1L2()),
-        )
-
-    def test_weight_regularizers_add_up_to_keras_losses(self) -> None:
-        model = self.build()
-        lowered = lower(model)
-        expected = sum(model.losses)
-        assert float(expected.detach()) > 0
-        assert_close(lowered.penalty(), expected, OUTPUTS)
-        mine = torch.autograd.grad(lowered.penalty(), lowered.trained(), allow_unused=True)
-        own = torch.autograd.grad(
-            expected, [b.variable.value for b in lowered.trained_bindings], allow_unused=True
-        )
-        for binding, a, b in zip(lowered.trained_bindings, mine, own, strict=True):
-            assert (a is None) == (b is None), binding.path
-            if a is not None:
-                assert_close(binding.layout.to_keras(a), b, OUTPUTS, binding.path)
-
-    def test_regularized_training_is_keras_training(self) -> None:
-        assert assert_trains_alike(self.build).not_lowered == ()
-
-    def test_activity_regularizers_and_added_losses_count_at_every_use(self) -> None:
-        def body(x: Any) -> Any:
-            dense = layers.Dense(2, activity_regularizer="l2")
-            noisy = layers.ActivityRegularization(l1=0.1)
-            return noisy(dense(layers.ReLU()(dense(x))))
-
-        model = functional(body)
-        x = pictures(model)
-        lowered = lower(model)
-        for training in (True, False):
-            lowered.train(training)
-            for _ in range(2):
-                model(x, training=training)
-                expected = sum(model.losses)
-                lowered(x)
-                assert_close(torch.as_tensor(lowered.penalty()), expected, OUTPUTS)
-
-    def test_constraints_hold_after_each_step_as_in_keras(self) -> None:
-        def build() -> Any:
-            return classifier(
-                layers.Conv2D(3, 2, kernel_constraint=keras.constraints.MaxNorm(0.3)),
-                layers.DepthwiseConv2D(2, depthwise_constraint="non_neg"),
-                layers.Flatten(),
-                layers.Dense(
-                    3, activation="softmax", kernel_constraint=keras.constraints.UnitNorm()
-                ),
-            )
-
-        lowered = assert_trains_alike(build)
-        kernel = lowered.trained_bindings[0].keras_view()
-        assert float(kernel.detach().norm(dim=0).max()) <= 0.3 + 1e-6
-
-    def test_constraints_leave_frozen_weights_alone(self) -> None:
-        model = classifier(layers.Dense(3, kernel_constraint="non_neg", trainable=False))
-        lowered = lower(model)
-        start = lowered_weights(lowered)
-        lowered.apply_constraints()
-        assert_same(lowered_weights(lowered), start, 0.0)
-
-
-def _inner(*stack: Any) -> Any:
-    return keras.Sequential([keras.Input((4,)), *stack])
-
-
-ENDS_IN_SOFTMAX = {
-    "dense": lambda: [layers.Dense(3, activation="softmax")],
-    "activation": lambda: [layers.Dense(3), layers.Activation("softmax")],
-    "layer": lambda: [layers.Dense(3), layers.Softmax()],
-    "mixed precision": lambda: [layers.Dense(3), layers.Activation("softmax", dtype="float32")],
-    "nested": lambda: [_inner(layers.Dense(3, activation="softmax"))],
-    "nested twice": lambda: [_inner(layers.Dense(4), _inner(layers.Dense(3), layers.Softmax()))],
-}
-
-NOT_IN_SOFTMAX = {
-    "linear": lambda: [layers.Dense(3)],
-    "sigmoid": lambda: [layers.Dense(3, activation="sigmoid")],
-    "softmax before": lambda: [layers.Dense(3, activation="softmax"), layers.Dropout(0.1)],
-    "other axis": lambda: [layers.Dense(3), layers.Softmax(axis=0)],
-    "regularized": lambda: [layers.Dense(3, activation="softmax", activity_regularizer="l2")],
-}
-
-
-class TestStripSoftmax:
-    @pytest.mark.parametrize("end", ENDS_IN_SOFTMAX)
-    def test_the_model_then_gives_logits(self, end: str) -> None:
-        model = classifier(*ENDS_IN_SOFTMAX[end](), shape=(4,))
-        x = pictures(model)
-        lowered = lower(model).eval()
-        assert lowered.strip_softmax()
-        assert not torch.allclose(lowered(x).sum(-1), torch.ones(5))
-        assert_close(lowered(x).softmax(-1), model(x, training=False), OUTPUTS)
-
-    @pytest.mark.parametrize("end", NOT_IN_SOFTMAX)
-    def test_any_other_end_stays(self, end: str) -> None:
-        model = classifier(*NOT_IN_SOFTMAX[end](), shape=(4,))
-        self.assert_refused(model)
-
-    def assert_refused(self, model: Any) -> None:
-        x = pictures(model)
-        lowered = lower(model).eval()
-        assert not lowered.strip_softmax()
-        assert_close(lowered(x), model(x, training=False), OUTPUTS)
-
-    def test_a_softmax_that_is_used_elsewhere_too_stays(self) -> None:
-        def used_twice(x: Any) -> Any:
-            dense = layers.Dense(4, activation="softmax")
-            return dense(dense(x))
-
-        def used_inside(x: Any) -> Any:
-            dense = layers.Dense(4, activation="softmax")
-            inner_input = keras.Input((4,))
-            return dense(keras.Model(inner_input, layers.ReLU()(dense(inner_input)))(x))
-
-        def nested_twice(x: Any) -> Any:
-            inner = _inner(layers.Dense(4), layers.Softmax())
-            return inner(inner(x))
-
-        for body in (used_twice, used_inside, nested_twice):
-            self.assert_refused(functional(body, shape=(4,)))
-
-    def test_a_model_that_is_only_its_input_stays(self) -> None:
-        self.assert_refused(functional(lambda x: x))
 
 
 class TestErrors:

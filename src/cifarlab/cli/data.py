@@ -6,7 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
+from cifarlab.cli.output import one_line, print_json, say
 from cifarlab.errors import InputError
+
+# Longer lists are cut for people; programs get all of them.
+MOST_LISTED = 20
 
 app = typer.Typer(
     help="Look at a dataset, check it, or download it.",
@@ -22,22 +26,31 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 def info(data: Spec = "cifar10", json: Json = False) -> None:
     """Print sizes, classes and fingerprints.
 
-    Example:  cifarlab data info photos/
+    \b
+    Examples:
+      cifarlab data info photos/
+      cifarlab data info shapes10 --json
     """
-    from cifarlab.data.catalog import describe, load
+    from cifarlab.data.catalog import load
+    from cifarlab.data.inspection import describe
 
-    _show(describe(load(data, progress=_say)), json)
+    _show(describe(load(data, progress=say)), json)
 
 
 @app.command()
 def check(data: Spec = "cifar10", json: Json = False) -> None:
     """Look for unreadable pictures, duplicates and lopsided classes.
 
-    Exits 3 when there are unreadable pictures. Example:  cifarlab data check photos/
-    """
-    from cifarlab.data import catalog
+    Exits 3 when there are unreadable pictures.
 
-    found = catalog.check(data, progress=_say)
+    \b
+    Examples:
+      cifarlab data check photos/
+      cifarlab data check photos/ --json
+    """
+    from cifarlab.data import inspection
+
+    found = inspection.check(data, progress=say)
     _show(found, json)
     bad = found["bad_files"]
     if bad:
@@ -49,25 +62,22 @@ def check(data: Spec = "cifar10", json: Json = False) -> None:
 
 @app.command()
 def download(data: Spec = "cifar10", json: Json = False) -> None:
-    """Fetch a dataset into the cache, verified, ready for use offline.
+    """Fetch a dataset into the cache, verified, for use offline.
 
-    Example:  cifarlab data download cifar100
+    \b
+    Examples:
+      cifarlab data download
+      cifarlab data download cifar100
     """
     from cifarlab.data import cache
     from cifarlab.data.catalog import load
 
-    loaded = load(data, progress=_say)
+    loaded = load(data, progress=say)
     result = {"name": loaded.name, "source": loaded.source, "cache": str(cache.directory())}
     _show(result, json)
 
 
-def _say(text: str) -> None:
-    typer.echo(text, err=True)
-
-
 def _show(value: dict[str, Any], as_json: bool) -> None:
-    from cifarlab.cli.output import print_json
-
     if as_json:
         print_json(value)
         return
@@ -78,19 +88,33 @@ def _show(value: dict[str, Any], as_json: bool) -> None:
 def _lines(value: dict[str, Any], indent: str = "") -> list[str]:
     lines = []
     for key, item in value.items():
-        if isinstance(item, dict):
-            short = ", ".join(
-                f"{k} {v:,}" if isinstance(v, int) else f"{k} {v}" for k, v in item.items()
-            )
-            if len(short) <= 60 and not any(isinstance(v, (dict, list)) for v in item.values()):
-                lines.append(f"{indent}{key}: {short}")
-            else:
-                lines += [f"{indent}{key}:", *_lines(item, indent + "  ")]
-        elif isinstance(item, list):
-            lines.append(f"{indent}{key}: {len(item)}")
-            lines += [f"{indent}  {entry}" for entry in item[:20]]
+        label = f"{indent}{key.replace('_', ' ')}:"
+        if isinstance(item, list) and item and not _numbers(item):
+            lines += [f"{label} {len(item):,}"]
+            lines += [f"{indent}  {one_line(str(entry))}" for entry in item[:MOST_LISTED]]
+            if len(item) > MOST_LISTED:
+                lines += [f"{indent}  and {len(item) - MOST_LISTED:,} more (all with --json)"]
+        elif isinstance(item, dict) and not _fits(item):
+            lines += [label, *_lines(item, indent + "  ")]
         else:
-            lines.append(
-                f"{indent}{key}: {item:,}" if type(item) is int else f"{indent}{key}: {item}"
-            )
+            lines.append(f"{label} {_value(item)}")
     return lines
+
+
+def _value(item: Any) -> str:
+    if isinstance(item, dict):
+        return ", ".join(f"{key} {_value(inner)}" for key, inner in item.items())
+    if isinstance(item, list):
+        return ", ".join(map(_value, item)) or "none"
+    if isinstance(item, bool) or item is None:
+        return {True: "yes", False: "no", None: "none"}[item]
+    return f"{item:,}" if isinstance(item, int) else one_line(f"{item}")
+
+
+def _numbers(items: list[Any]) -> bool:
+    return all(isinstance(item, int) for item in items)
+
+
+def _fits(item: dict[str, Any]) -> bool:
+    plain = not any(isinstance(inner, (dict, list)) for inner in item.values())
+    return plain and len(_value(item)) <= 60

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cifarlab.errors import InputError, UsageError
 
-EXAMPLES = """
-Examples:
+if TYPE_CHECKING:
+    from rich.console import Console
 
-  cifarlab evaluate runs/baseline-1
-
-  cifarlab evaluate best.keras --data photos/ --split validation --json
-"""
+    from cifarlab.evaluation.metrics import Metrics
 
 SPLITS = ("train", "validation", "test")
 
@@ -28,21 +25,34 @@ def evaluate(
     ] = None,
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out pictures that cannot be read.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Measure a model on labelled pictures."""
+    """Measure a model on labelled pictures.
+
+    \b
+    Examples:
+      cifarlab evaluate runs/baseline-1
+      cifarlab evaluate best.keras --data photos/ --split validation --json
+    """
     if split not in SPLITS:
         raise UsageError(f"split {split!r}: choose from {', '.join(SPLITS)}")
     from cifarlab.classifier import Classifier
     from cifarlab.classifier import evaluate as measure_split
-    from cifarlab.cli.output import console, print_json, summary_of, table, warnings_in_one_line
+    from cifarlab.cli.output import console, print_json, say, warnings_in_one_line
+    from cifarlab.cli.recorded import data_of
     from cifarlab.data.catalog import load
-    from cifarlab.evaluation.metrics import most_confused
-    from cifarlab.training import recorded_data
 
     warnings_in_one_line()
     classifier = Classifier.load(model, device)
-    dataset = load(data or recorded_data(model) or "cifar10", image_size=classifier.input_shape[0])
+    dataset = load(
+        data or data_of(model) or "cifar10",
+        image_size=classifier.input_shape[0],
+        skip_bad=skip_bad,
+        progress=say,
+    )
     if dataset.class_names != classifier.class_names:
         raise InputError(
             f"{model} knows the classes {', '.join(classifier.class_names)}; {dataset.name} has "
@@ -51,18 +61,29 @@ def evaluate(
     metrics = measure_split(classifier, getattr(dataset, split))
     if json:
         print_json({"dataset": dataset.name, "split": split, **metrics.to_json()})
-        return
-    out = console(json)
-    out.print(f"{model} on {dataset.name}, {split}", markup=False)
+    else:
+        _show(console(json), f"{model} on {dataset.name}, {split}", metrics)
+
+
+def _show(out: Console, title: str, metrics: Metrics) -> None:
+    from cifarlab.cli.output import summary_of, table
+    from cifarlab.evaluation.metrics import most_confused
+
+    out.print(title, markup=False, soft_wrap=True)
     out.print(f"  accuracy  {summary_of(metrics.to_json())}")
-    out.print(f"  top 2     {metrics.top2:.2%}     loss {metrics.loss:.4f}")
+    out.print(f"  top 2     {metrics.top2:.2%}")
+    out.print(f"  loss      {metrics.loss:.4f}\n")
     rows = [
         (name, f"{c.precision:.1%}", f"{c.recall:.1%}", f"{c.f1:.1%}", f"{c.support:,}")
         for name, c in metrics.per_class.items()
     ]
     out.print(table(("class", "precision", "recall", "F1", "pictures"), rows))
-    for c in most_confused(metrics):
-        out.print(f"  {c.true} taken for {c.predicted}: {c.count} ({c.share:.0%})", markup=False)
-
-
-evaluate.__doc__ = f"{evaluate.__doc__}\n\n{EXAMPLES}"
+    confused = most_confused(metrics)
+    if confused:
+        out.print("\nmost confused:")
+    for c in confused:
+        pictures = "1 picture" if c.count == 1 else f"{c.count:,} pictures"
+        out.print(
+            f"  {c.true} taken for {c.predicted}: {pictures}, {c.share:.0%} of {c.true}",
+            markup=False,
+        )

@@ -15,12 +15,21 @@ import typer
 
 from cifarlab import __version__
 from cifarlab.cli import data, evaluate, predict, train
+from cifarlab.cli.output import one_line
 from cifarlab.errors import CifarlabError
+
+EPILOG = """\b
+Examples:
+  cifarlab train                      the baseline on CIFAR-10
+  cifarlab predict cat.jpg            what the newest run says about a picture
+  cifarlab evaluate runs/baseline-1   accuracy, class by class
+  cifarlab data check photos/         before you train on your own pictures
+"""
 
 app = typer.Typer(
     name="cifarlab",
     help="Train, understand and ship small-image classifiers, CIFAR-10 first.",
-    epilog="Start with:  cifarlab train baseline",
+    epilog=EPILOG,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -53,7 +62,7 @@ def options(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; expected errors take one line."""
     try:
-        result: Any = app(args=arguments, standalone_mode=False)
+        result: Any = app(args=arguments, prog_name="cifarlab", standalone_mode=False)
     except CifarlabError as error:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
@@ -68,13 +77,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Typer's usage errors format themselves; anything else is a bug and may show as one.
         if not hasattr(error, "format_message"):
             raise
-        return _fail(f"{error.format_message()} (see cifarlab --help)", 2)
+        return _misused(error)
     return result if isinstance(result, int) else 0
 
 
+def _misused(error: Any) -> int:
+    """Report what Typer found wrong with the arguments."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(error.format_message(), file=sys.stderr)
+        return 2
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "cifarlab"
+    return _fail(f"{error.format_message().rstrip('.')}; see {command} --help", 2)
+
+
 def _fail(message: str, code: int) -> int:
-    line = " ".join(message.split())
-    print(f"cifarlab: error: {line}", file=sys.stderr)
+    print(f"cifarlab: error: {one_line(message)}", file=sys.stderr)
     return code
 
 

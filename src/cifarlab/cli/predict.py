@@ -16,16 +16,6 @@ if TYPE_CHECKING:
 
     from cifarlab.classifier import Classifier
 
-EXAMPLES = """
-Examples:
-
-  cifarlab predict cat.jpg --model runs/baseline-1
-
-  cifarlab predict photos/ holiday.png --model best.keras --top 1 --json
-
-  curl -s https://example.org/cat.jpg | cifarlab predict - --model runs/baseline-1
-"""
-
 STDIN = "-"
 CHUNK = 1000
 
@@ -51,9 +41,16 @@ def predict(
     """Say what is in pictures of any size.
 
     Pictures that cannot be read are listed, the others classified all the same.
+
+    \b
+    Examples:
+      cifarlab predict cat.jpg
+      cifarlab predict photos/ cat.png --model best.keras --top 1 --json
+      cat cat.jpg | cifarlab predict - --model runs/baseline-1
     """
     from cifarlab.classifier import Classifier
     from cifarlab.cli.output import console, print_json, table, warnings_in_one_line
+    from cifarlab.files import printable
     from cifarlab.run import newest_run
 
     warnings_in_one_line()
@@ -68,13 +65,12 @@ def predict(
     if json:
         print_json({"predictions": found, "bad": bad})
     elif found:
-        out = console(json)
-        columns = ("picture", *("class" if i == 0 else f"{i + 1}." for i in range(top)))
         rows = [
-            (row["picture"], *(f"{c['class']} {c['probability']:.1%}" for c in row["top"]))
+            (printable(row["picture"]), first["class"], _percent(first), _rest(others))
             for row in found
+            for first, *others in [row["top"]]
         ]
-        out.print(table(columns, rows))
+        console(json).print(table(("picture", "class", "", "or else"), rows, align="llrl"))
     for problem in bad:
         print(f"cifarlab: bad picture: {problem}", file=sys.stderr)
     if bad and not skip_bad:
@@ -84,18 +80,26 @@ def predict(
         )
 
 
-predict.__doc__ = f"{predict.__doc__}\n\n{EXAMPLES}"
-
-
 def _names(pictures: Sequence[str]) -> Iterator[str]:
     """Yield every picture's path, folders opened, in the order given."""
-    from cifarlab.data.folder import list_pictures
+    from cifarlab.data.listing import list_pictures
 
     for name in pictures:
         if name != STDIN and Path(name).is_dir():
-            yield from map(str, list_pictures(Path(name)))
+            inside = list_pictures(Path(name))
+            if not inside:
+                raise InputError(f"{name}: no pictures in this folder; name one that has some")
+            yield from map(str, inside)
         else:
             yield name
+
+
+def _percent(choice: dict[str, Any]) -> str:
+    return f"{choice['probability']:.1%}"
+
+
+def _rest(choices: Sequence[dict[str, Any]]) -> str:
+    return ", ".join(f"{choice['class']} {_percent(choice)}" for choice in choices)
 
 
 def _classify(

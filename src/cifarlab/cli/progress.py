@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-LINE = (
-    "epoch {epoch:>3.0f}/{epochs}  loss {loss:.4f}  acc {accuracy:6.2%}  "
-    "val loss {val_loss:.4f}  val acc {val_accuracy:6.2%}  {seconds:5.1f} s"
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
 )
 
 
@@ -24,12 +25,13 @@ class TerminalReporter:
             TextColumn("epoch {task.fields[epoch]:>3}/{task.fields[epochs]}"),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
+            TextColumn("steps"),
             TimeRemainingColumn(),
             console=console,
             transient=True,
             disable=not console.is_terminal,
         )
-        self.task: Any = None
+        self.task: TaskID | None = None
 
     def __enter__(self) -> TerminalReporter:
         self.bar.start()
@@ -45,14 +47,35 @@ class TerminalReporter:
     def epoch_started(self, epoch: int, epochs: int, steps: int) -> None:
         """Start a fresh bar."""
         self.epochs = epochs
-        if self.task is not None:
-            self.bar.remove_task(self.task)
+        self._clear()
         self.task = self.bar.add_task("", total=steps, epoch=epoch + 1, epochs=epochs)
 
     def stepped(self, step: int) -> None:
         """Move the bar."""
-        self.bar.update(self.task, completed=step)
+        if self.task is not None:
+            self.bar.update(self.task, completed=step)
 
     def epoch_ended(self, row: Mapping[str, float]) -> None:
-        """Print the epoch's line."""
-        self.console.print(LINE.format(epochs=self.epochs, **row), markup=False, soft_wrap=True)
+        """Replace the bar by the epoch's line."""
+        self._clear()
+        self.console.print(epoch_line(row, self.epochs), markup=False, soft_wrap=True)
+
+    def _clear(self) -> None:
+        if self.task is not None:
+            self.bar.remove_task(self.task)
+            self.task = None
+
+
+def epoch_line(row: Mapping[str, float], epochs: int) -> str:
+    """Return an epoch's numbers in columns, within 80 characters."""
+    width = len(str(epochs))
+    return (
+        f"epoch {row['epoch']:>{width}.0f}/{epochs}"
+        f"  loss {_loss(row['loss'])} acc {row['accuracy']:7.2%}"
+        f"  val loss {_loss(row['val_loss'])} acc {row['val_accuracy']:7.2%}"
+        f"  {row['seconds']:6.1f} s"
+    )
+
+
+def _loss(value: float) -> str:
+    return f"{value:7.4f}" if abs(value) < 100 else f"{value:7.1e}"

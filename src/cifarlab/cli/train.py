@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,19 +17,8 @@ if TYPE_CHECKING:
     from cifarlab.data.dataset import Dataset
     from cifarlab.training import Run
 
-EXAMPLES = """
-Examples:
-
-  cifarlab train                          the baseline on CIFAR-10
-
-  cifarlab train baseline --epochs 5 --seed 1
-
-  cifarlab train --data photos/           your own pictures, a folder a class
-
-  cifarlab train my_model.keras           your own Keras model
-
-  cifarlab train --resume runs/baseline-1
-"""
+# Longer lines are hard to read on a terminal.
+WIDTH = 80
 
 
 def train(
@@ -69,27 +60,38 @@ def train(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Train a recipe, or your own Keras model, and write a run directory."""
+    """Train a recipe or your own Keras model.
+
+    Models, numbers and pictures of the run go to a directory of their own.
+
+    \b
+    Examples:
+      cifarlab train                           the baseline on CIFAR-10
+      cifarlab train baseline --epochs 5 --seed 1
+      cifarlab train --data photos/            your pictures, a folder a class
+      cifarlab train my_model.keras            your own Keras model
+      cifarlab train --resume runs/baseline-1  go on after an interruption
+    """
     from cifarlab import preparation, training
     from cifarlab.cli.output import console, warnings_in_one_line
     from cifarlab.cli.progress import TerminalReporter
 
     warnings_in_one_line()
     out = console(json)
-    changes = (epochs, batch_size, lr)
-    if resume is not None and (output is not None or overwrite or fallback is not None):
-        raise UsageError(
-            "--resume goes on in its own directory; leave out --output and --overwrite"
-        )
+    options = training.Options(seed, device, precision, deterministic)
     if resume is not None:
-        expected = training.read_recipe(resume)
-        if recipe is not None:
-            expected = preparation.resolve(recipe)[0]
-        expected = preparation.override(expected, *changes)
+        if output is not None or overwrite or fallback is not None or options != training.DEFAULTS:
+            raise UsageError(
+                "--resume goes on in the same directory, on the same data, with the same options; "
+                "leave out --output, --overwrite, --fallback, --seed, --device, --precision "
+                "and --deterministic"
+            )
+        before = preparation.resolve(recipe)[0] if recipe else training.read_recipe(resume)
+        expected = preparation.override(before, epochs, batch_size, lr)
+        source = _source_to_resume(resume, data, skip_bad, out)
         with TerminalReporter(out) as reporter:
-            run = training.resume(resume, data, recipe=expected, reporter=reporter)
+            run = training.resume(resume, source, recipe=expected, reporter=reporter)
     else:
-        options = training.Options(seed, device, precision, deterministic)
         what, model = preparation.resolve(recipe or "baseline")
         dataset = _load(data or "cifar10", fallback, skip_bad, out)
         out.print(_opening(what.name, dataset), markup=False)
@@ -109,7 +111,15 @@ def train(
     _close(run, out, json)
 
 
-train.__doc__ = f"{train.__doc__}\n\n{EXAMPLES}"
+def _source_to_resume(
+    run: Path, data: str | None, skip_bad: bool, out: Console
+) -> Dataset | str | None:
+    from cifarlab.cli.recorded import data_of
+
+    spec = data or data_of(run)
+    if spec is None or not skip_bad:
+        return spec
+    return _load(spec, None, skip_bad, out)
 
 
 def _load(spec: str, fallback: str | None, skip_bad: bool, out: Console) -> Dataset:
@@ -173,18 +183,30 @@ def closing_lines(run: Run) -> list[str]:
     confused = [
         f"{c.true} as {c.predicted} ({c.share:.0%})" for c in most_confused(run.metrics.test)
     ]
-    files = " ".join(path.name for path in paths(RunDirectory(run.directory)))
+    files = [path.name for path in paths(RunDirectory(run.directory))]
+    directory = shlex.quote(str(run.directory))
     return [
         "",
         f"{run.recipe.name} on {run.dataset}",
         f"  test accuracy  {summary_of(run.metrics.test.to_json())}",
-        f"  validation     {run.metrics.validation.accuracy:.2%}, "
-        f"weights of epoch {kept} of {len(run.history)}",
+        f"  validation     {run.metrics.validation.accuracy:.2%} "
+        f"with the weights of epoch {kept} of {len(run.history)}, which are kept",
         f"  training time  {duration(seconds)}",
-        f"  mistakes       {', '.join(confused) or 'none'}",
+        *_wrapped("  mistakes       ", ", ".join(confused) or "none"),
         f"  directory      {run.directory}",
-        f"  files          {files}",
+        *_wrapped("  files          ", " ".join(files)),
+        "",
         "next:",
-        f"  cifarlab predict PICTURE --model {run.directory}",
-        f"  cifarlab evaluate {run.directory}",
+        f"  cifarlab predict PICTURE --model {directory}",
+        f"  cifarlab evaluate {directory}",
     ]
+
+
+def _wrapped(label: str, text: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=label,
+        subsequent_indent=" " * len(label),
+        break_on_hyphens=False,
+    )

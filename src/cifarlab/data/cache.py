@@ -21,6 +21,7 @@ import numpy as np
 
 from cifarlab.data.dataset import Split
 from cifarlab.errors import UsageError
+from cifarlab.files import printable, sync_directory
 
 Progress = Callable[[str], None] | None
 
@@ -30,14 +31,14 @@ LAYOUT = 1
 
 @dataclass(frozen=True)
 class Decoded:
-    """A dataset as its source holds it, before validation is split off.
+    """A dataset as its source holds it, before anything is split off.
 
     Attributes:
         name: what every output calls it.
         source: where it was read from.
         class_names: one name a class, in label order.
         train: pictures to divide into training and validation.
-        test: pictures to report on.
+        test: pictures to report on; none where the source has no test part.
         skipped: one line for each picture that was left out because it is bad.
     """
 
@@ -117,7 +118,7 @@ def get(key: str, build: Callable[[], Decoded], *, progress: Progress = None) ->
 
 def _not_kept(error: OSError) -> str:
     return (
-        f"warning: cache {directory()} cannot be written ({error.strerror or error}): "
+        f"warning: cache {printable(directory())} cannot be written ({error.strerror or error}): "
         "the pictures are decoded in memory each time; set CIFARLAB_CACHE to a writable directory"
     )
 
@@ -147,7 +148,7 @@ def lock(key: str, *, progress: Progress = None) -> Iterator[None]:
     try:
         held.acquire(timeout=0)
     except Timeout:
-        say(progress, f"waiting for another process that prepares {key} in {root}")
+        say(progress, f"waiting for another process that prepares {key} in {printable(root)}")
         held.acquire()
     try:
         yield
@@ -201,7 +202,7 @@ def write(key: str, decoded: Decoded) -> None:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    _sync_directory(entry.parent)
+    sync_directory(entry.parent)
     if key.startswith("local-"):
         for old in entry.parent.glob(f"{entry.name.rpartition('-')[0]}-*"):
             # Another process may be filling a temporary directory at this moment.
@@ -227,18 +228,8 @@ def _fill(place: Path, decoded: Decoded) -> None:
         json.dump(meta, text)
         text.flush()
         os.fsync(text.fileno())
-    _sync_directory(place)
+    sync_directory(place)
 
 
 def _entry(key: str) -> Path:
     return directory() / f"v{LAYOUT}-{key}"
-
-
-def _sync_directory(place: Path) -> None:
-    # Windows cannot open a directory; there the rename alone has to do.
-    with contextlib.suppress(PermissionError):
-        handle = os.open(place, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

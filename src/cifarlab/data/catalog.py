@@ -7,26 +7,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import itertools
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from cifarlab.data import cache, cifar, download, parquet, shapes
-from cifarlab.data.dataset import Dataset, Split, check_split, fingerprint, stratified_split
+from cifarlab.data import cache, cifar, download, parquet, shapes, toronto
+from cifarlab.data.dataset import Dataset, Split, check_split, stratified_split
 from cifarlab.errors import InputError, NetworkError, UnsafeError, UsageError
+from cifarlab.files import printable
 
 VARIABLE = "CIFARLAB_DATA"
-# A source without test pictures gives this share of each class, the same in every run.
+# A source without test pictures gives this share of each class.
 TEST_FRACTION = 0.1
-TEST_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -79,11 +76,16 @@ def load(
     wish = Wish(
         validation_fraction, split_seed, image_size, resize_mode, skip_bad, offline, progress
     )
-    return _load("cifar10" if spec is None else spec, wish)[0]
+    return load_and_list_bad("cifar10" if spec is None else spec, wish)[0]
 
 
-def _load(spec: str | os.PathLike[str], wish: Wish) -> tuple[Dataset, tuple[str, ...] | None]:
-    """Return the dataset and a line for each bad picture (``None``: a folder keeps no list)."""
+def load_and_list_bad(
+    spec: str | os.PathLike[str], wish: Wish
+) -> tuple[Dataset, tuple[str, ...] | None]:
+    """Do what ``load`` does, and return a line for each bad picture that was left out too.
+
+    For a folder of pictures that list is ``None``: nobody has kept one.
+    """
     if isinstance(spec, str) and spec in NAMES:
         _need_own_size(wish, spec)
         return _divide(NAMES[spec](wish), wish)
@@ -95,9 +97,9 @@ def _load(spec: str | os.PathLike[str], wish: Wish) -> tuple[Dataset, tuple[str,
 
 
 def _need_own_size(wish: Wish, what: str) -> None:
-    if wish.image_size != cifar.SIDE:
+    if wish.image_size != toronto.SIDE:
         raise UsageError(
-            f"image size {wish.image_size}: the pictures of {what} are 32x32; "
+            f"image size {wish.image_size}: the pictures of {printable(what)} are 32x32; "
             "leave the size at 32, or give a folder of pictures"
         )
 
@@ -124,20 +126,23 @@ def _divide(decoded: cache.Decoded, wish: Wish) -> tuple[Dataset, tuple[str, ...
             f"warning: {len(decoded.skipped)} bad pictures left out, "
             f"the first is {decoded.skipped[0]}",
         )
-    check_split(decoded.train, decoded.class_names, f"{decoded.source} (train)")
-    check_split(decoded.test, decoded.class_names, f"{decoded.source} (test)")
-    kept, held = stratified_split(decoded.train.labels, wish.validation_fraction, wish.split_seed)
-    validation = decoded.train.subset(held)
-    check_split(validation, decoded.class_names, f"{decoded.source} (validation)")
-    data = Dataset(
-        decoded.name,
-        decoded.source,
-        decoded.class_names,
-        decoded.train.subset(kept),
-        validation,
-        decoded.test,
-    )
+    train, test, shown = decoded.train, decoded.test, printable(decoded.source)
+    check_split(train, decoded.class_names, f"{shown} (train)")
+    if not len(test):
+        cache.say(
+            wish.progress, f"{shown}: no test pictures; a tenth of each class is held out for that"
+        )
+        train, test = _hold_out(train, TEST_FRACTION, wish.split_seed)
+    check_split(test, decoded.class_names, f"{shown} (test)")
+    train, validation = _hold_out(train, wish.validation_fraction, wish.split_seed)
+    check_split(validation, decoded.class_names, f"{shown} (validation)")
+    data = Dataset(decoded.name, decoded.source, decoded.class_names, train, validation, test)
     return data, decoded.skipped
+
+
+def _hold_out(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
+    kept, held = stratified_split(split.labels, fraction, seed)
+    return split.subset(kept), split.subset(held)
 
 
 # --- local sources
@@ -157,7 +162,7 @@ def _recognise(path: Path, wish: Wish) -> Reader | None:
         files = [*found.train, *found.test]
         return Reader(files, partial(_read_parquet, path, found, wish))
     archives = [path] if path.is_file() else sorted(path.glob("cifar-10*-*.tar.gz"))
-    for kind, layout, folder in _toronto_folders(path):
+    for kind, layout, folder in toronto.find(path, cifar.KINDS):
         _need_own_size(wish, str(path))
         present = [folder / name for name in layout.train + layout.test if (folder / name).exists()]
         return Reader(present, partial(_read_toronto, kind, layout, folder))
@@ -168,19 +173,9 @@ def _recognise(path: Path, wish: Wish) -> Reader | None:
     if path.is_dir():
         return None
     raise InputError(
-        f"{path}: not a dataset; give a folder of pictures, a .parquet file, "
+        f"{printable(path)}: not a dataset; give a folder of pictures, a .parquet file, "
         "or one of Toronto's CIFAR .tar.gz archives"
     )
-
-
-def _toronto_folders(path: Path) -> Iterator[tuple[cifar.Kind, cifar.Layout, Path]]:
-    for kind in cifar.KINDS:
-        for layout in kind.layouts:
-            for folder in (path / layout.folder, path):
-                # One file is enough: what is missing is then named.
-                named = folder.name == layout.folder and folder.is_dir()
-                if named or all((folder / n).is_file() for n in (layout.train[0], layout.test[0])):
-                    yield kind, layout, folder
 
 
 def _load_local(path: Path, reader: Reader, wish: Wish) -> cache.Decoded:
@@ -190,17 +185,17 @@ def _load_local(path: Path, reader: Reader, wish: Wish) -> cache.Decoded:
 
 
 def _read_archive(path: Path) -> cache.Decoded:
-    kind, train, test = cifar.read_archive(path, cifar.KINDS)
+    kind, train, test = toronto.read_archive(path, cifar.KINDS)
     return _verified(kind, train, test, path)
 
 
-def _read_toronto(kind: cifar.Kind, layout: cifar.Layout, folder: Path) -> cache.Decoded:
-    train, test = cifar.read_folder(kind, layout, folder)
+def _read_toronto(kind: cifar.Kind, layout: toronto.Layout, folder: Path) -> cache.Decoded:
+    train, test = toronto.read_folder(kind, layout, folder)
     return _verified(kind, train, test, folder)
 
 
 def _verified(kind: cifar.Kind, train: Split, test: Split, path: Path) -> cache.Decoded:
-    cifar.verify(kind, train, test, str(path))
+    cifar.verify(kind, train, test, printable(path))
     return cache.Decoded(kind.name, str(path.absolute()), kind.class_names, train, test)
 
 
@@ -213,16 +208,14 @@ def _read_parquet(path: Path, files: parquet.Files, wish: Wish) -> cache.Decoded
         progress=wish.progress,
     )
     train, test = content.train, content.test
-    source = str(path.absolute())
-    if test is None:
-        cache.say(wish.progress, f"{path}: no test file; a tenth of each class is held out for it")
-        check_split(train, content.class_names, source)
-        kept, held = stratified_split(train.labels, TEST_FRACTION, TEST_SEED)
-        train, test = train.subset(kept), train.subset(held)
     name, class_names = _own_name(path), content.class_names
-    if kind := cifar.identify(train, test):
-        name, class_names = kind.name, kind.class_names
-    return cache.Decoded(name, source, class_names, train, test, content.skipped)
+    if test is None:
+        test = train.subset(np.arange(0))
+    else:
+        check_split(test, class_names, f"{printable(path)} (test)")
+        if kind := cifar.identify(train, test):
+            name, class_names = kind.name, kind.class_names
+    return cache.Decoded(name, str(path.absolute()), class_names, train, test, content.skipped)
 
 
 def _own_name(path: Path) -> str:
@@ -246,19 +239,6 @@ def _load_pictures(path: Path, wish: Wish) -> Dataset:
     return replace(data, name=_own_name(path)) if data.name in NAMES else data
 
 
-def _bad_pictures(path: Path) -> tuple[str, ...]:
-    """Return a line for every picture in a folder that cannot be decoded."""
-    from cifarlab.data import folder, image
-
-    bad = []
-    for file in folder.list_pictures(path):
-        try:
-            image.read_image(file)
-        except InputError as error:
-            bad.append(str(error))
-    return tuple(bad)
-
-
 # --- named sources
 
 
@@ -271,16 +251,18 @@ def _cifar10(wish: Wish) -> cache.Decoded:
 def _from_variable(kind: cifar.Kind, given: str, wish: Wish) -> cache.Decoded:
     path = Path(given).expanduser()
     if not path.exists():
-        raise UsageError(f"{VARIABLE}={given}: no such path; set it to a copy of {kind.name}")
+        raise UsageError(
+            f"{VARIABLE}={printable(given)}: no such path; set it to a copy of {kind.name}"
+        )
     reader = _recognise(path, wish)
     if reader is None:
         raise InputError(
-            f"{VARIABLE}={given}: holds no {kind.name}; set it to its parquet files "
+            f"{VARIABLE}={printable(given)}: holds no {kind.name}; set it to its parquet files "
             "or one of Toronto's archives, packed or not"
         )
     decoded = _load_local(path, reader, wish)
     if decoded.name != kind.name:
-        cifar.verify(kind, decoded.train, decoded.test, f"{VARIABLE}={given}")
+        cifar.verify(kind, decoded.train, decoded.test, f"{VARIABLE}={printable(given)}")
     return decoded
 
 
@@ -296,12 +278,13 @@ def obtain(
 
 
 def _download(kind: cifar.Kind, wish: Wish, manner: download.Manner) -> cache.Decoded:
+    place = printable(cache.directory())
     remedy = "set CIFARLAB_CACHE to a writable directory"
     if kind.name == cifar.CIFAR10.name:
         remedy = f"set {VARIABLE} to a copy on this machine, or CIFARLAB_CACHE to a filled cache"
     if wish.offline:
         raise NetworkError(
-            f"{kind.name}: not in the cache {cache.directory()}, and downloads are off; {remedy}"
+            f"{kind.name}: not in the cache {place}, and downloads are off; {remedy}"
         )
     failures = []
     for number, source in enumerate(kind.sources):
@@ -310,7 +293,7 @@ def _download(kind: cifar.Kind, wish: Wish, manner: download.Manner) -> cache.De
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise NetworkError(
-                f"{kind.name}: not in the cache {cache.directory()}, and a download cannot be "
+                f"{kind.name}: not in the cache {place}, and a download cannot be "
                 f"written there ({error.strerror}); {remedy}"
             ) from error
         cache.say(wish.progress, f"downloading {kind.name} from {source.name}")
@@ -343,7 +326,7 @@ def _from_source(
             raise InputError(f"{urls}: no test pictures came; use another source")
         train, test = content.train, content.test
     else:
-        _, train, test = cifar.read_archive(paths[0], (kind,))
+        _, train, test = toronto.read_archive(paths[0], (kind,))
     cifar.verify(kind, train, test, urls)
     return cache.Decoded(kind.name, urls, kind.class_names, train, test)
 
@@ -357,106 +340,3 @@ NAMES: dict[str, Callable[[Wish], cache.Decoded]] = {
     "cifar100": lambda wish: obtain(cifar.CIFAR100, wish),
     "shapes10": _shapes10,
 }
-
-
-# --- what a dataset holds, and what is wrong with it
-
-
-def train_fingerprint(data: Dataset) -> str:
-    """Return the fingerprint of training and validation pictures taken together.
-
-    It is the one that the source's own training part has, whatever was split off.
-    """
-    both = (data.train, data.validation)
-    return fingerprint(
-        Split(
-            np.concatenate([split.images for split in both]),
-            np.concatenate([split.labels for split in both]),
-        )
-    )
-
-
-def describe(data: Dataset) -> dict[str, Any]:
-    """Return what a dataset holds, ready for JSON: names, counts, sizes and fingerprints."""
-    one_byte = len(data.class_names) <= 256
-    return {
-        "name": data.name,
-        "source": data.source,
-        "class_names": list(data.class_names),
-        "train_fingerprint": train_fingerprint(data) if one_byte else None,
-        "splits": {
-            part: {
-                "count": len(split),
-                "per_class": _per_class(data, split),
-                "image_size": list(split.images.shape[1:3]),
-                "fingerprint": fingerprint(split) if one_byte else None,
-            }
-            for part, split in _splits(data).items()
-        },
-    }
-
-
-def check(
-    spec: str | os.PathLike[str],
-    *,
-    image_size: int = 32,
-    resize_mode: str = "squash",
-    offline: bool = False,
-    progress: Callable[[str], None] | None = None,
-) -> dict[str, Any]:
-    """Load a dataset, skipping what is bad, and return what deserves a look, ready for JSON.
-
-    ``bad_files`` has a line for each picture that cannot be used. ``duplicates`` counts
-    pictures whose pixels equal an earlier one's: ``within`` a split, and ``between`` two (how
-    many of the second lie in the first too). ``imbalance`` is the largest class over the
-    smallest, in all splits together, or ``None`` when a class is empty. ``ok`` says that
-    there are no bad files, duplicates or empty classes.
-
-    Raises:
-        CifarlabError: as ``load``, when nothing can be loaded.
-    """
-    wish = Wish(
-        image_size=image_size,
-        resize_mode=resize_mode,
-        skip_bad=True,
-        offline=offline,
-        progress=progress,
-    )
-    data, bad = _load(spec, wish)
-    if bad is None:
-        bad = _bad_pictures(_existing(spec))
-    splits = _splits(data)
-    digests = {part: _digests(split) for part, split in splits.items()}
-    within = {part: len(found) - len(set(found)) for part, found in digests.items()}
-    between = {
-        f"{first}-{second}": sum(digest in seen for digest in digests[second])
-        for first, second in itertools.combinations(splits, 2)
-        for seen in [set(digests[first])]
-    }
-    totals = np.sum([list(_per_class(data, split).values()) for split in splits.values()], axis=0)
-    labels = np.concatenate([split.labels for split in splits.values()])
-    empty = [name for name, n in zip(data.class_names, totals, strict=True) if n == 0]
-    return {
-        "name": data.name,
-        "source": data.source,
-        "ok": not bad and not empty and not any([*within.values(), *between.values()]),
-        "bad_files": list(bad),
-        "duplicates": {"within": within, "between": between},
-        "per_class": {part: _per_class(data, split) for part, split in splits.items()},
-        "imbalance": None if empty else float(totals.max() / totals.min()),
-        "empty_classes": empty,
-        "label_range": [int(labels.min()), int(labels.max())],
-    }
-
-
-def _splits(data: Dataset) -> dict[str, Split]:
-    return {"train": data.train, "validation": data.validation, "test": data.test}
-
-
-def _per_class(data: Dataset, split: Split) -> dict[str, int]:
-    counts = np.bincount(split.labels, minlength=len(data.class_names))
-    return dict(zip(data.class_names, counts.tolist(), strict=True))
-
-
-def _digests(split: Split) -> list[bytes]:
-    return [hashlib.sha256(image.tobytes()).digest() for image in split.images]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from cifarlab.errors import NetworkError, ResourceError
+from cifarlab.files import cannot_write, sync_directory
 
 if TYPE_CHECKING:
     import requests
@@ -102,11 +103,9 @@ def fetch(
                 return target
             return _fetch_patiently(remote, target, manner, progress)
     except OSError as error:
-        raise ResourceError(
-            f"{target}: cannot be written ({error.strerror or error}): up to "
-            f"{remote.max_bytes / 1e6:.0f} MB are needed; free some space, "
-            "or set CIFARLAB_CACHE to another directory"
-        ) from error
+        needed = f" and up to {remote.max_bytes / 1e6:.0f} MB are needed"
+        reason = cannot_write(target, error, needed)
+        raise ResourceError(f"{reason} (set CIFARLAB_CACHE to it)") from error
 
 
 def _fetch_patiently(
@@ -282,11 +281,7 @@ def _wrong(path: Path, remote: RemoteFile) -> str | None:
 def _make_final(part: Path, target: Path) -> None:
     part.replace(target)
     _discard(part)
-    handle = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync_directory(target.parent)
 
 
 def _discard(part: Path) -> None:

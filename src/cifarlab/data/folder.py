@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,19 +13,15 @@ from typing import Any
 import numpy as np
 
 from cifarlab.data.dataset import Dataset, Split, check_split, stratified_split
-from cifarlab.data.image import check_options, printable, read_image
+from cifarlab.data.image import check_options, read_image
+from cifarlab.data.listing import SUFFIXES, list_below, list_folder, resolved
 from cifarlab.errors import InputError, UsageError
+from cifarlab.files import printable
 
 TRAIN = "train"
 VALIDATION = ("val", "valid", "validation")
 TEST = "test"
 
-# What counts as a picture. Those that cannot be decoded are here too, so that they are
-# reported as bad instead of being overlooked.
-SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif"}
-    | {".tif", ".tiff", ".heic", ".heif", ".avif", ".svg", ".jp2", ".jxl", ".ppm", ".pgm"}
-)
 MAX_LISTED = 10
 DECODERS = min(8, os.cpu_count() or 1)
 PROGRESS_EVERY = 1000
@@ -37,24 +33,6 @@ class _Files:
 
     paths: tuple[Path, ...]
     labels: np.ndarray[Any, Any]
-
-
-def list_pictures(path: str | os.PathLike[str]) -> tuple[Path, ...]:
-    """Return every picture in a folder and its subfolders, in the order of their paths.
-
-    Pictures are told by their suffix. Hidden files are left out. Links that lead out of
-    the folder, or nowhere, are left out with a warning, as are other kinds of file.
-
-    Args:
-        path: the folder.
-
-    Returns:
-        Paths that begin with ``path``; there may be none.
-
-    Raises:
-        InputError: ``path`` is not a folder or cannot be listed.
-    """
-    return _list_below(Path(path), _resolved(Path(path)))
 
 
 def load_folder(
@@ -101,7 +79,7 @@ def load_folder(
     check_options(image_size, resize_mode)
     _check_fractions(validation_fraction, test_fraction)
     given = Path(path)
-    root = _resolved(given)
+    root = resolved(given)
     shown = printable(str(path))
     folders = _split_folders(given, root, shown)
     class_names = _class_names(folders[TRAIN], root, shown)
@@ -143,76 +121,9 @@ def _check_fractions(validation_fraction: float, test_fraction: float) -> None:
 # Looking around
 
 
-def _resolved(path: Path) -> Path:
-    shown = printable(str(path))
-    try:
-        if not path.exists():
-            raise InputError(f"{shown}: no such folder; check the path")
-        if not path.is_dir():
-            raise InputError(f"{shown}: not a folder; give a folder of pictures")
-        return path.resolve()
-    except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(f"{shown}: cannot be opened ({error}); check the path") from None
-
-
-def _list_folder(folder: Path, root: Path) -> list[Path]:
-    """Return what lies in ``folder``, sorted, without hidden names and unfit links."""
-    try:
-        entries = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
-        entries = [entry for entry in entries if _stays(entry, root)]
-        for entry in entries:
-            entry.stat()  # so that asking later what it is cannot fail
-    except OSError as error:
-        raise InputError(
-            f"{printable(str(folder))}: cannot be listed ({error.strerror}); check its permissions"
-        ) from None
-    return entries
-
-
-def _stays(entry: Path, root: Path) -> bool:
-    if not entry.is_symlink():
-        return True
-    try:
-        target = entry.resolve(strict=True)
-    except (OSError, RuntimeError):
-        target = None
-    if target is not None and target.is_relative_to(root):
-        return True
-    where = "leads nowhere" if target is None else "leads out of the folder"
-    warnings.warn(f"{printable(str(entry))}: skipped, as the link {where}", stacklevel=2)
-    return False
-
-
-def _list_below(folder: Path, root: Path) -> tuple[Path, ...]:
-    files = list(_walk(folder, root))
-    others = [file for file in files if file.suffix.lower() not in SUFFIXES]
-    if others:
-        warnings.warn(
-            f"{printable(str(folder))}: skipped {len(others)} files that are not pictures, "
-            f"such as {printable(others[0].name)}",
-            stacklevel=2,
-        )
-    return tuple(sorted(file for file in files if file.suffix.lower() in SUFFIXES))
-
-
-def _walk(folder: Path, root: Path) -> Iterator[Path]:
-    waiting: list[tuple[Path, tuple[Path, ...]]] = [(folder, ())]
-    while waiting:
-        current, above = waiting.pop()
-        real = current.resolve()
-        # A link to a folder that holds it would go round for ever.
-        if real in above:
-            continue
-        for entry in _list_folder(current, root):
-            if entry.is_dir():
-                waiting.append((entry, (*above, real)))
-            elif entry.is_file():
-                yield entry
-
-
 def _split_folders(path: Path, root: Path, shown: str) -> dict[str, Path]:
     """Return where each split that has a folder lies; without such folders, all is ``train``."""
-    folders = {entry.name: entry for entry in _list_folder(path, root) if entry.is_dir()}
+    folders = {entry.name: entry for entry in list_folder(path, root) if entry.is_dir()}
     validation = [name for name in VALIDATION if name in folders]
     if TRAIN not in folders:
         if folders and set(folders) <= {*VALIDATION, TEST}:
@@ -235,7 +146,7 @@ def _split_folders(path: Path, root: Path, shown: str) -> dict[str, Path]:
 
 
 def _class_names(folder: Path, root: Path, shown: str) -> tuple[str, ...]:
-    names = sorted(entry.name for entry in _list_folder(folder, root) if entry.is_dir())
+    names = sorted(entry.name for entry in list_folder(folder, root) if entry.is_dir())
     if len(names) < 2:
         raise InputError(
             f"{shown}: holds {len(names)} class folders; at least 2 are needed, "
@@ -250,7 +161,7 @@ def _class_names(folder: Path, root: Path, shown: str) -> tuple[str, ...]:
 def _find_files(
     folder: Path, root: Path, class_names: tuple[str, ...], *, needs_all: bool
 ) -> _Files:
-    entries = _list_folder(folder, root)
+    entries = list_folder(folder, root)
     strangers = [e.name for e in entries if e.is_dir() and e.name not in class_names]
     if strangers:
         raise InputError(
@@ -268,7 +179,7 @@ def _find_files(
     labels: list[int] = []
     for label, name in enumerate(class_names):
         has_folder = (folder / name) in entries
-        files = _list_below(folder / name, root) if has_folder else ()
+        files = list_below(folder / name, root) if has_folder else ()
         if needs_all and not files:
             raise InputError(
                 f"{printable(str(folder / name))}: holds no pictures; add some or remove the folder"

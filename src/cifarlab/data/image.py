@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from cifarlab.errors import InputError, UsageError
+from cifarlab.files import printable
 
 # No TIFF: its decoder is the one with the longest record of memory faults.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
@@ -31,11 +32,6 @@ RESIZE_MODES: tuple[str, ...] = get_args(ResizeMode)
 
 # A high key frame, a burst or a depth map: JPEG files hold these without being animations.
 _NOT_ANIMATED = ("JPEG", "MPO")
-
-
-def printable(name: str) -> str:
-    """Return ``name`` fit for a one-line message: as it is, or quoted with escapes."""
-    return name if name.isprintable() else repr(name)
 
 
 def decode_image(

@@ -13,6 +13,7 @@ import numpy as np
 
 from cifarlab.data.dataset import Split
 from cifarlab.errors import InputError
+from cifarlab.files import printable
 
 PICTURE_COLUMNS = ("img", "image")
 LABEL_COLUMNS = ("label", "fine_label", "labels")
@@ -73,7 +74,9 @@ def _shards(folder: Path, pattern: str) -> tuple[Path, ...]:
             for index in range(count if not rest else 0):
                 name = f"{stem}-{index:05d}-of-{count:05d}.parquet"
                 if name not in present:
-                    raise InputError(f"{folder / name}: missing, one of {count}; copy it there")
+                    raise InputError(
+                        f"{printable(folder / name)}: missing, one of {count}; copy it there"
+                    )
     return files
 
 
@@ -129,7 +132,7 @@ def _read_part(
     blocks = [np.empty((0, image_size, image_size, 3), dtype=np.uint8)]
     for path in paths:
         if progress:
-            progress(f"decoding {path.name}")
+            progress(f"decoding {printable(path.name)}")
         for rows in _batches(path):
             block = []
             for place, picture, label in rows:
@@ -153,7 +156,9 @@ def _read_part(
 def _unpack(picture: Any, place: str) -> tuple[bytes, str]:
     data = picture.get("bytes") if isinstance(picture, dict) else picture
     if not isinstance(data, bytes):
-        raise InputError(f"{place}: holds no picture bytes; embed the picture in the file")
+        raise InputError(
+            f"{printable(place)}: holds no picture bytes; embed the picture in the file"
+        )
     path = picture.get("path") if isinstance(picture, dict) else None
     return data, path or place
 
@@ -163,6 +168,7 @@ def _batches(path: Path) -> Iterator[list[tuple[str, Any, int]]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    shown = printable(path)
     try:
         with pq.ParquetFile(path) as file:
             schema = file.schema_arrow
@@ -170,7 +176,7 @@ def _batches(path: Path) -> Iterator[list[tuple[str, Any, int]]]:
             label = _column(path, schema.names, LABEL_COLUMNS)
             if not pa.types.is_integer(schema.field(label).type):
                 raise InputError(
-                    f"{path}: column {label!r} is {schema.field(label).type}; "
+                    f"{shown}: column {label!r} is {schema.field(label).type}; "
                     "labels must be integers from 0"
                 )
             row = 0
@@ -178,13 +184,13 @@ def _batches(path: Path) -> Iterator[list[tuple[str, Any, int]]]:
                 pictures, labels = batch[picture].to_pylist(), batch[label].to_pylist()
                 if None in labels:
                     number = row + labels.index(None)
-                    raise InputError(f"{path} row {number}: has no label; every picture needs one")
+                    raise InputError(f"{shown} row {number}: has no label; every picture needs one")
                 places = (f"{path.name} row {row + i}" for i in range(len(labels)))
                 yield list(zip(places, pictures, labels, strict=True))
                 row += len(labels)
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path}: not a whole parquet file ({reason}); copy it again") from error
+        raise InputError(f"{shown}: not a whole parquet file ({reason}); copy it again") from error
 
 
 def _column(path: Path, present: list[str], wanted: tuple[str, ...]) -> str:
@@ -192,7 +198,8 @@ def _column(path: Path, present: list[str], wanted: tuple[str, ...]) -> str:
         if name in present:
             return name
     raise InputError(
-        f"{path}: has columns {', '.join(present)}; one must be called {' or '.join(wanted)}"
+        f"{printable(path)}: has columns {', '.join(map(printable, present))}; "
+        f"one must be called {' or '.join(wanted)}"
     )
 
 
@@ -209,5 +216,7 @@ def _class_names(path: Path, highest: int) -> tuple[str, ...]:
     if highest < len(names) == len(set(names)):
         return names
     if highest >= MAX_CLASSES:
-        raise InputError(f"{path}: label {highest}; at most {MAX_CLASSES} classes are allowed")
+        raise InputError(
+            f"{printable(path)}: label {highest}; at most {MAX_CLASSES} classes are allowed"
+        )
     return tuple(str(i) for i in range(highest + 1))

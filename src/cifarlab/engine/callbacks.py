@@ -38,7 +38,8 @@ class SaveBest(keras.callbacks.Callback):  # type: ignore[misc]
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         value = (logs or {})[self.monitor]
         if value < self.best or self.best_epoch < 0:
-            self.best, self.best_epoch = value, epoch
+            self.best = math.inf if math.isnan(value) else value
+            self.best_epoch = epoch
             self.save()
 
 

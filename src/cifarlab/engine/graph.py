@@ -56,7 +56,8 @@ def _engine_view(x: Any) -> Any:
     if not isinstance(x, Tensor):
         return x
     # A layer with a dtype policy of its own may give bfloat16 or float64.
-    if x.is_floating_point() and not torch.is_autocast_enabled(x.device.type):
+    automatic = torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64
+    if x.is_floating_point() and not automatic:
         x = x.float()
     return to_engine_layout(x)
 

@@ -1,0 +1,42 @@
+# `make train` and `make test` set up everything they need in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SETUP := $(VENV)/.setup-done
+
+.PHONY: help train test test-slow lint setup clean
+
+help:
+	@echo "make train      set up, and train the baseline on CIFAR-10"
+	@echo "make test       set up, and run lint, types, import rules and the fast tests"
+	@echo "make test-slow  set up, and run the slow tests"
+	@echo "make lint       set up, and run lint, types and import rules"
+	@echo "make clean      remove the environment and caches"
+
+setup: $(SETUP)
+
+$(SETUP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "cifarlab needs Python 3.11 or newer; run: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip install --quiet \
+	  --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+train: $(SETUP)
+	$(BIN)/cifarlab train baseline --fallback shapes10
+
+lint: $(SETUP)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(SETUP)
+	$(BIN)/python -m pytest -m slow
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,129 @@
+"""What a dataset holds, and what is wrong with it."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cifarlab.data.catalog import Wish, load_and_list_bad
+from cifarlab.data.dataset import Dataset, Split, fingerprint
+from cifarlab.errors import InputError
+
+
+def train_fingerprint(data: Dataset) -> str:
+    """Return the fingerprint of training and validation pictures taken together.
+
+    It is the one that the source's own training part has, whatever was split off.
+    """
+    both = (data.train, data.validation)
+    return fingerprint(
+        Split(
+            np.concatenate([split.images for split in both]),
+            np.concatenate([split.labels for split in both]),
+        )
+    )
+
+
+def describe(data: Dataset) -> dict[str, Any]:
+    """Return what a dataset holds, ready for JSON: names, counts, sizes and fingerprints."""
+    one_byte = len(data.class_names) <= 256
+    return {
+        "name": data.name,
+        "source": data.source,
+        "class_names": list(data.class_names),
+        "train_fingerprint": train_fingerprint(data) if one_byte else None,
+        "splits": {
+            part: {
+                "count": len(split),
+                "per_class": _per_class(data, split),
+                "image_size": list(split.images.shape[1:3]),
+                "fingerprint": fingerprint(split) if one_byte else None,
+            }
+            for part, split in _splits(data).items()
+        },
+    }
+
+
+def check(
+    spec: str | os.PathLike[str],
+    *,
+    image_size: int = 32,
+    resize_mode: str = "squash",
+    offline: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """Load a dataset, skipping what is bad, and return what deserves a look, ready for JSON.
+
+    ``bad_files`` has a line for each picture that cannot be used. ``duplicates`` counts
+    pictures whose pixels equal an earlier one's: ``within`` a split, and ``between`` two (how
+    many of the second lie in the first too). ``imbalance`` is the largest class over the
+    smallest, in all splits together, or ``None`` when a class is empty. ``ok`` says that
+    there are no bad files, duplicates or empty classes.
+
+    Raises:
+        CifarlabError: as ``load``, when nothing can be loaded.
+    """
+    wish = Wish(
+        image_size=image_size,
+        resize_mode=resize_mode,
+        skip_bad=True,
+        offline=offline,
+        progress=progress,
+    )
+    data, bad = load_and_list_bad(spec, wish)
+    if bad is None:
+        bad = _bad_pictures(Path(spec).expanduser())
+    splits = _splits(data)
+    digests = {part: _digests(split) for part, split in splits.items()}
+    within = {part: len(found) - len(set(found)) for part, found in digests.items()}
+    between = {
+        f"{first}-{second}": sum(digest in seen for digest in digests[second])
+        for first, second in itertools.combinations(splits, 2)
+        for seen in [set(digests[first])]
+    }
+    totals = np.sum([list(_per_class(data, split).values()) for split in splits.values()], axis=0)
+    labels = np.concatenate([split.labels for split in splits.values()])
+    empty = [name for name, n in zip(data.class_names, totals, strict=True) if n == 0]
+    return {
+        "name": data.name,
+        "source": data.source,
+        "ok": not bad and not empty and not any([*within.values(), *between.values()]),
+        "bad_files": list(bad),
+        "duplicates": {"within": within, "between": between},
+        "per_class": {part: _per_class(data, split) for part, split in splits.items()},
+        "imbalance": None if empty else float(totals.max() / totals.min()),
+        "empty_classes": empty,
+        "label_range": [int(labels.min()), int(labels.max())],
+    }
+
+
+def _splits(data: Dataset) -> dict[str, Split]:
+    return {"train": data.train, "validation": data.validation, "test": data.test}
+
+
+def _per_class(data: Dataset, split: Split) -> dict[str, int]:
+    counts = np.bincount(split.labels, minlength=len(data.class_names))
+    return dict(zip(data.class_names, counts.tolist(), strict=True))
+
+
+def _digests(split: Split) -> list[bytes]:
+    return [hashlib.sha256(image.tobytes()).digest() for image in split.images]
+
+
+def _bad_pictures(path: Path) -> tuple[str, ...]:
+    """Return a line for every picture in a folder that cannot be decoded."""
+    from cifarlab.data import image, listing
+
+    bad = []
+    for file in listing.list_pictures(path):
+        try:
+            image.read_image(file)
+        except InputError as error:
+            bad.append(str(error))
+    return tuple(bad)

@@ -1,0 +1,69 @@
+"""Schedules are factors between 0 and 1 that rise over the warm-up and then never rise again.
+
+A new entry in ``SCHEDULES`` fails here until ``EXAMPLES`` has one for it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cifarlab.engine.schedule import SCHEDULES, factor
+from cifarlab.recipes.recipe import Constant, Cosine, Linear
+
+share = st.floats(0.0, 1.0)
+
+EXAMPLES: dict[type, st.SearchStrategy[Any]] = {
+    Constant: st.just(Constant()),
+    Linear: st.builds(Linear, warmup=share, end=share),
+    Cosine: st.builds(Cosine, warmup=share, end=share),
+}
+
+any_schedule = st.one_of(*EXAMPLES.values())
+progress = st.floats(0.0, 1.0, exclude_max=True)
+
+
+def warmup(spec: Any) -> float:
+    return float(getattr(spec, "warmup", 0.0))
+
+
+def test_every_schedule_has_an_example() -> None:
+    assert set(EXAMPLES) == set(SCHEDULES)
+
+
+@given(any_schedule, progress)
+def test_factors_lie_between_0_and_1(spec: Any, done: float) -> None:
+    assert 0.0 <= factor(spec, done) <= 1.0
+
+
+@given(any_schedule, progress, progress)
+def test_it_rises_over_the_warm_up_and_never_after_it(spec: Any, one: float, two: float) -> None:
+    early, late = sorted((one, two))
+    if late <= warmup(spec):
+        assert factor(spec, early) <= factor(spec, late)
+    elif early >= warmup(spec):
+        assert factor(spec, early) >= factor(spec, late)
+
+
+@given(any_schedule.filter(lambda spec: warmup(spec) < 1.0))
+def test_it_is_1_when_the_warm_up_is_over_and_near_its_end_at_the_end(spec: Any) -> None:
+    assert factor(spec, warmup(spec)) == 1.0
+    assert factor(spec, 1.0) == pytest.approx(getattr(spec, "end", 1.0))
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        (Constant(), [1.0, 1.0, 1.0, 1.0]),
+        (Linear(), [1.0, 0.75, 0.5, 0.25]),
+        (Linear(end=0.2), [1.0, 0.8, 0.6, 0.4]),
+        (Linear(warmup=0.5), [0.0, 0.5, 1.0, 0.5]),
+        (Cosine(), [1.0, 0.5 + 0.5**1.5, 0.5, 0.5 - 0.5**1.5]),
+        (Cosine(warmup=0.25, end=0.1), [0.0, 1.0, 0.775, 0.325]),
+    ],
+)
+def test_golden_values_at_each_quarter(spec: Any, expected: list[float]) -> None:
+    assert [factor(spec, i / 4) for i in range(4)] == pytest.approx(expected)

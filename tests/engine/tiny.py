@@ -1,0 +1,45 @@
+"""Tiny Keras models with random weights, and random input for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from cifarlab.backend import keras
+
+CLASSES = 3
+
+
+def classifier(*stack: Any, shape: tuple[int, ...] = (4, 4, 2)) -> Any:
+    """A sequential model of these layers, built for input of ``shape``."""
+    return randomised(keras.Sequential([keras.Input(shape), *stack]))
+
+
+def functional(body: Callable[[Any], Any], shape: tuple[int, ...] = (4, 4, 2)) -> Any:
+    """The model that ``body`` makes of an input of ``shape``."""
+    inputs = keras.Input(shape)
+    return randomised(keras.Model(inputs, body(inputs)))
+
+
+def randomised(model: Any, seed: int = 0) -> Any:
+    """Give every weight and moving statistic of ``model`` a random value; return it."""
+    rng = np.random.default_rng(seed)
+    for variable in model.weights:
+        if variable.name in ("moving_variance", "variance"):
+            variable.assign(rng.uniform(0.5, 1.5, variable.shape))
+        elif len(variable.shape) > 1:
+            inputs = np.prod(variable.shape[:-1])
+            variable.assign(rng.normal(scale=inputs**-0.5, size=variable.shape))
+        elif keras.backend.is_float_dtype(variable.dtype):
+            middle = 1.0 if variable.name in ("gamma", "scale") else 0.0
+            variable.assign(rng.normal(middle, 0.2, variable.shape))
+    return model
+
+
+def pictures(model: Any, count: int = 5, seed: int = 0) -> torch.Tensor:
+    """Random input for ``model``, float32."""
+    rng = np.random.default_rng(seed)
+    return torch.from_numpy(rng.normal(size=(count, *model.input_shape[1:])).astype("float32"))

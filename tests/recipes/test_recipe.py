@@ -1,0 +1,97 @@
+"""Recipes are values: they survive JSON, show their differences, and refuse nonsense."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cifarlab.errors import InputError, UsageError
+from cifarlab.models import MODELS
+from cifarlab.recipes import RECIPES, find_recipe
+from cifarlab.recipes.baseline import BASELINE
+from cifarlab.recipes.recipe import (
+    KINDS,
+    SGD,
+    Adam,
+    Cosine,
+    Flip,
+    Recipe,
+    Translate,
+    differences,
+    from_json,
+    to_json,
+)
+from support import one_line
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=lambda recipe: recipe.name)
+def test_every_recipe_survives_json_and_names_a_model(recipe):
+    assert from_json(json.loads(json.dumps(to_json(recipe)))) == recipe
+    assert recipe.model.name in MODELS
+    assert find_recipe(recipe.name) is recipe
+    assert recipe.summary
+    assert len(recipe.summary) <= 70
+
+
+optimizers = st.one_of(
+    st.builds(Adam, lr=st.floats(1e-9, 1.0)),
+    st.builds(SGD, lr=st.floats(1e-9, 1.0), nesterov=st.booleans()),
+)
+augmentations = st.lists(st.one_of(st.just(Flip()), st.builds(Translate, st.integers(1, 8))))
+
+
+@given(optimizers, augmentations, st.integers(1, 10**6), st.floats(0, 0.5))
+def test_any_variant_survives_json(optimizer, augment, epochs, warmup):
+    recipe = dataclasses.replace(
+        BASELINE,
+        optimizer=optimizer,
+        augment=tuple(augment),
+        epochs=epochs,
+        schedule=Cosine(warmup),
+        stop=None,
+    )
+    assert from_json(json.loads(json.dumps(to_json(recipe)))) == recipe
+
+
+def test_every_kind_is_frozen():
+    assert all(kind.__dataclass_params__.frozen for kind in KINDS.values())
+
+
+def test_differences_name_the_field_and_both_values():
+    longer = dataclasses.replace(BASELINE, epochs=BASELINE.epochs + 1)
+    assert differences(BASELINE, BASELINE) == []
+    assert differences(BASELINE, longer) == [f"epochs: {BASELINE.epochs} -> {longer.epochs}"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"epochs": 0}, {"batch_size": -1}, {"optimizer": Adam(lr=0.0)}, {"keep": "worst"}],
+)
+def test_nonsense_is_a_usage_error(changes):
+    with pytest.raises(UsageError) as error:
+        dataclasses.replace(BASELINE, **changes)
+    assert repr(next(iter(changes.values()))) in one_line(error) or "0.0" in one_line(error)
+
+
+def test_an_unknown_recipe_lists_the_known_ones():
+    with pytest.raises(UsageError) as error:
+        find_recipe("basline")
+    assert all(name in one_line(error) for name in ("basline", *RECIPES))
+
+
+@pytest.mark.parametrize("value", [{"kind": "Nonsense"}, {"kind": "Adam", "speed": 3}])
+def test_a_recipe_of_another_version_is_bad_input(value):
+    with pytest.raises(InputError) as error:
+        from_json(value)
+    assert "another version" in one_line(error)
+
+
+def test_the_unscaled_twin_differs_in_the_scale_alone():
+    twin = RECIPES["baseline_unscaled"]
+    assert {d.split(":")[0] for d in differences(BASELINE, twin)} == {"name", "summary", "model"}
+    assert isinstance(twin, Recipe)
+    assert twin.model.arguments == {"scale": 1.0}
