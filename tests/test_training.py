@@ -183,7 +183,7 @@ def ending_in(layer: Any) -> Any:
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (lambda: ending_in(keras.layers.Dense(3)), "does not end in a softmax"),
+        (lambda: ending_in(keras.layers.Dense(3)), "does not end in a softmax layer"),
         (lambda: ending_in(keras.layers.Dense(4, activation="softmax")), "has 3 classes"),
         (lambda: keras.Sequential([keras.layers.Dense(3)]), "no weights yet"),
         (

@@ -13,7 +13,7 @@ import numpy as np
 
 from cifarlab.data.dataset import Dataset, Split
 from cifarlab.recipes.baseline import BASELINE
-from cifarlab.recipes.recipe import EarlyStopping, Flip, ModelSpec, Recipe, Translate
+from cifarlab.recipes.recipe import Constant, EarlyStopping, Flip, ModelSpec, Recipe, Translate
 
 CLASSES = ("dark", "medium", "bright")
 SIDE = 12
@@ -41,6 +41,7 @@ def tiny_recipe(**changes: Any) -> Recipe:
         model=ModelSpec("baseline", {"filters": [4, 6], "units": 8}),
         epochs=3,
         batch_size=32,
+        schedule=Constant(),
         augment=(Flip(), Translate(2)),
         stop=EarlyStopping(patience=2),
     )

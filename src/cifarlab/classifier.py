@@ -105,13 +105,16 @@ class Classifier:
         """
         if isinstance(pictures, np.ndarray):
             images = pictures[None] if pictures.ndim == 3 else pictures
+            probabilities = self.probabilities(images)
             names = tuple(str(i) for i in range(len(images)))
         else:
             paths = _paths(pictures)
             size = self.input_shape[0]
-            images = np.stack([read_image(p, size=size, resize_mode=resize_mode) for p in paths])
+            probabilities = self.probabilities(
+                np.stack([read_image(p, size=size, resize_mode=resize_mode) for p in paths])
+            )
             names = tuple(map(str, paths))
-        return Predictions(self.probabilities(images), self.class_names, names=names)
+        return Predictions(probabilities, self.class_names, names=names)
 
     def predict_split(self, split: Split) -> Predictions:
         """Classify all pictures of a split, which has the true labels."""

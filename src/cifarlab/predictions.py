@@ -39,6 +39,12 @@ class Predictions:
                 f"there must be one for each of the {shape[0]} pictures"
             )
 
+        if self.names and len(self.names) != shape[0]:
+            raise InputError(
+                f"{len(self.names)} names: there must be one for each of the {shape[0]} pictures, "
+                "or none at all"
+            )
+
     def __len__(self) -> int:
         return len(self.probabilities)
 

@@ -19,6 +19,7 @@ from cifarlab import recipes
 from cifarlab.cli.main import main
 from cifarlab.data import download
 from cifarlab.errors import NetworkError
+from cifarlab.recipes.recipe import ModelSpec
 from tiny import tiny_recipe
 
 CLASSES = ("blue", "green", "red")
@@ -65,7 +66,9 @@ def _isolate(patch: pytest.MonkeyPatch, place: Path) -> None:
     patch.setenv("COLUMNS", "80")
     patch.delenv("CIFARLAB_DATA", raising=False)
     patch.setattr(download, "fetch", refuse)
-    patch.setitem(recipes.RECIPES, "baseline", tiny_recipe(augment=(), epochs=2))
+    small = ModelSpec("baseline", {"filters": [8, 8], "units": 32})
+    tiny = tiny_recipe(model=small, augment=(), epochs=2, stop=None)
+    patch.setitem(recipes.RECIPES, "baseline", tiny)
 
 
 @pytest.fixture(autouse=True)
@@ -100,6 +103,19 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_pictures(tmp_path_factory.mktemp("data") / "photos")
 
 
+@pytest.fixture
+def broken(tmp_path: Path) -> Callable[[int], Path]:
+    """Make a folder like the photos, with that many pictures more that are none."""
+
+    def make(count: int) -> Path:
+        folder = write_pictures(tmp_path / f"broken-{count}")
+        for number in range(count):
+            (folder / "red" / f"bad{number}.png").write_text("<html>")
+        return folder
+
+    return make
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
     """The run directory of ``cifarlab train`` on the photos."""
@@ -109,7 +125,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
         _isolate(patch, place)
         os.chdir(place)
         try:
-            assert main(["train", "--data", str(photos), "--epochs", "6", "-b", "8"]) == 0
+            options = ["--epochs", "12", "-b", "8", "--lr", "0.003"]
+            assert main(["train", "--data", str(photos), *options]) == 0
         finally:
             os.chdir(before)
     return place / "runs" / "baseline-1"

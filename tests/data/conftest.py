@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import os
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,23 +16,12 @@ import pytest
 from cifarlab.data import cifar
 from cifarlab.data.dataset import Split, fingerprint
 
-GIVEN = os.environ.get("CIFARLAB_DATA")
-
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Every test has an empty cache of its own, and no dataset given from outside."""
+    """Every test of the data room has an empty cache of its own."""
     place = tmp_path / "own-cache"
     monkeypatch.setenv("CIFARLAB_CACHE", str(place))
-    monkeypatch.delenv("CIFARLAB_DATA", raising=False)
-    return place
-
-
-@pytest.fixture(scope="session")
-def real_cifar10() -> Path:
-    place = Path(GIVEN) if GIVEN else Path(__file__).parents[3] / "shared" / "cifar10"
-    if not place.exists():
-        pytest.skip(f"the real CIFAR-10 is not at {place}; set CIFARLAB_DATA")
     return place
 
 

@@ -29,7 +29,7 @@ class Scaling(layers.Layer):  # type: ignore[misc]
         self.scale = self.add_weight(
             shape=(shape[-1],), initializer="ones", name="scale", regularizer="l2"
         )
-        self.inner = layers.BatchNormalization(momentum=0.5)
+        self.inner = layers.BatchNormalization(momentum=0.5, activity_regularizer="l2")
         self.inner.build(shape)
 
     def call(self, x: Any, training: bool = False) -> Any:

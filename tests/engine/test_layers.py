@@ -116,6 +116,7 @@ EXAMPLES: dict[type, list[Example]] = {
     ],
     layers.ReLU: [
         (lambda: layers.ReLU(), PICTURE),
+        (lambda: layers.ReLU(0.5), PICTURE),
         (lambda: layers.ReLU(negative_slope=0.2), PICTURE),
         (lambda: layers.ReLU(0.9, negative_slope=0.2, threshold=0.3), PICTURE),
     ],

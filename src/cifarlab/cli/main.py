@@ -18,6 +18,9 @@ from cifarlab.cli import data, evaluate, predict, train
 from cifarlab.cli.output import one_line
 from cifarlab.errors import CifarlabError
 
+# Its number where it exists; Windows has none.
+SIGPIPE = 13
+
 EPILOG = """\b
 Examples:
   cifarlab train                      the baseline on CIFAR-10
@@ -63,16 +66,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; expected errors take one line."""
     try:
         result: Any = app(args=arguments, prog_name="cifarlab", standalone_mode=False)
+        sys.stdout.flush()
     except CifarlabError as error:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         return _fail("interrupted", 128 + signal.SIGINT)
     except MemoryError:
         return _fail("memory ran out; use a smaller --batch-size or fewer pictures", 6)
-    except BrokenPipeError:
-        # Whoever read our output has gone, as in ``cifarlab ... | head``.
+    except (BrokenPipeError, SystemExit):
+        # Whoever read our output has gone, as in ``cifarlab ... | head``: Typer exits on
+        # that by itself, unless it happens in the flush above.
         sys.stdout = None
-        return 128 + signal.SIGPIPE
+        return 128 + SIGPIPE
     except Exception as error:
         # Typer's usage errors format themselves; anything else is a bug and may show as one.
         if not hasattr(error, "format_message"):

@@ -91,8 +91,8 @@ def start(model: Any, recipe: Recipe, setting: Setting) -> TrainState:
     lowered = lower(model, setting.device)
     if not lowered.strip_softmax():
         raise InputError(
-            f"model {model.name!r} does not end in a softmax; "
-            'add keras.layers.Softmax() or activation="softmax" at its end'
+            f"model {model.name!r} does not end in a softmax layer used once; "
+            'make its last layer keras.layers.Softmax() or a Dense with activation="softmax"'
         )
     optimizer = build_optimizer(lowered.trained(), recipe.optimizer)
     return TrainState(lowered, optimizer, Totals.zero(setting.device))

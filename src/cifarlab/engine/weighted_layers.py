@@ -77,7 +77,6 @@ class SeparableConvolution(LoweredLayer):
         self.depthwise = Convolution(layer, kernel, layout, groups=kernel.shape[2], last=False)
         self.bind("kernel", layer.pointwise_kernel, CONVOLUTION)
         self.bind("bias", layer.bias if layer.use_bias else None)
-        self.bindings.extend(self.depthwise.bindings)
         self.activation = lower_activation(layer.activation)
 
     def forward(self, x: Tensor) -> Tensor:

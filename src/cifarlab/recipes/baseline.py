@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cifarlab.recipes.recipe import Adam, EarlyStopping, ModelSpec, Recipe
+from cifarlab.recipes.recipe import Adam, EarlyStopping, Linear, ModelSpec, Recipe
 
 BASELINE = Recipe(
     name="baseline",
     summary="two convolutions, Adam, early stopping: a first CNN",
     model=ModelSpec("baseline"),
-    epochs=30,
-    batch_size=128,
+    epochs=8,
+    batch_size=64,
     optimizer=Adam(lr=1e-3),
+    schedule=Linear(),
     stop=EarlyStopping(monitor="val_loss", patience=3),
 )
 

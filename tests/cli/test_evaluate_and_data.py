@@ -1,0 +1,90 @@
+"""``cifarlab evaluate`` and ``cifarlab data``: numbers for people and for programs."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from cifarlab.classifier import Classifier, evaluate
+from cifarlab.data import shapes
+from cifarlab.data.catalog import load
+
+
+def test_a_run_is_measured_on_its_own_data(cifarlab, trained, photos):
+    result = cifarlab("evaluate", trained, "--json")
+    assert result.code == 0
+    found = json.loads(result.out)
+    assert (found["dataset"], found["split"], found["n"]) == ("photos", "test", 6)
+    expected = evaluate(Classifier.load(trained), load(photos).test).to_json()
+    assert found == {"dataset": "photos", "split": "test", **expected}
+    written = json.loads((trained / "metrics.json").read_text())["test"]
+    assert found["accuracy"] == written["accuracy"]
+    assert found["confusion"] == written["confusion"]
+
+
+@pytest.mark.parametrize(("split", "n"), [("train", 48), ("validation", 6), ("test", 6)])
+def test_every_split_can_be_measured(cifarlab, trained, split, n):
+    found = json.loads(cifarlab("evaluate", trained, "--split", split, "--json").out)
+    assert (found["split"], found["n"]) == (split, n)
+
+
+def test_the_table_has_a_row_a_class(cifarlab, trained):
+    result = cifarlab("evaluate", trained)
+    assert (result.code, result.err) == (0, "")
+    assert "on photos, test" in result.out
+    assert "95% interval" in result.out
+    rows = [line.split() for line in result.out.splitlines()]
+    assert [row[0] for row in rows if row and row[-1] == "2"] == ["blue", "green", "red"]
+
+
+def test_a_model_file_is_measured_on_named_data(cifarlab, trained, photos):
+    run = json.loads(cifarlab("evaluate", trained, "--json").out)
+    path = trained / "best.h5"
+    assert json.loads(cifarlab("evaluate", path, "--data", photos, "--json").out) == run
+
+
+def test_bad_pictures_stop_it_unless_told_otherwise(cifarlab, trained, broken):
+    folder = broken(1)
+    assert cifarlab("evaluate", trained, "--data", folder).code == 3
+    assert cifarlab("evaluate", trained, "--data", folder, "--skip-bad").code == 0
+
+
+def test_data_info(cifarlab, photos):
+    result = cifarlab("data", "info", photos, "--json")
+    assert (result.code, result.err) == (0, "")
+    found = json.loads(result.out)
+    assert found["class_names"] == ["blue", "green", "red"]
+    assert found["splits"]["train"]["count"] == 48
+    text = cifarlab("data", "info", photos).out
+    assert "per class: blue 16, green 16, red 16" in text
+    assert "image size: 32, 32" in text
+    assert found["splits"]["test"]["fingerprint"] in text
+
+
+def test_data_check_lists_bad_pictures_and_exits_3(cifarlab, photos, broken):
+    assert cifarlab("data", "check", photos).code == 0
+    folder = broken(10)
+    result = cifarlab("data", "check", folder, "--json")
+    assert result.code == 3
+    assert len(json.loads(result.out)["bad_files"]) == 10
+    assert "10 pictures cannot be read" in result.err.splitlines()[-1]
+    text = cifarlab("data", "check", folder).out
+    assert "bad files: 10" in text
+    assert "red/bad9.png" in text
+
+
+def test_long_lists_are_cut_for_people_only(cifarlab, broken):
+    folder = broken(25)
+    assert "and 5 more" in cifarlab("data", "check", folder).out
+    assert len(json.loads(cifarlab("data", "check", folder, "--json").out)["bad_files"]) == 25
+
+
+def test_data_download(cifarlab, tmp_path, monkeypatch):
+    small = shapes.draw(200, 50)
+    monkeypatch.setattr(shapes, "draw", lambda: small)
+    result = cifarlab("data", "download", "shapes10", "--json")
+    assert result.code == 0
+    found = json.loads(result.out)
+    assert found["name"] == "shapes10"
+    assert found["cache"] == str(tmp_path / "own-cache")
