@@ -33,7 +33,7 @@ lint: $(SETUP)
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 test-slow: $(SETUP)
 	$(BIN)/python -m pytest -m slow

@@ -104,10 +104,7 @@ def test_the_files_are_compiled_and_can_be_evaluated(plain, run, file):
     assert plain[file]["evaluated"]["loss"] == pytest.approx(written["loss"], abs=1e-4)
 
 
-def test_the_keras_file_can_be_trained_on(plain, request):
-    if plain["backend"] != "torch":
-        reason = "the file names the torch backend's own Adam"
-        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
+def test_the_keras_file_can_be_trained_on(plain):
     assert "error" not in plain["trained on"]
     assert plain["trained on"]["changed"]
     assert np.isfinite(plain["trained on"]["loss"]).all()

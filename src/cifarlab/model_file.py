@@ -38,6 +38,7 @@ NOTES_MEMBER = "cifarlab.json"
 NOTES_ATTRIBUTE = "cifarlab"
 
 CONFIG_MEMBER = "config.json"
+BACKEND_MODULE = "keras.src.backend."
 WEIGHTS_MEMBER = "model.weights.h5"
 # Every member that a file may have, with the most bytes that it may unpack to.
 MEMBERS = {
@@ -132,11 +133,25 @@ def save_model(
                 "use .keras, and layers with a get_config"
             ) from error
         if path.suffix == ".keras":
-            with zipfile.ZipFile(temporary, "a") as archive:
-                archive.writestr(NOTES_MEMBER, notes)
+            _finish_archive(temporary, notes)
         else:
             with h5py.File(temporary, "a") as file:
                 file.attrs[NOTES_ATTRIBUTE] = notes
+
+
+def _finish_archive(path: Path, notes: str) -> None:
+    """Add the notes, and name the optimizer in a way that every backend understands."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(members[CONFIG_MEMBER])
+    optimizer = (config.get("compile_config") or {}).get("optimizer")
+    # Keras writes its torch backend's own class, which other backends cannot train with.
+    if isinstance(optimizer, dict) and BACKEND_MODULE in str(optimizer.get("module")):
+        optimizer["module"] = "keras.optimizers"
+        members[CONFIG_MEMBER] = json.dumps(config).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in (members | {NOTES_MEMBER: notes.encode()}).items():
+            archive.writestr(name, content)
 
 
 def load_model(path: Path) -> LoadedModel:

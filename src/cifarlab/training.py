@@ -26,6 +26,7 @@ from cifarlab.files import check_writable, write_json
 from cifarlab.model_file import load_model, save_model
 from cifarlab.preparation import CUSTOM, build_model, check_fit, compile_model, override, resolve
 from cifarlab.recipes.recipe import ModelSpec, Recipe, differences, from_json, to_json
+from cifarlab.recorded import data_of
 from cifarlab.results import RunMetrics, describe_data, write_results
 from cifarlab.run import (
     RunDirectory,
@@ -119,7 +120,6 @@ def train(
         recipe, own_model = dataclasses.replace(recipe, model=ModelSpec(CUSTOM)), model
     recipe = override(recipe, epochs, batch_size, learning_rate)
     choose_precision(options.precision, choose_device(options.device))
-    spec = None if isinstance(data, Dataset) else os.fspath(data)
     dataset = data if isinstance(data, Dataset) else load(data)
     net = own_model or build_model(recipe, dataset, options.seed)
     check_fit(net, dataset)
@@ -129,7 +129,7 @@ def train(
         run = use_directory(Path(directory), overwrite=overwrite)
     with lock(run):
         write_json(run.recipe, to_json(recipe))
-        write_json(run.environment, _record(options, dataset, spec))
+        write_json(run.environment, _record(options, dataset))
         return _train(run, net, dataset, recipe, options, callbacks, reporter)
 
 
@@ -146,7 +146,7 @@ def resume(
 
     Args:
         directory: the run's.
-        data: needed only for a run that was started on a ``Dataset`` object.
+        data: needed only where the run's own cannot be found again.
         model: needed only for a model of your own with layers of your own.
         recipe: what you believe the run trains; checked against what it does.
         callbacks: the same ones as at the start.
@@ -166,7 +166,7 @@ def resume(
         raise UsageError(f"{run.path} is complete: {run.metrics.name} has its numbers; train anew")
     record = _read_json(run.environment)
     options = Options(**record["options"])
-    dataset = data if isinstance(data, Dataset) else load(_spec(data, record))
+    dataset = data if isinstance(data, Dataset) else load(data or data_of(run.path))
     if describe_data(dataset)["train"] != record["dataset"]["train"]:
         raise InputError(
             f"{dataset.source}: not the data that {run.path} was started on; "
@@ -192,13 +192,7 @@ def read_recipe(directory: str | os.PathLike[str]) -> Recipe:
     return recipe
 
 
-def recorded_data(path: Path) -> str | None:
-    """Return the name or path of the data that the run in ``path`` was started on, if known."""
-    environment = RunDirectory(path).environment
-    return _read_json(environment).get("data") if environment.exists() else None
-
-
-def _record(options: Options, data: Dataset, spec: str | None) -> dict[str, Any]:
+def _record(options: Options, data: Dataset) -> dict[str, Any]:
     device = choose_device(options.device)
     reproducible = device.type == "cpu" or options.deterministic
     return {
@@ -206,7 +200,6 @@ def _record(options: Options, data: Dataset, spec: str | None) -> dict[str, Any]
         "command": sys.argv,
         "options": dataclasses.asdict(options),
         "reproducible": "deterministic" if reproducible else "nondeterministic",
-        "data": spec,
         "dataset": describe_data(data),
     }
 
@@ -275,13 +268,6 @@ def _rebuild(run: RunDirectory, recipe: Recipe, data: Dataset, options: Options)
         f"{run.path} trains a model of your own and has saved none yet; "
         "resume it from Python: cifarlab.resume(directory, model=model)"
     )
-
-
-def _spec(data: Any, record: dict[str, Any]) -> str:
-    spec = data if data is not None else record["data"]
-    if spec is None:
-        raise UsageError("the run was started on data in memory; give the same data to resume")
-    return str(os.fspath(spec))
 
 
 def _read_json(path: Path) -> Any:

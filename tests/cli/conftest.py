@@ -19,7 +19,7 @@ from cifarlab import recipes
 from cifarlab.cli.main import main
 from cifarlab.data import download
 from cifarlab.errors import NetworkError
-from cifarlab.recipes.recipe import ModelSpec
+from cifarlab.recipes.recipe import Constant, ModelSpec
 from tiny import tiny_recipe
 
 CLASSES = ("blue", "green", "red")
@@ -67,7 +67,7 @@ def _isolate(patch: pytest.MonkeyPatch, place: Path) -> None:
     patch.delenv("CIFARLAB_DATA", raising=False)
     patch.setattr(download, "fetch", refuse)
     small = ModelSpec("baseline", {"filters": [8, 8], "units": 32})
-    tiny = tiny_recipe(model=small, augment=(), epochs=2, stop=None)
+    tiny = tiny_recipe(model=small, augment=(), epochs=2, stop=None, schedule=Constant())
     patch.setitem(recipes.RECIPES, "baseline", tiny)
 
 

@@ -44,6 +44,13 @@ def test_a_model_file_is_measured_on_named_data(cifarlab, trained, photos):
     assert json.loads(cifarlab("evaluate", path, "--data", photos, "--json").out) == run
 
 
+def test_a_plain_keras_file_takes_its_names_from_the_data(cifarlab, trained, photos, tmp_path):
+    model = Classifier.load(trained).model
+    model.save(tmp_path / "plain.keras")
+    plain = json.loads(cifarlab("evaluate", "plain.keras", "--data", photos, "--json").out)
+    assert plain == json.loads(cifarlab("evaluate", trained, "--json").out)
+
+
 def test_bad_pictures_stop_it_unless_told_otherwise(cifarlab, trained, broken):
     folder = broken(1)
     assert cifarlab("evaluate", trained, "--data", folder).code == 3

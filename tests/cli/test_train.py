@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from cifarlab.cli.progress import epoch_line
-from cifarlab.cli.recorded import data_of
 from cifarlab.data import shapes
 from cifarlab.errors import InputError, UsageError
+from cifarlab.recorded import data_of
 from cifarlab.run import RunDirectory
 from support import contents
 

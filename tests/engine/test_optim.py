@@ -146,7 +146,7 @@ def test_the_learning_rate_can_be_set_and_zero_changes_nothing(spec: Any) -> Non
         (SGD(0.01), lambda: keras.optimizers.SGD(0.01, 0.9, nesterov=True)),
         (SGD(0.01, 0.5, False), lambda: keras.optimizers.SGD(0.01, 0.5)),
     ],
-    ids=str,
+    ids=["adam", "adam_0.5", "nesterov", "momentum"],
 )
 def test_many_steps_are_those_of_keras(spec: Any, own: Callable[[], Any]) -> None:
     """To 1e-5: Keras adds epsilon before it corrects the second moment, PyTorch after.

@@ -42,8 +42,8 @@ def evaluate(
     from cifarlab.classifier import Classifier
     from cifarlab.classifier import evaluate as measure_split
     from cifarlab.cli.output import console, print_json, say, warnings_in_one_line
-    from cifarlab.cli.recorded import data_of
     from cifarlab.data.catalog import load
+    from cifarlab.recorded import data_of
 
     warnings_in_one_line()
     classifier = Classifier.load(model, device)
@@ -53,6 +53,9 @@ def evaluate(
         skip_bad=skip_bad,
         progress=say,
     )
+    if not classifier.named and len(classifier.class_names) == len(dataset.class_names):
+        # A plain Keras file tells no names: the data's, in order, are the best guess.
+        classifier = Classifier.of(classifier.model, dataset.class_names, device)
     if dataset.class_names != classifier.class_names:
         raise InputError(
             f"{model} knows the classes {', '.join(classifier.class_names)}; {dataset.name} has "

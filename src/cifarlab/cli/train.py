@@ -114,7 +114,7 @@ def train(
 def _source_to_resume(
     run: Path, data: str | None, skip_bad: bool, out: Console
 ) -> Dataset | str | None:
-    from cifarlab.cli.recorded import data_of
+    from cifarlab.recorded import data_of
 
     spec = data or data_of(run)
     if spec is None or not skip_bad:

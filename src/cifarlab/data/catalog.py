@@ -300,11 +300,12 @@ def _download(kind: cifar.Kind, wish: Wish, manner: download.Manner) -> cache.De
         try:
             decoded = _from_source(kind, source, folder, wish, manner)
         except NetworkError as error:
-            failures.append(str(error))
+            # One remedy stands at the end, not one for each source.
+            failures.append(str(error).partition("; ")[0])
         except (InputError, UnsafeError) as error:
             # Wrong content is never kept: the next run must not find it.
             shutil.rmtree(folder, ignore_errors=True)
-            failures.append(str(error))
+            failures.append(str(error).partition("; ")[0])
         else:
             shutil.rmtree(folder, ignore_errors=True)
             return decoded

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cifarlab.recipes.recipe import Adam, EarlyStopping, Linear, ModelSpec, Recipe
+from cifarlab.recipes.recipe import Adam, EarlyStopping, Flip, Linear, ModelSpec, Recipe
 
 BASELINE = Recipe(
     name="baseline",
     summary="two convolutions, Adam, early stopping: a first CNN",
     model=ModelSpec("baseline"),
-    epochs=8,
+    epochs=10,
     batch_size=64,
     optimizer=Adam(lr=1e-3),
     schedule=Linear(),
+    augment=(Flip(),),
     stop=EarlyStopping(monitor="val_loss", patience=3),
 )
 
