@@ -14,6 +14,7 @@ from benchmarks.pictures import CLASSES, SHAPE, synthetic
 from cifarlab.backend import keras
 from cifarlab.engine.device import choose_device, choose_precision
 from cifarlab.engine.loop import Setting, batches, start
+from cifarlab.engine.memory import keeping_freed_memory
 from cifarlab.engine.randomness import derive, generator
 from cifarlab.engine.state import Totals, TrainState
 from cifarlab.engine.step import train_step
@@ -64,4 +65,5 @@ def _epoch(
 
 
 if __name__ == "__main__":
-    serve(prepare)
+    with keeping_freed_memory():
+        serve(prepare)

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.arguments import positive, say
+from benchmarks.command import end_in_order_on_sigterm, positive, say
 from benchmarks.workers import running
 from cifarlab.errors import CifarlabError
 
@@ -108,4 +108,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    end_in_order_on_sigterm()
     sys.exit(main())

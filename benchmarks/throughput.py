@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.arguments import positive, say
+from benchmarks.command import end_in_order_on_sigterm, positive, say
 from benchmarks.workers import MissingLibraryError, Worker, WorkerError, running
 from cifarlab.errors import CifarlabError, UsageError
 
@@ -270,4 +270,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    end_in_order_on_sigterm()
     sys.exit(main())

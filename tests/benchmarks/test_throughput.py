@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from benchmarks.keras_worker import with_precision
@@ -195,6 +196,20 @@ def test_what_cannot_be_measured_is_said_in_one_line(
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("error: ")
     assert message in last
+
+
+def test_sigterm_ends_the_workers_too() -> None:
+    command = [sys.executable, "-m", "benchmarks.throughput", *TINY, "--rounds", "1000000"]
+    with subprocess.Popen([*command, "--ours-only"], cwd=ROOT, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        assert b"warming up" in process.stderr.readline()
+        assert b"round 1/" in process.stderr.readline()
+        workers = psutil.Process(process.pid).children()
+        process.terminate()
+
+        assert process.wait(timeout=60) == 128 + signal.SIGTERM
+    assert len(workers) == 1
+    assert psutil.wait_procs(workers, timeout=60)[1] == []
 
 
 def test_zero_steps_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

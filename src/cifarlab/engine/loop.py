@@ -19,6 +19,7 @@ from cifarlab.engine.checkpoint import load_checkpoint, save_checkpoint
 from cifarlab.engine.device import deterministic_kernels
 from cifarlab.engine.interrupts import Interrupts, catching_signals
 from cifarlab.engine.lowering import lower
+from cifarlab.engine.memory import keeping_freed_memory
 from cifarlab.engine.optim import build_optimizer, set_learning_rate
 from cifarlab.engine.randomness import derive, generator, permutation
 from cifarlab.engine.reporter import Reporter
@@ -76,6 +77,7 @@ def fit(
     with (
         torch.random.fork_rng(devices=[]),
         deterministic_kernels(setting.deterministic),
+        keeping_freed_memory(),
         catching_signals() as interrupts,
     ):
         _train(job, interrupts)

@@ -1,8 +1,9 @@
-"""Command-line arguments that both benchmarks take."""
+"""What both benchmarks need as command-line programs."""
 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 
 
@@ -17,3 +18,8 @@ def positive(text: str) -> int:
 def say(text: str) -> None:
     """Tell how it goes, on standard error."""
     print(text, file=sys.stderr, flush=True)
+
+
+def end_in_order_on_sigterm() -> None:
+    """Make SIGTERM an ordinary exit, which ends the workers too."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
