@@ -79,9 +79,7 @@ def test_metrics_json_has_the_promised_shape(finished):
 
 def test_the_kept_weights_are_those_of_the_lowest_validation_loss(tmp_path):
     data = tiny_dataset()
-    options = Options(precision="float32")
-    recipe = tiny_recipe(epochs=6, stop=None)
-    run = train(recipe, data, options=options, directory=tmp_path / "run")
+    run = train(tiny_recipe(epochs=6, stop=None), data, directory=tmp_path / "run")
     best = min(row["val_loss"] for row in run.history)
     classifier = Classifier.load(run.directory, device="cpu")
     found = evaluate(classifier, data.validation)

@@ -190,7 +190,7 @@ def _run_epoch(
         if interrupts.signal_number is not None:
             _stop(job, interrupts.signal_number)
     loss, accuracy = state.totals.means()
-    val_loss, val_accuracy = evaluate(state.lowered, *data[1], setting.precision)
+    val_loss, val_accuracy = evaluate(state.lowered, *data[1])
     return {
         "epoch": state.epoch + 1,
         "loss": loss,
