@@ -15,7 +15,7 @@ import pytest
 from cifarlab.backend import keras
 from cifarlab.classifier import Classifier, evaluate
 from cifarlab.data.dataset import Dataset, Split
-from cifarlab.errors import DivergedError, InputError, ResourceError, UsageError
+from cifarlab.errors import DivergedError, InputError, ResourceError, UnsafeError, UsageError
 from cifarlab.recipes import RECIPES
 from cifarlab.recipes.recipe import SGD, Adam, ModelSpec, to_json
 from cifarlab.run import RunDirectory, lock
@@ -167,6 +167,30 @@ def test_a_model_of_the_users_is_trained_in_place(tmp_path):
     assert all((a == b).all() for a, b in zip(saved, model.get_weights(), strict=True))
 
 
+class Doubling(keras.layers.Layer):
+    """A layer of the user's."""
+
+    def call(self, inputs: Any) -> Any:
+        return inputs * 2
+
+
+def test_a_model_with_layers_of_the_users_is_trained_and_resumed(tmp_path):
+    def new() -> Any:
+        keras.utils.set_random_seed(3)
+        inner = keras.Sequential([keras.Input((SIDE, SIDE, 3)), Doubling()])
+        return ending_in(inner, keras.layers.Flatten(), keras.layers.Dense(3, activation="softmax"))
+
+    whole = train(new(), tiny_dataset(), epochs=3, directory=tmp_path / "whole")
+    run = tmp_path / "run"
+    with pytest.raises(AssertionError):
+        train(new(), replace(tiny_dataset(), test=Untouchable()), epochs=3, directory=run)
+    resumed = resume(run, tiny_dataset(), model=new())
+    assert resumed.metrics.test.to_json() == whole.metrics.test.to_json()
+    # Without the class at hand, a file with a foreign layer is refused.
+    with pytest.raises(UnsafeError, match="Doubling"):
+        Classifier.load(run)
+
+
 def test_a_compiled_models_own_optimizer_is_used(tmp_path):
     model = dropout_model()
     model.compile(keras.optimizers.SGD(0.01, momentum=0.5), loss="categorical_crossentropy")
@@ -174,15 +198,21 @@ def test_a_compiled_models_own_optimizer_is_used(tmp_path):
     assert run.recipe.optimizer == SGD(pytest.approx(0.01), 0.5, nesterov=False)
 
 
-def ending_in(layer: Any) -> Any:
-    return keras.Sequential([keras.Input((SIDE, SIDE, 3)), keras.layers.Flatten(), layer])
+def ending_in(*layers: Any) -> Any:
+    return keras.Sequential([keras.Input((SIDE, SIDE, 3)), *layers])
 
 
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (lambda: ending_in(keras.layers.Dense(3)), "does not end in a softmax layer"),
-        (lambda: ending_in(keras.layers.Dense(4, activation="softmax")), "has 3 classes"),
+        (
+            lambda: ending_in(keras.layers.Flatten(), keras.layers.Dense(3)),
+            "does not end in a softmax layer",
+        ),
+        (
+            lambda: ending_in(keras.layers.Flatten(), keras.layers.Dense(4, activation="softmax")),
+            "has 3 classes",
+        ),
         (lambda: keras.Sequential([keras.layers.Dense(3)]), "no weights yet"),
         (
             lambda: keras.Sequential(

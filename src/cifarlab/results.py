@@ -49,8 +49,9 @@ def check_models(run: RunDirectory, classifier: Classifier, images: np.ndarray[A
         CifarlabError: a file does not give the engine's probabilities within 1e-4.
     """
     expected = classifier.probabilities(images)
+    own = {kind.__name__: kind for kind in _own_layers(classifier.model)}
     for path in (run.best_keras, run.best_h5):
-        reloaded = keras.saving.load_model(path, compile=False)
+        reloaded = keras.saving.load_model(path, custom_objects=own, compile=False)
         found = reloaded.predict(images.astype("float32"), verbose=0)
         difference = float(np.abs(found - expected).max())
         if not difference < TOLERANCE:
@@ -58,6 +59,17 @@ def check_models(run: RunDirectory, classifier: Classifier, images: np.ndarray[A
                 f"{path}: plain Keras gives probabilities that differ by {difference:.2g} from "
                 f"the engine's; at most {TOLERANCE:g} is allowed: please report this model"
             )
+
+
+def _own_layers(model: Any) -> set[type]:
+    """Return the classes of layers that the user wrote, in nested models too."""
+    found = set()
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            found |= _own_layers(layer)
+        if not type(layer).__module__.startswith("keras."):
+            found.add(type(layer))
+    return found
 
 
 def write_results(

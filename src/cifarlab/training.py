@@ -121,7 +121,7 @@ def train(
     recipe = override(recipe, epochs, batch_size, learning_rate)
     choose_precision(options.precision, choose_device(options.device))
     dataset = data if isinstance(data, Dataset) else load(data)
-    net = own_model or build_model(recipe, dataset, options.seed)
+    net = build_model(recipe, dataset, options.seed) if own_model is None else own_model
     check_fit(net, dataset)
     if directory is None:
         run = new_run_directory(Path("runs"), recipe.name)
@@ -254,7 +254,7 @@ def _train(
             f"(--batch-size {max(1, recipe.batch_size // 2)}) in a new run"
         ) from error
     if recipe.keep == "best":
-        model.set_weights(load_model(run.best_keras).model.get_weights())
+        model.load_weights(run.best_keras)
     metrics = write_results(run, model, data, recipe, history)
     return Run(run.path, recipe, data.name, metrics, tuple(history))
 

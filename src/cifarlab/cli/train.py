@@ -126,7 +126,7 @@ def _load(spec: str, fallback: str | None, skip_bad: bool, out: Console) -> Data
     from cifarlab.data.catalog import load
 
     def say(text: str) -> None:
-        out.print(text, markup=False)
+        out.print(text, markup=False, soft_wrap=True)
 
     try:
         return load(spec, skip_bad=skip_bad, progress=say)
@@ -134,9 +134,10 @@ def _load(spec: str, fallback: str | None, skip_bad: bool, out: Console) -> Data
         if fallback is None:
             raise
         rule = "-" * 78
-        say(f"{rule}\n{spec} could not be had: {error}")
+        say(f"{rule}\n{spec} could not be had:")
+        say("  " + str(error).replace(" | ", "\n  ").replace("; ", "\n"))
         say(f"Training on {fallback} instead. Every number below is about {fallback}, not {spec}.")
-        say(f"With a copy on this machine: CIFARLAB_DATA=/path/to/copy cifarlab train\n{rule}")
+        say(rule)
         return load(fallback, progress=say)
 
 

@@ -1,8 +1,0 @@
-"""The benchmarks are run from the repository's root and are not installed."""
-
-from __future__ import annotations
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
