@@ -137,7 +137,7 @@ def _load(spec: str, fallback: str | None, skip_bad: bool, out: Console) -> Data
         say(f"{rule}\n{spec} could not be had:")
         say("  " + str(error).replace(" | ", "\n  ").replace("; ", "\n"))
         say(f"Training on {fallback} instead. Every number below is about {fallback}, not {spec}.")
-        say(rule)
+        say(f"With a copy on this machine: CIFARLAB_DATA=/path/to/copy cifarlab train\n{rule}")
         return load(fallback, progress=say)
 
 
