@@ -12,7 +12,7 @@ import torch
 from cifarlab.engine import memory
 from cifarlab.engine.memory import keeping_freed_memory
 
-MEGABYTES = 64
+MEGABYTES = 24
 glibc_only = pytest.mark.skipif(memory._glibc() is None, reason="needs glibc")
 
 

@@ -13,13 +13,16 @@ import sys
 from collections.abc import Iterator
 
 # Names and values of <malloc.h>.
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
-DEFAULT_TRIM_THRESHOLD, DEFAULT_MMAP_MAX = 128 * 1024, 65536
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+DEFAULT_THRESHOLD = 128 * 1024
+# The most that glibc takes. Larger blocks still come from the kernel and go back to it,
+# which keeps the process from growing with holes of odd sizes.
+LARGEST_KEPT = 32 << 20
 
 
 @contextlib.contextmanager
 def keeping_freed_memory() -> Iterator[None]:
-    """Have the C library reuse large blocks inside the block; give all back after it.
+    """Have the C library reuse blocks of up to 32 MiB inside the block; give all back after it.
 
     Does nothing where the C library is not glibc.
     """
@@ -27,13 +30,13 @@ def keeping_freed_memory() -> Iterator[None]:
     if library is None:
         yield
         return
-    library.mallopt(M_MMAP_MAX, 0)
+    library.mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)
     library.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
     try:
         yield
     finally:
-        library.mallopt(M_MMAP_MAX, DEFAULT_MMAP_MAX)
-        library.mallopt(M_TRIM_THRESHOLD, DEFAULT_TRIM_THRESHOLD)
+        library.mallopt(M_MMAP_THRESHOLD, DEFAULT_THRESHOLD)
+        library.mallopt(M_TRIM_THRESHOLD, DEFAULT_THRESHOLD)
         library.malloc_trim(0)
 
 

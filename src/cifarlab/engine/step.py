@@ -12,7 +12,7 @@ from cifarlab.engine.lowering import LoweredModel
 from cifarlab.engine.state import TrainState
 from cifarlab.recipes.recipe import Recipe
 
-EVALUATION_BATCH = 500
+EVALUATION_BATCH = 250
 
 
 def train_step(
