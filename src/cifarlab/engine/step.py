@@ -12,7 +12,7 @@ from cifarlab.engine.lowering import LoweredModel
 from cifarlab.engine.state import TrainState
 from cifarlab.recipes.recipe import Recipe
 
-EVALUATION_BATCH = 250
+EVALUATION_BATCH = 100
 
 
 def train_step(
@@ -57,12 +57,16 @@ def predict_logits(lowered: LoweredModel, images: Tensor, precision: torch.dtype
         images: uint8 ``[N, H, W, C]``, on any device; taken over in batches.
     """
     lowered.eval()
-    parts = []
+    # One block for all results: small ones kept one by one would lie between the large
+    # blocks that are freed, and the heap would grow with holes.
+    logits = torch.empty(0, device=lowered.device)
     with computing_in(precision, lowered.device):
         for first in range(0, len(images), EVALUATION_BATCH):
-            part = images[first : first + EVALUATION_BATCH].to(lowered.device)
-            parts.append(lowered(part).float())
-    return torch.cat(parts)
+            part = lowered(images[first : first + EVALUATION_BATCH].to(lowered.device))
+            if first == 0:
+                logits = torch.empty((len(images), part.shape[1]), device=lowered.device)
+            logits[first : first + EVALUATION_BATCH] = part
+    return logits
 
 
 @torch.inference_mode()
