@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cifarlab.data import cifar
+from cifarlab.data import cifar, download
 from cifarlab.data.dataset import Split, fingerprint
+from data.published import PARTS
 
 
 @pytest.fixture(autouse=True)
@@ -174,3 +175,14 @@ def server() -> Iterator[Server]:
     yield made
     made.http.shutdown()
     made.http.server_close()
+
+
+@pytest.fixture
+def tiny(server, kind_of, train, test) -> cifar.Kind:
+    """A dataset of three classes with two sources on the server, parquet and an archive."""
+    files = tuple(
+        download.RemoteFile(f"{server.url}/{name}", name, b"PAR1", 10**7) for name in PARTS
+    )
+    packed = download.RemoteFile(f"{server.url}/a.tar.gz", "a.tar.gz", b"\x1f\x8b", 10**7)
+    sources = (cifar.Source("parquet", files), cifar.Source("archive", (packed,)))
+    return dataclasses.replace(kind_of(train, test), sources=sources)

@@ -5,44 +5,14 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
-import tarfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from cifarlab.data import cache, catalog, cifar, download, inspection, parquet, shapes
-from cifarlab.data.dataset import Split, fingerprint
+from cifarlab.data import catalog, cifar, inspection, parquet, shapes
+from cifarlab.data.dataset import fingerprint
 from cifarlab.errors import CifarlabError, InputError, NetworkError, UnsafeError, UsageError
-
-QUICK = download.Manner(pause_seconds=0.01, silent_seconds=20, allow_loopback_http=True)
-PARTS = ("train-00000-of-00001.parquet", "test-00000-of-00001.parquet")
-
-CHILD = """
-import dataclasses, sys
-from cifarlab.data import catalog, cifar, download
-url, train, test = sys.argv[1:]
-files = tuple(
-    download.RemoteFile(f"{url}/{part}-00000-of-00001.parquet",
-                        f"{part}-00000-of-00001.parquet", b"PAR1", 10**7)
-    for part in ("train", "test"))
-kind = dataclasses.replace(
-    cifar.CIFAR10, name="tiny", class_names=("a", "b", "c"), train_count=30, test_count=12,
-    train_fingerprint=train, test_fingerprint=test, sources=(cifar.Source("there", files),))
-manner = download.Manner(pause_seconds=0.01, allow_loopback_http=True)
-print(len(catalog.obtain(kind, catalog.Wish(), manner=manner).train))
-"""
-
-
-@pytest.fixture
-def tiny(server, kind_of, train, test) -> cifar.Kind:
-    """A dataset of three classes with two sources on the server, parquet and an archive."""
-    files = tuple(
-        download.RemoteFile(f"{server.url}/{name}", name, b"PAR1", 10**7) for name in PARTS
-    )
-    packed = download.RemoteFile(f"{server.url}/a.tar.gz", "a.tar.gz", b"\x1f\x8b", 10**7)
-    sources = (cifar.Source("parquet", files), cifar.Source("archive", (packed,)))
-    return dataclasses.replace(kind_of(train, test), sources=sources)
+from data.published import pack, write_binary
 
 
 @pytest.fixture
@@ -52,25 +22,6 @@ def tiny_is_known(monkeypatch, tiny) -> cifar.Kind:
     monkeypatch.setattr(cifar, "KINDS", (kind,))
     monkeypatch.setattr(cifar, "CIFAR10", kind)
     return kind
-
-
-def binary(split: Split) -> bytes:
-    planes = split.images.transpose(0, 3, 1, 2).reshape(len(split), -1)
-    return np.concatenate([split.labels[:, None].astype(np.uint8), planes], axis=1).tobytes()
-
-
-def write_binary(folder: Path, train: Split, test: Split) -> Path:
-    folder.mkdir(parents=True)
-    for i, part in enumerate(np.array_split(np.arange(len(train)), 5)):
-        (folder / f"data_batch_{i + 1}.bin").write_bytes(binary(train.subset(part)))
-    (folder / "test_batch.bin").write_bytes(binary(test))
-    return folder
-
-
-def pack(folder: Path, path: Path) -> Path:
-    with tarfile.open(path, "w:gz", compresslevel=1) as tar:
-        tar.add(folder, folder.name)
-    return path
 
 
 def stop(*_arguments: object, **_options: object) -> None:
@@ -331,96 +282,6 @@ def test_offline_with_an_empty_cache(name):
         catalog.load(name, offline=True)
     assert caught.value.exit_code == 5
     assert ("CIFARLAB_DATA" if name == "cifar10" else "CIFARLAB_CACHE") in str(caught.value)
-
-
-def test_no_cache_to_download_to(tmp_path, monkeypatch, tiny, server):
-    (tmp_path / "plain").write_text("")
-    monkeypatch.setenv("CIFARLAB_CACHE", str(tmp_path / "plain" / "cache"))
-    with pytest.raises(NetworkError, match="CIFARLAB_CACHE"):
-        catalog.obtain(tiny, catalog.Wish(), manner=QUICK)
-    assert server.seen == []
-
-
-# --- downloads
-
-
-def serve_parquet(server, folder: Path) -> None:
-    for name in PARTS:
-        server.serve(f"/{name}", (folder / name).read_bytes())
-
-
-def test_the_first_source_that_answers_is_used_and_kept(server, folder, tiny, own_cache, test):
-    serve_parquet(server, folder)
-    found = catalog.obtain(tiny, catalog.Wish(), manner=QUICK)
-    assert (found.name, found.class_names) == ("tiny", ("a", "b", "c"))
-    assert found.source.startswith(server.url)
-    np.testing.assert_array_equal(found.test.images, test.images)
-    assert len(server.seen) == 2
-    again = catalog.obtain(tiny, catalog.Wish(offline=True), manner=QUICK)
-    np.testing.assert_array_equal(again.test.images, test.images)
-    assert len(server.seen) == 2
-    assert not list((own_cache / "downloads").iterdir())
-
-
-def test_the_next_source_serves_when_the_first_has_gone(server, tmp_path, tiny, train, test):
-    for name in PARTS:
-        server.pages[f"/{name}"] = lambda request: server.send(request, b"", status=404)
-    place = write_binary(tmp_path / "cifar-10-batches-bin", train, test)
-    server.serve("/a.tar.gz", pack(place, tmp_path / "made.tar.gz").read_bytes())
-    assert catalog.obtain(tiny, catalog.Wish(), manner=QUICK).source.endswith("a.tar.gz")
-
-
-def test_wrong_content_is_never_used_and_not_kept(
-    server, tmp_path, tiny, train, pictures, write_parquet, own_cache
-):
-    other = pictures(12, seed=9)
-    for name, split in zip(PARTS, (train, other), strict=True):
-        server.serve(f"/{name}", write_parquet(tmp_path / name, split).read_bytes())
-    server.pages["/a.tar.gz"] = lambda request: server.send(request, b"", status=404)
-    with pytest.raises(NetworkError) as caught:
-        catalog.obtain(tiny, catalog.Wish(), manner=QUICK)
-    assert caught.value.exit_code == 5
-    assert fingerprint(other) in str(caught.value)
-    assert tiny.test_fingerprint in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert not [path for path in own_cache.rglob("*") if path.is_file() and path.suffix != ".lock"]
-
-
-@pytest.mark.parametrize("body", [b"PAR1 and then nonsense", b"<html>Sign in</html>"])
-def test_what_is_no_parquet_file_at_all(server, tiny, body):
-    for path in (*PARTS, "a.tar.gz"):
-        server.serve(f"/{path}", body)
-    with pytest.raises(NetworkError, match="no source gave it"):
-        catalog.obtain(tiny, catalog.Wish(), manner=QUICK)
-
-
-def test_a_gadget_from_a_mirror_is_a_network_error(server, tmp_path, tiny):
-    canary = tmp_path / "canary"
-    place = tmp_path / "cifar-10-batches-py"
-    place.mkdir()
-    for name in tiny.layouts[1].train + tiny.layouts[1].test:
-        (place / name).write_bytes(b"cos\nsystem\n(S'touch %s'\ntR." % str(canary).encode())
-    for name in PARTS:
-        server.pages[f"/{name}"] = lambda request: server.send(request, b"", status=404)
-    server.serve("/a.tar.gz", pack(place, tmp_path / "made.tar.gz").read_bytes())
-    with pytest.raises(NetworkError, match=r"os\.system"):
-        catalog.obtain(tiny, catalog.Wish(), manner=QUICK)
-    assert not canary.exists()
-
-
-def test_four_first_runs_at_once(server, folder, tiny):
-    serve_parquet(server, folder)
-    command = [sys.executable, "-c", CHILD, server.url]
-    command += [tiny.train_fingerprint, tiny.test_fingerprint]
-    processes = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(4)
-    ]
-    results = [process.communicate() for process in processes]
-    assert [process.returncode for process in processes] == [0] * 4, results
-    assert [out.strip() for out, _ in results] == ["30"] * 4
-    assert sorted(path for path, _ in server.seen) == sorted(f"/{name}" for name in PARTS)
-    assert cache.read("tiny") is not None
 
 
 def test_importing_the_catalog_is_light():

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cifarlab.backend import keras
 from cifarlab.engine.lowering import LoweredModel, lower
-from engine.tiny import pictures
+from engine.inputs import pictures
 
 OUTPUTS = 1e-5
 GRADIENTS = 1e-4

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from cifarlab.backend import keras
-from engine.tiny import CLASSES, randomised
+from engine.inputs import CLASSES, randomised
 
 layers = keras.layers
 

@@ -11,8 +11,8 @@ import torch
 
 from cifarlab.backend import keras
 from cifarlab.engine.lowering import lower
+from engine.inputs import CLASSES, pictures, randomised
 from engine.parity import OUTPUTS, assert_close, assert_lowers_exactly, assert_trains_alike
-from engine.tiny import CLASSES, pictures, randomised
 
 layers, ops = keras.layers, keras.ops
 

@@ -15,8 +15,8 @@ from cifarlab.backend import keras
 from cifarlab.engine.activations import ELEMENTWISE
 from cifarlab.engine.layers import LOWERED
 from cifarlab.engine.lowering import lower
+from engine.inputs import pictures, randomised
 from engine.parity import OUTPUTS, assert_close, assert_lowers_exactly
-from engine.tiny import pictures, randomised
 
 layers = keras.layers
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from cifarlab.backend import keras
 from cifarlab.engine.lowering import lower
 from cifarlab.errors import InputError
+from engine.inputs import classifier, functional, pictures, randomised
 from engine.parity import (
     OUTPUTS,
     assert_close,
@@ -23,7 +24,6 @@ from engine.parity import (
     moving,
 )
 from engine.strategies import QUICK, model_from
-from engine.tiny import classifier, functional, pictures, randomised
 from support import one_line
 
 layers = keras.layers

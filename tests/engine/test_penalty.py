@@ -9,6 +9,7 @@ import torch
 
 from cifarlab.backend import keras
 from cifarlab.engine.lowering import lower
+from engine.inputs import classifier, functional, pictures
 from engine.parity import (
     OUTPUTS,
     assert_close,
@@ -16,7 +17,6 @@ from engine.parity import (
     assert_trains_alike,
     lowered_weights,
 )
-from engine.tiny import classifier, functional, pictures
 
 layers = keras.layers
 

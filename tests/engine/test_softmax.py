@@ -9,8 +9,8 @@ import torch
 
 from cifarlab.backend import keras
 from cifarlab.engine.lowering import lower
+from engine.inputs import classifier, functional, pictures
 from engine.parity import OUTPUTS, assert_close
-from engine.tiny import classifier, functional, pictures
 
 layers = keras.layers
 

@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cifarlab.data import cache, cifar, download, parquet, shapes, toronto
+from cifarlab.data import cache, cifar, parquet, shapes, sources, toronto
 from cifarlab.data.dataset import Dataset, Split, check_split, stratified_split
-from cifarlab.errors import InputError, NetworkError, UnsafeError, UsageError
+from cifarlab.errors import InputError, UsageError
 from cifarlab.files import printable
 
 VARIABLE = "CIFARLAB_DATA"
@@ -245,7 +244,8 @@ def _load_pictures(path: Path, wish: Wish) -> Dataset:
 def _cifar10(wish: Wish) -> cache.Decoded:
     if given := os.environ.get(VARIABLE):
         return _from_variable(cifar.CIFAR10, given, wish)
-    return obtain(cifar.CIFAR10, wish)
+    remedy = f"set {VARIABLE} to a copy on this machine, or CIFARLAB_CACHE to a filled cache"
+    return _from_sources(cifar.CIFAR10, wish, remedy)
 
 
 def _from_variable(kind: cifar.Kind, given: str, wish: Wish) -> cache.Decoded:
@@ -266,70 +266,8 @@ def _from_variable(kind: cifar.Kind, given: str, wish: Wish) -> cache.Decoded:
     return decoded
 
 
-def obtain(
-    kind: cifar.Kind, wish: Wish, *, manner: download.Manner = download.USUAL
-) -> cache.Decoded:
-    """Return ``kind`` from the cache, else from the first of its sources that gives it whole.
-
-    Raises:
-        NetworkError: no source did; the message has what each of them gave instead.
-    """
-    return cache.get(kind.name, lambda: _download(kind, wish, manner), progress=wish.progress)
-
-
-def _download(kind: cifar.Kind, wish: Wish, manner: download.Manner) -> cache.Decoded:
-    place = printable(cache.directory())
-    remedy = "set CIFARLAB_CACHE to a writable directory"
-    if kind.name == cifar.CIFAR10.name:
-        remedy = f"set {VARIABLE} to a copy on this machine, or CIFARLAB_CACHE to a filled cache"
-    if wish.offline:
-        raise NetworkError(
-            f"{kind.name}: not in the cache {place}, and downloads are off; {remedy}"
-        )
-    failures = []
-    for number, source in enumerate(kind.sources):
-        folder = cache.directory() / "downloads" / f"{kind.name}-{number}"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise NetworkError(
-                f"{kind.name}: not in the cache {place}, and a download cannot be "
-                f"written there ({error.strerror}); {remedy}"
-            ) from error
-        cache.say(wish.progress, f"downloading {kind.name} from {source.name}")
-        try:
-            decoded = _from_source(kind, source, folder, wish, manner)
-        except NetworkError as error:
-            # One remedy stands at the end, not one for each source.
-            failures.append(str(error).partition("; ")[0])
-        except (InputError, UnsafeError) as error:
-            # Wrong content is never kept: the next run must not find it.
-            shutil.rmtree(folder, ignore_errors=True)
-            failures.append(str(error).partition("; ")[0])
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
-            return decoded
-        cache.say(wish.progress, f"warning: {failures[-1]}")
-    raise NetworkError(f"{kind.name}: no source gave it: {' | '.join(failures)}; {remedy}")
-
-
-def _from_source(
-    kind: cifar.Kind, source: cifar.Source, folder: Path, wish: Wish, manner: download.Manner
-) -> cache.Decoded:
-    paths = [
-        download.fetch(remote, folder, manner=manner, progress=wish.progress)
-        for remote in source.files
-    ]
-    urls = ", ".join(remote.url for remote in source.files)
-    if files := parquet.find(folder):
-        content = parquet.read(files, progress=wish.progress)
-        if content.test is None:
-            raise InputError(f"{urls}: no test pictures came; use another source")
-        train, test = content.train, content.test
-    else:
-        _, train, test = toronto.read_archive(paths[0], (kind,))
-    cifar.verify(kind, train, test, urls)
-    return cache.Decoded(kind.name, urls, kind.class_names, train, test)
+def _from_sources(kind: cifar.Kind, wish: Wish, remedy: str) -> cache.Decoded:
+    return sources.obtain(kind, offline=wish.offline, progress=wish.progress, remedy=remedy)
 
 
 def _shapes10(wish: Wish) -> cache.Decoded:
@@ -338,6 +276,6 @@ def _shapes10(wish: Wish) -> cache.Decoded:
 
 NAMES: dict[str, Callable[[Wish], cache.Decoded]] = {
     "cifar10": _cifar10,
-    "cifar100": lambda wish: obtain(cifar.CIFAR100, wish),
+    "cifar100": lambda wish: _from_sources(cifar.CIFAR100, wish, sources.REMEDY),
     "shapes10": _shapes10,
 }

@@ -1,0 +1,119 @@
+"""A named dataset comes whole from the first source that has it, or not at all."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cifarlab.data import cache, download, sources
+from cifarlab.data.dataset import fingerprint
+from cifarlab.errors import NetworkError
+from data.published import PARTS, pack, write_binary
+
+QUICK = download.Manner(pause_seconds=0.01, silent_seconds=20, allow_loopback_http=True)
+
+CHILD = """
+import dataclasses, sys
+from cifarlab.data import cifar, download, sources
+url, train, test = sys.argv[1:]
+files = tuple(
+    download.RemoteFile(f"{url}/{part}-00000-of-00001.parquet",
+                        f"{part}-00000-of-00001.parquet", b"PAR1", 10**7)
+    for part in ("train", "test"))
+kind = dataclasses.replace(
+    cifar.CIFAR10, name="tiny", class_names=("a", "b", "c"), train_count=30, test_count=12,
+    train_fingerprint=train, test_fingerprint=test, sources=(cifar.Source("there", files),))
+manner = download.Manner(pause_seconds=0.01, allow_loopback_http=True)
+print(len(sources.obtain(kind, manner=manner).train))
+"""
+
+
+def test_no_cache_to_download_to(tmp_path, monkeypatch, tiny, server):
+    (tmp_path / "plain").write_text("")
+    monkeypatch.setenv("CIFARLAB_CACHE", str(tmp_path / "plain" / "cache"))
+    with pytest.raises(NetworkError, match="CIFARLAB_CACHE"):
+        sources.obtain(tiny, manner=QUICK)
+    assert server.seen == []
+
+
+def serve_parquet(server, folder: Path) -> None:
+    for name in PARTS:
+        server.serve(f"/{name}", (folder / name).read_bytes())
+
+
+def test_the_first_source_that_answers_is_used_and_kept(server, folder, tiny, own_cache, test):
+    serve_parquet(server, folder)
+    found = sources.obtain(tiny, manner=QUICK)
+    assert (found.name, found.class_names) == ("tiny", ("a", "b", "c"))
+    assert found.source.startswith(server.url)
+    np.testing.assert_array_equal(found.test.images, test.images)
+    assert len(server.seen) == 2
+    again = sources.obtain(tiny, offline=True, manner=QUICK)
+    np.testing.assert_array_equal(again.test.images, test.images)
+    assert len(server.seen) == 2
+    assert not list((own_cache / "downloads").iterdir())
+
+
+def test_the_next_source_serves_when_the_first_has_gone(server, tmp_path, tiny, train, test):
+    for name in PARTS:
+        server.pages[f"/{name}"] = lambda request: server.send(request, b"", status=404)
+    place = write_binary(tmp_path / "cifar-10-batches-bin", train, test)
+    server.serve("/a.tar.gz", pack(place, tmp_path / "made.tar.gz").read_bytes())
+    assert sources.obtain(tiny, manner=QUICK).source.endswith("a.tar.gz")
+
+
+def test_wrong_content_is_never_used_and_not_kept(
+    server, tmp_path, tiny, train, pictures, write_parquet, own_cache
+):
+    other = pictures(12, seed=9)
+    for name, split in zip(PARTS, (train, other), strict=True):
+        server.serve(f"/{name}", write_parquet(tmp_path / name, split).read_bytes())
+    server.pages["/a.tar.gz"] = lambda request: server.send(request, b"", status=404)
+    with pytest.raises(NetworkError) as caught:
+        sources.obtain(tiny, manner=QUICK)
+    assert caught.value.exit_code == 5
+    assert fingerprint(other) in str(caught.value)
+    assert tiny.test_fingerprint in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not [path for path in own_cache.rglob("*") if path.is_file() and path.suffix != ".lock"]
+
+
+@pytest.mark.parametrize("body", [b"PAR1 and then nonsense", b"<html>Sign in</html>"])
+def test_what_is_no_parquet_file_at_all(server, tiny, body):
+    for path in (*PARTS, "a.tar.gz"):
+        server.serve(f"/{path}", body)
+    with pytest.raises(NetworkError, match="no source gave it"):
+        sources.obtain(tiny, manner=QUICK)
+
+
+def test_a_gadget_from_a_mirror_is_a_network_error(server, tmp_path, tiny):
+    canary = tmp_path / "canary"
+    place = tmp_path / "cifar-10-batches-py"
+    place.mkdir()
+    for name in tiny.layouts[1].train + tiny.layouts[1].test:
+        (place / name).write_bytes(b"cos\nsystem\n(S'touch %s'\ntR." % str(canary).encode())
+    for name in PARTS:
+        server.pages[f"/{name}"] = lambda request: server.send(request, b"", status=404)
+    server.serve("/a.tar.gz", pack(place, tmp_path / "made.tar.gz").read_bytes())
+    with pytest.raises(NetworkError, match=r"os\.system"):
+        sources.obtain(tiny, manner=QUICK)
+    assert not canary.exists()
+
+
+def test_four_first_runs_at_once(server, folder, tiny):
+    serve_parquet(server, folder)
+    command = [sys.executable, "-c", CHILD, server.url]
+    command += [tiny.train_fingerprint, tiny.test_fingerprint]
+    processes = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    results = [process.communicate() for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4, results
+    assert [out.strip() for out, _ in results] == ["30"] * 4
+    assert sorted(path for path, _ in server.seen) == sorted(f"/{name}" for name in PARTS)
+    assert cache.read("tiny") is not None
