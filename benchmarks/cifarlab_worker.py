@@ -13,14 +13,13 @@ from benchmarks.answering import RefusalError, Settings, serve
 from benchmarks.pictures import CLASSES, SHAPE, synthetic
 from cifarlab.backend import keras
 from cifarlab.engine.device import choose_device, choose_precision
-from cifarlab.engine.loop import Setting, batches, start
+from cifarlab.engine.loop import Setting, run_steps, start
 from cifarlab.engine.memory import keeping_freed_memory
-from cifarlab.engine.randomness import derive, generator
 from cifarlab.engine.state import Totals, TrainState
-from cifarlab.engine.step import train_step
 from cifarlab.environment import describe_environment
 from cifarlab.models import MODELS
-from cifarlab.recipes.recipe import Adam, ModelSpec, Recipe
+from cifarlab.recipes.parts import Adam, ModelSpec
+from cifarlab.recipes.recipe import Recipe
 
 
 def prepare(settings: Settings) -> tuple[Mapping[str, Any], Callable[[], object]]:
@@ -30,7 +29,7 @@ def prepare(settings: Settings) -> tuple[Mapping[str, Any], Callable[[], object]
         raise RefusalError("usage", f"no model is called {name!r}; choose from {', '.join(MODELS)}")
     device = choose_device()
     setting = Setting(device, choose_precision("auto", device), 0, Path(os.devnull))
-    recipe = Recipe("throughput", "", ModelSpec(name), 1, batch_size, Adam(lr=1e-3))
+    recipe = Recipe("throughput", "", ModelSpec(name), 1, batch_size, (Adam(lr=1e-3),))
     keras.utils.set_random_seed(0)
     model = MODELS[name](SHAPE, CLASSES)
     state = start(model, recipe, setting)
@@ -49,14 +48,8 @@ def _epoch(
     recipe: Recipe,
     setting: Setting,
 ) -> None:
-    """What ``engine/loop.py`` does in an epoch, validation and progress aside."""
-    state.totals = Totals.zero(setting.device)
-    for step, images, labels in batches(
-        *data, recipe.batch_size, setting.seed, state.epoch, first=0
-    ):
-        torch.manual_seed(derive(setting.seed, "step", state.epoch, step))
-        draws = generator(setting.seed, "augment", state.epoch, step)
-        loss = train_step(state, images, labels, recipe, setting.precision, draws)
+    state.totals, state.step = Totals.zero(setting.device), 0
+    for loss in run_steps(state, *data, recipe, setting, CLASSES):
         if setting.device.type == "cpu":
             loss.isfinite().item()
     # Waits for the device, so that the time is that of work done, not of work queued.

@@ -17,7 +17,8 @@ from cifarlab.classifier import Classifier, evaluate
 from cifarlab.data.dataset import Dataset, Split
 from cifarlab.errors import DivergedError, InputError, ResourceError, UnsafeError, UsageError
 from cifarlab.recipes import RECIPES
-from cifarlab.recipes.recipe import SGD, Adam, ModelSpec, to_json
+from cifarlab.recipes.parts import SGD, Adam, ModelSpec
+from cifarlab.recipes.recipe import to_json
 from cifarlab.run import RunDirectory, lock
 from cifarlab.training import Options, resume, train
 from support import contents, one_line
@@ -160,7 +161,7 @@ def test_a_model_of_the_users_is_trained_in_place(tmp_path):
     before = [w.copy() for w in model.get_weights()]
     run = train(model, tiny_dataset(), epochs=2, directory=tmp_path / "run")
     assert run.recipe.name == "with_dropout"
-    assert run.recipe.optimizer == Adam()
+    assert run.recipe.optimizers == (Adam(),)
     changed = [not (a == b).all() for a, b in zip(before, model.get_weights(), strict=True)]
     assert any(changed)
     saved = Classifier.load(run.directory, device="cpu").model.get_weights()
@@ -195,7 +196,7 @@ def test_a_compiled_models_own_optimizer_is_used(tmp_path):
     model = dropout_model()
     model.compile(keras.optimizers.SGD(0.01, momentum=0.5), loss="categorical_crossentropy")
     run = train(model, tiny_dataset(), epochs=1, directory=tmp_path / "run")
-    assert run.recipe.optimizer == SGD(pytest.approx(0.01), 0.5, nesterov=False)
+    assert run.recipe.optimizers == (SGD(pytest.approx(0.01), 0.5, nesterov=False),)
 
 
 def ending_in(*layers: Any) -> Any:

@@ -13,7 +13,27 @@ import numpy as np
 
 from cifarlab.data.dataset import Dataset, Split
 from cifarlab.recipes.baseline import BASELINE
-from cifarlab.recipes.recipe import Constant, EarlyStopping, Flip, ModelSpec, Recipe, Translate
+from cifarlab.recipes.parts import (
+    SGD,
+    Adam,
+    AlternatingFlip,
+    Constant,
+    CrossEntropy,
+    CutMix,
+    Cutout,
+    EarlyStopping,
+    Flip,
+    Jitter,
+    Linear,
+    Lookahead,
+    Mixup,
+    ModelSpec,
+    Muon,
+    Translate,
+    Views,
+    Whitening,
+)
+from cifarlab.recipes.recipe import EVERYTHING_BUT_TEST, Recipe
 
 CLASSES = ("dark", "medium", "bright")
 SIDE = 12
@@ -46,6 +66,35 @@ def tiny_recipe(**changes: Any) -> Recipe:
         stop=EarlyStopping(patience=2),
     )
     return replace(small, **changes)
+
+
+def rich_recipe(**changes: Any) -> Recipe:
+    """A recipe that uses every field there is, on a small network."""
+    rich = Recipe(
+        name="rich",
+        summary="everything at once",
+        model=ModelSpec("airnet", {"widths": [4, 6, 8]}),
+        whitening=Whitening(pictures=50),
+        frozen=("whitening/kernel",),
+        epochs=4,
+        batch_size=32,
+        micro_batch=20,
+        resolution=(10, 12),
+        optimizers=(
+            Muon(lr=0.1),
+            SGD(0.05, on="whitening/bias", schedule=Linear(until=0.4)),
+            Adam(0.01, on="head/kernel"),
+            SGD(0.01, weight_decay=0.01),
+        ),
+        schedule=Linear(warmup=0.2, start=0.2),
+        lookahead=Lookahead(every=3),
+        augment=(AlternatingFlip(), Translate(1), Cutout(3), Jitter(), Mixup(), CutMix()),
+        loss=CrossEntropy(label_smoothing=0.1, reduction="sum"),
+        test_time=Views(share=0.5),
+        keep="last",
+        train_on=EVERYTHING_BUT_TEST,
+    )
+    return replace(rich, **changes)
 
 
 def dropout_model() -> Any:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,13 @@ from cifarlab.data.image import read_image
 from cifarlab.engine.device import choose_device
 from cifarlab.engine.lowering import LoweredModel, lower
 from cifarlab.engine.step import predict_logits
+from cifarlab.engine.views import view_logits
 from cifarlab.errors import InputError
 from cifarlab.evaluation.metrics import Metrics, measure
 from cifarlab.model_file import load_model
 from cifarlab.predictions import Predictions
+from cifarlab.recipes.parts import Views
+from cifarlab.recipes.recipe import from_json
 from cifarlab.run import find_run
 
 PathLike = str | os.PathLike[str]
@@ -33,15 +37,19 @@ class Classifier:
         model: the Keras model, pixels 0 to 255 ``[N, H, W, 3]`` in, probabilities out.
         class_names: one name a class, in the order of the model's outputs.
         lowered: the native form that computes.
+        views: how often and how it looks at each picture; ``None`` for once, as it is.
     """
 
     model: Any
     class_names: tuple[str, ...]
     lowered: LoweredModel
+    views: Views | None = None
 
     @staticmethod
     def load(path: PathLike, device: str = "auto") -> Classifier:
         """Read a run directory, a ``.keras`` or an ``.h5`` file; never runs code from it.
+
+        It looks at pictures as the recipe in the file says.
 
         Raises:
             InputError: no such file, not a model, or a model that is no classifier.
@@ -54,10 +62,15 @@ class Classifier:
         file = find_run(place).best_keras if place.is_dir() else place
         loaded = load_model(file)
         names = loaded.class_names or _numbered(_classes(loaded.model))
-        return Classifier.of(loaded.model, names, device)
+        return Classifier.of(loaded.model, names, device, _views(loaded.recipe))
 
     @staticmethod
-    def of(model: Any, class_names: Sequence[str], device: str = "auto") -> Classifier:
+    def of(
+        model: Any,
+        class_names: Sequence[str],
+        device: str = "auto",
+        views: Views | None = None,
+    ) -> Classifier:
         """Make a classifier of a Keras model that ends in a softmax.
 
         Raises:
@@ -73,7 +86,7 @@ class Classifier:
                 f"model {model.name!r} gives {list(model.output_shape)}; a classifier ends "
                 f"in a softmax over its {len(names)} classes: add one"
             )
-        return Classifier(model, names, lowered)
+        return Classifier(model, names, lowered, views)
 
     @property
     def named(self) -> bool:
@@ -141,7 +154,10 @@ class Classifier:
             )
         # A copy, because memory-mapped arrays are read-only and PyTorch warns of those.
         pixels = torch.from_numpy(np.array(images))
-        logits = predict_logits(self.lowered, pixels, torch.float32)
+        if self.views is None:
+            logits = predict_logits(self.lowered, pixels, torch.float32)
+        else:
+            logits = view_logits(self.lowered, pixels, self.views, torch.float32)
         return np.asarray(logits.softmax(1).cpu().numpy())
 
 
@@ -166,6 +182,14 @@ def _paths(pictures: PathLike | Sequence[PathLike]) -> list[PathLike]:
     if not paths:
         raise InputError("no pictures to classify: give at least one path")
     return paths
+
+
+def _views(recipe: Mapping[str, Any] | None) -> Views | None:
+    # A file of another version may hold what this one cannot read; the model is sound all the same.
+    with contextlib.suppress(InputError):
+        views = from_json((recipe or {}).get("test_time"))
+        return views if isinstance(views, Views) else None
+    return None
 
 
 def _check_input(model: Any) -> None:

@@ -50,7 +50,8 @@ def curves(history: Sequence[Mapping[str, float]], chosen_epoch: int | None, tit
 
     Args:
         history: a row an epoch with ``epoch`` (from 1), ``loss``, ``accuracy``, ``val_loss``
-            and ``val_accuracy``; a value that is missing or not finite leaves a gap.
+            and ``val_accuracy``; a value that is missing or not finite leaves a gap. Without
+            any validation values only the training curves are drawn.
         chosen_epoch: the epoch whose weights were kept, marked; ``None`` marks nothing.
         title: heading, such as the dataset and the recipe.
 
@@ -69,15 +70,15 @@ def curves(history: Sequence[Mapping[str, float]], chosen_epoch: int | None, tit
     axes = figure.subplots(1, 2)
     for panel, measure in zip(axes, ("loss", "accuracy"), strict=True):
         train = _finite(history, measure)
-        validation = _finite(history, f"val_{measure}")
+        held_out = any(f"val_{measure}" in row for row in history)
+        validation = _finite(history, f"val_{measure}") if held_out else None
         _draw_curves(panel, epochs, train, validation)
         at = epochs.index(chosen_epoch) if chosen_epoch is not None else len(epochs) - 1
-        panel.set_title(_curve_heading(measure, epochs[at], validation[at]), fontsize=11)
+        where, shown = ("validation", validation) if validation else ("training pictures", train)
+        panel.set_title(_curve_heading(measure, where, epochs[at], shown[at]), fontsize=11)
         if chosen_epoch is not None:
             panel.axvline(chosen_epoch, color="black", linestyle=":", label="chosen epoch")
-            panel.plot(
-                [chosen_epoch], [validation[at]], "o", color="black", fillstyle="none", ms=11
-            )
+            panel.plot([chosen_epoch], [shown[at]], "o", color="black", fillstyle="none", ms=11)
         panel.legend(frameon=False)
     axes[1].yaxis.set_major_formatter(PercentFormatter(1.0))
     return _finished(figure)
@@ -193,26 +194,29 @@ def _finished(figure: Figure) -> Figure:
 
 
 def _draw_curves(
-    panel: Axes, epochs: list[int], train: list[float], validation: list[float]
+    panel: Axes, epochs: list[int], train: list[float], validation: list[float] | None
 ) -> None:
     marker = "." if len(epochs) <= 40 else ""
     panel.plot(epochs, train, color=BLUE, linestyle="--", marker=marker, label="train")
-    panel.plot(epochs, validation, color=ORANGE, linestyle="-", marker=marker, label="validation")
+    if validation is not None:
+        panel.plot(
+            epochs, validation, color=ORANGE, linestyle="-", marker=marker, label="validation"
+        )
     panel.set_xlabel("epoch")
     panel.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
     panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     panel.grid(color="#dddddd", linewidth=0.6)
     panel.set_axisbelow(True)
-    if not np.isfinite(train + validation).any():
+    if not np.isfinite(train + (validation or [])).any():
         panel.text(0.5, 0.5, "no finite values", transform=panel.transAxes, ha="center")
         panel.set_ylim(0.0, 1.0)
 
 
-def _curve_heading(measure: str, epoch: int, value: float) -> str:
+def _curve_heading(measure: str, where: str, epoch: int, value: float) -> str:
     if not math.isfinite(value):
         return measure
     shown = f"{value:.2%}" if measure == "accuracy" else f"{value:.4f}"
-    return f"{measure}: {shown} on validation at epoch {epoch}"
+    return f"{measure}: {shown} on {where} at epoch {epoch}"
 
 
 def _finite(history: Sequence[Mapping[str, float]], column: str) -> list[float]:

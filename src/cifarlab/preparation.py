@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 
 from cifarlab.backend import keras
-from cifarlab.data.dataset import Dataset, check_split
+from cifarlab.data.dataset import Dataset, check_split, without_validation
 from cifarlab.engine.randomness import derive
 from cifarlab.errors import InputError, UsageError
 from cifarlab.model_file import SUFFIXES, load_model
 from cifarlab.models import MODELS
+from cifarlab.models.whitening import whiten
 from cifarlab.recipes import find_recipe
-from cifarlab.recipes.recipe import SGD, Adam, ModelSpec, Recipe
+from cifarlab.recipes.parts import SGD, Adam, ModelSpec, Optimizer
+from cifarlab.recipes.recipe import EVERYTHING_BUT_TEST, Recipe
 
 CUSTOM = "custom"
 
@@ -26,15 +28,29 @@ def override(
     batch_size: int | None = None,
     learning_rate: float | None = None,
 ) -> Recipe:
-    """Return ``recipe`` with the values that are given."""
+    """Return ``recipe`` with the values that are given.
+
+    Args:
+        learning_rate: of the first optimizer; the others' change by the same factor.
+    """
     changes: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size}
     if learning_rate is not None:
-        changes["optimizer"] = dataclasses.replace(recipe.optimizer, lr=learning_rate)
+        factor = learning_rate / recipe.optimizers[0].lr
+        changes["optimizers"] = tuple(
+            dataclasses.replace(o, lr=learning_rate if i == 0 else o.lr * factor)
+            for i, o in enumerate(recipe.optimizers)
+        )
     return dataclasses.replace(recipe, **{k: v for k, v in changes.items() if v is not None})
 
 
+def data_for(recipe: Recipe, data: Dataset) -> Dataset:
+    """Return the data with the splits that the recipe trains and chooses on."""
+    everything = recipe.train_on == EVERYTHING_BUT_TEST and len(data.validation) > 0
+    return without_validation(data) if everything else data
+
+
 def build_model(recipe: Recipe, data: Dataset, seed: int) -> Any:
-    """Build the recipe's Keras model for the data's picture size and classes.
+    """Build the recipe's Keras model for the data's picture size and classes, weights and all.
 
     Raises:
         UsageError: the recipe names a model that does not exist.
@@ -46,7 +62,11 @@ def build_model(recipe: Recipe, data: Dataset, seed: int) -> Any:
         )
     keras.utils.set_random_seed(derive(seed, "weights") % 2**32)
     build = MODELS[recipe.model.name]
-    return build(data.train.images.shape[1:], len(data.class_names), **recipe.model.arguments)
+    model = build(data.train.images.shape[1:], len(data.class_names), **recipe.model.arguments)
+    if recipe.whitening is not None:
+        pictures = np.array(data.train.images[: recipe.whitening.pictures])
+        whiten(model, pictures, recipe.whitening.epsilon)
+    return model
 
 
 def resolve(what: Any) -> tuple[Recipe, Any]:
@@ -75,7 +95,7 @@ def resolve(what: Any) -> tuple[Recipe, Any]:
 
 def _recipe_for(model: Any) -> Recipe:
     """A plain recipe for a user's model; its own SGD or Adam settings are kept."""
-    optimizer: Adam | SGD = Adam()
+    optimizer: Optimizer = Adam()
     chosen: Any = getattr(model, "optimizer", None)
     # By name: on this backend Keras makes a subclass, and AdamW is one of Adam.
     if type(chosen).__name__ == "SGD":
@@ -94,14 +114,15 @@ def _recipe_for(model: Any) -> Recipe:
         model=ModelSpec(CUSTOM),
         epochs=10,
         batch_size=128,
-        optimizer=optimizer,
+        optimizers=(optimizer,),
     )
 
 
 def check_fit(model: Any, data: Dataset) -> None:
     """Raise ``InputError`` unless the training data is sound and the model takes it."""
     check_split(data.train, data.class_names, f"{data.name}, train")
-    check_split(data.validation, data.class_names, f"{data.name}, validation")
+    if len(data.validation):
+        check_split(data.validation, data.class_names, f"{data.name}, validation")
     pictures = tuple(data.train.images.shape[1:])
     classes = len(data.class_names)
     if classes < 2:
@@ -125,11 +146,14 @@ def check_fit(model: Any, data: Dataset) -> None:
 
 def compile_model(model: Any, recipe: Recipe) -> None:
     """Compile for plain Keras: callbacks look at it, and the saved files carry it."""
-    spec = recipe.optimizer
+    spec = recipe.optimizers[0]
     if isinstance(spec, Adam):
         optimizer = keras.optimizers.Adam(spec.lr, spec.beta_1, spec.beta_2, spec.epsilon)
-    else:
+    elif isinstance(spec, SGD):
         optimizer = keras.optimizers.SGD(spec.lr, spec.momentum, spec.nesterov)
+    else:
+        # Keras's own Muon takes no convolutions; whoever trains the file on gets Adam.
+        optimizer = keras.optimizers.Adam()
     model.compile(optimizer, loss="categorical_crossentropy", metrics=["accuracy"])
     # Callbacks learn from the built metrics whether more is better.
     classes = model.output_shape[-1]

@@ -24,8 +24,17 @@ from cifarlab.environment import describe_environment
 from cifarlab.errors import InputError, ResourceError, UsageError
 from cifarlab.files import check_writable, write_json
 from cifarlab.model_file import load_model, save_model
-from cifarlab.preparation import CUSTOM, build_model, check_fit, compile_model, override, resolve
-from cifarlab.recipes.recipe import ModelSpec, Recipe, differences, from_json, to_json
+from cifarlab.preparation import (
+    CUSTOM,
+    build_model,
+    check_fit,
+    compile_model,
+    data_for,
+    override,
+    resolve,
+)
+from cifarlab.recipes.parts import ModelSpec
+from cifarlab.recipes.recipe import Recipe, differences, from_json, to_json
 from cifarlab.recorded import data_of
 from cifarlab.results import RunMetrics, describe_data, write_results
 from cifarlab.run import (
@@ -120,7 +129,7 @@ def train(
         recipe, own_model = dataclasses.replace(recipe, model=ModelSpec(CUSTOM)), model
     recipe = override(recipe, epochs, batch_size, learning_rate)
     choose_precision(options.precision, choose_device(options.device))
-    dataset = data if isinstance(data, Dataset) else load(data)
+    dataset = data_for(recipe, data if isinstance(data, Dataset) else load(data))
     net = build_model(recipe, dataset, options.seed) if own_model is None else own_model
     check_fit(net, dataset)
     if directory is None:
@@ -166,7 +175,8 @@ def resume(
         raise UsageError(f"{run.path} is complete: {run.metrics.name} has its numbers; train anew")
     record = _read_json(run.environment)
     options = Options(**record["options"])
-    dataset = data if isinstance(data, Dataset) else load(data or data_of(run.path))
+    found = data if isinstance(data, Dataset) else load(data or data_of(run.path))
+    dataset = data_for(saved, found)
     if describe_data(dataset)["train"] != record["dataset"]["train"]:
         raise InputError(
             f"{dataset.source}: not the data that {run.path} was started on; "

@@ -184,7 +184,7 @@ def test_a_missing_backend_is_left_out_with_the_remedy(capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--models", "nope"], 2, "no model is called 'nope'; choose from baseline"),
+        (["--models", "nope"], 2, "no model is called 'nope'; choose from airnet, baseline"),
         (["--python", "/nowhere/python"], 2, "/nowhere/python: no such program"),
     ],
 )

@@ -19,7 +19,7 @@ from cifarlab import recipes
 from cifarlab.cli.main import main
 from cifarlab.data import download
 from cifarlab.errors import NetworkError
-from cifarlab.recipes.recipe import Constant, ModelSpec
+from cifarlab.recipes.parts import Constant, ModelSpec
 from tiny import tiny_recipe
 
 CLASSES = ("blue", "green", "red")

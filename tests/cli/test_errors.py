@@ -22,7 +22,7 @@ from support import contents, posix_only, python
         (("frobnicate",), "frobnicate"),
         (("train", "--frobnicate"), "--frobnicate"),
         (("train", "--lr", "fast"), "--lr"),
-        (("train", "--lr", "nan"), "optimizer.lr"),
+        (("train", "--lr", "nan"), "Adam.lr"),
         (("train", "--epochs", "0"), "epochs is 0"),
         (("train", "--batch-size", "0"), "batch_size is 0"),
         (("train", "nosuch"), "nosuch"),

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from cifarlab.backend import keras
+from cifarlab.engine.batch import Batch
 from cifarlab.engine.checkpoint import load_checkpoint, save_checkpoint
 from cifarlab.engine.loop import Setting, start
 from cifarlab.engine.randomness import generator
@@ -43,9 +44,10 @@ def new_state(units: int = 8) -> TrainState:
 
 def trained(state: TrainState, steps: int) -> TrainState:
     split = tiny_split(30, 0)
-    images, labels = torch.from_numpy(split.images), torch.from_numpy(split.labels)
+    images = torch.from_numpy(split.images).permute(0, 3, 1, 2)
+    batch = Batch(images, torch.from_numpy(split.labels), torch.arange(30), classes=3)
     for _ in range(steps):
-        train_step(state, images, labels, tiny_recipe(), torch.float32, generator(state.step))
+        train_step(state, batch, tiny_recipe(), torch.float32, generator(state.step))
         state.step += 1
     return state
 

@@ -1,12 +1,14 @@
 """Optimizers do what their papers say, step by step.
 
 A new entry in ``OPTIMIZERS`` fails here until ``EXAMPLES`` and ``BY_HAND`` have one for it.
+Muon, which trains nothing but kernels of convolutions, has ``test_muon.py``.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,9 +16,10 @@ import pytest
 import torch
 
 from cifarlab.backend import keras
-from cifarlab.engine.optim import OPTIMIZERS, build_optimizer, set_learning_rate
-from cifarlab.errors import InputError
-from cifarlab.recipes.recipe import SGD, Adam
+from cifarlab.engine.binding import AS_IS, CONVOLUTION, Binding, Layout
+from cifarlab.engine.optim import OPTIMIZERS, build_optimizers, freeze, set_rates
+from cifarlab.errors import InputError, UsageError
+from cifarlab.recipes.parts import SGD, Adam, Constant, Linear, Muon
 from support import one_line
 
 # Keras's own, about NumPy 2.
@@ -43,10 +46,20 @@ def weights() -> torch.Tensor:
     return torch.tensor(START, requires_grad=True)
 
 
+def bound(tensor: torch.Tensor, path: str = "layer/bias", layout: Layout = AS_IS) -> Binding:
+    """A binding to ``tensor`` under the path that its Keras variable would have."""
+    return Binding(SimpleNamespace(path=path), SimpleNamespace(tensor=tensor), "tensor", layout)
+
+
+def build_optimizer(tensor: torch.Tensor, spec: Any) -> torch.optim.Optimizer:
+    (group,) = build_optimizers([bound(tensor)], [spec], torch.float32)
+    return group.optimizer
+
+
 def run(spec: Any, gradients: list[list[float]]) -> list[float]:
     """The weights after one step for each gradient."""
     w = weights()
-    optimizer = build_optimizer([w], spec)
+    optimizer = build_optimizer(w, spec)
     for gradient in gradients:
         w.grad = torch.tensor(gradient)
         optimizer.step()
@@ -82,7 +95,7 @@ GRADIENTS = [[0.5, -1.0, 0.25], [1.0, 0.5, -0.125], [-2.0, 0.0, 0.5]]
 
 
 def test_every_optimizer_has_examples() -> None:
-    assert set(EXAMPLES) == set(OPTIMIZERS) == set(BY_HAND)
+    assert set(EXAMPLES) == set(OPTIMIZERS) - {Muon} == set(BY_HAND)
 
 
 @every
@@ -96,12 +109,13 @@ def test_steps_are_those_computed_by_hand(spec: Any, steps: int) -> None:
 @every
 def test_it_finds_the_minimum_of_a_quadratic(spec: Any) -> None:
     w = weights()
-    optimizer = build_optimizer([w], spec)
+    groups = build_optimizers([bound(w)], [spec], torch.float32)
+    (optimizer,) = (group.optimizer for group in groups)
     target = torch.tensor([0.3, 0.1, -0.2])
     # Decay pulls the weights towards zero, away from the minimum of the loss alone.
     decay = getattr(spec, "weight_decay", 0.0)
     for step in range(300):
-        set_learning_rate(optimizer, spec.lr * (1 - step / 300))
+        set_rates(groups, Linear(), step / 300)
         optimizer.zero_grad()
         torch.autograd.backward((w - target).square().sum())
         optimizer.step()
@@ -116,11 +130,11 @@ def test_it_does_the_same_every_time(spec: Any) -> None:
 @every
 def test_its_state_goes_on_from_where_it_was_saved(spec: Any) -> None:
     w = weights()
-    optimizer = build_optimizer([w], spec)
+    optimizer = build_optimizer(w, spec)
     w.grad = torch.tensor(GRADIENTS[0])
     optimizer.step()
     resumed = w.detach().clone().requires_grad_()
-    other = build_optimizer([resumed], spec)
+    other = build_optimizer(resumed, spec)
     other.load_state_dict(optimizer.state_dict())
     resumed.grad = torch.tensor(GRADIENTS[1])
     other.step()
@@ -130,11 +144,12 @@ def test_its_state_goes_on_from_where_it_was_saved(spec: Any) -> None:
 @every
 def test_the_learning_rate_can_be_set_and_zero_changes_nothing(spec: Any) -> None:
     w = weights()
-    optimizer = build_optimizer([w], spec)
-    assert [group["lr"] for group in optimizer.param_groups] == [spec.lr]
-    set_learning_rate(optimizer, 0.0)
+    (group,) = build_optimizers([bound(w)], [spec], torch.float32)
+    assert group.rate == spec.lr
+    set_rates([group], Constant(), 0.5, scale=0.0)
+    assert group.rate == 0.0
     w.grad = torch.tensor(GRADIENTS[0])
-    optimizer.step()
+    group.optimizer.step()
     assert w.detach().tolist() == list(START)
 
 
@@ -167,5 +182,68 @@ def test_many_steps_are_those_of_keras(spec: Any, own: Callable[[], Any]) -> Non
 @every
 def test_nothing_to_train_is_refused(spec: Any) -> None:
     with pytest.raises(InputError) as error:
-        build_optimizer(iter(()), spec)
+        build_optimizers([], [spec], torch.float32)
     assert "trainable" in one_line(error)
+
+
+def several() -> dict[str, Binding]:
+    """Weights as a small network has them, by path."""
+    shapes = {
+        "conv/kernel": (4, 3, 2, 2),
+        "conv/bias": (4,),
+        "norm/beta": (4,),
+        "head/kernel": (2,),
+    }
+    return {
+        path: bound(torch.ones(shape), path, CONVOLUTION if len(shape) == 4 else AS_IS)
+        for path, shape in shapes.items()
+    }
+
+
+def test_each_weight_goes_to_the_first_optimizer_that_names_it() -> None:
+    weights = several()
+    specs = [Muon(), SGD(0.1, on="head/*"), SGD(0.2, on="*/kernel"), Adam(0.3)]
+    with pytest.raises(UsageError) as error:
+        build_optimizers(list(weights.values()), specs, torch.float32)
+    assert "'*/kernel'" in one_line(error)
+    del specs[2]
+    groups = build_optimizers(list(weights.values()), specs, torch.float32)
+    assert [group.spec for group in groups] == specs
+    names = {id(binding.tensor): path for path, binding in weights.items()}
+    found = [[names[id(parameter)] for parameter in group.parameters] for group in groups]
+    assert found == [["conv/kernel"], ["head/kernel"], ["conv/bias", "norm/beta"]]
+
+
+def test_a_weight_without_an_optimizer_is_refused() -> None:
+    with pytest.raises(UsageError) as error:
+        build_optimizers(list(several().values()), [Muon(), SGD(on="*/bias")], torch.float32)
+    assert "norm/beta" in one_line(error)
+
+
+def test_muon_is_for_kernels_of_convolutions() -> None:
+    with pytest.raises(UsageError) as error:
+        build_optimizers(list(several().values()), [Muon(on="*")], torch.float32)
+    assert 'on="convolutions"' in one_line(error)
+
+
+def test_frozen_weights_are_left_out() -> None:
+    weights = several()
+    free = freeze(list(weights.values()), ["conv/*"])
+    assert [binding.path for binding in free] == ["norm/beta", "head/kernel"]
+    assert not weights["conv/kernel"].tensor.requires_grad
+
+
+def test_rates_follow_the_recipes_schedule_or_the_optimizers_own() -> None:
+    weights = several()
+    specs = [SGD(0.4, on="head/*", schedule=Linear(until=0.5)), SGD(0.2)]
+    groups = build_optimizers(list(weights.values()), specs, torch.float32)
+    found = []
+    for progress in (0.0, 0.25, 0.5, 0.75):
+        set_rates(groups, Linear(), progress, scale=0.5)
+        found.append([group.rate for group in groups])
+        trained = weights["head/kernel"].tensor.requires_grad
+        # What has come to 0 for good needs no gradients.
+        assert trained is (progress < 0.5)
+        assert weights["conv/bias"].tensor.requires_grad
+    expected = [[0.2, 0.1], [0.1, 0.075], [0.0, 0.05], [0.0, 0.025]]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)

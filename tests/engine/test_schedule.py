@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cifarlab.engine.schedule import SCHEDULES, factor
-from cifarlab.recipes.recipe import Constant, Cosine, Linear
+from cifarlab.engine.schedule import SCHEDULES, ended, factor
+from cifarlab.recipes.parts import Constant, Cosine, Linear
 
 share = st.floats(0.0, 1.0)
 
 EXAMPLES: dict[type, st.SearchStrategy[Any]] = {
     Constant: st.just(Constant()),
-    Linear: st.builds(Linear, warmup=share, end=share),
+    Linear: st.builds(Linear, warmup=share, end=share, start=share),
     Cosine: st.builds(Cosine, warmup=share, end=share),
 }
 
@@ -61,9 +61,27 @@ def test_it_is_1_when_the_warm_up_is_over_and_near_its_end_at_the_end(spec: Any)
         (Linear(), [1.0, 0.75, 0.5, 0.25]),
         (Linear(end=0.2), [1.0, 0.8, 0.6, 0.4]),
         (Linear(warmup=0.5), [0.0, 0.5, 1.0, 0.5]),
+        (Linear(warmup=0.5, start=0.2), [0.2, 0.6, 1.0, 0.5]),
+        (Linear(until=0.5), [1.0, 0.5, 0.0, 0.0]),
+        (Linear(end=0.4, until=0.5), [1.0, 0.7, 0.4, 0.4]),
         (Cosine(), [1.0, 0.5 + 0.5**1.5, 0.5, 0.5 - 0.5**1.5]),
         (Cosine(warmup=0.25, end=0.1), [0.0, 1.0, 0.775, 0.325]),
     ],
 )
 def test_golden_values_at_each_quarter(spec: Any, expected: list[float]) -> None:
     assert [factor(spec, i / 4) for i in range(4)] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        (Constant(), [False, False, False, False]),
+        (Cosine(), [False, False, False, False]),
+        (Linear(warmup=0.5), [False, False, False, False]),
+        (Linear(until=0.5), [False, False, True, True]),
+        (Linear(end=0.1, until=0.5), [False, False, False, False]),
+    ],
+    ids=str,
+)
+def test_a_schedule_has_ended_once_its_rate_is_0_for_good(spec: Any, expected: list[bool]) -> None:
+    assert [ended(spec, i / 4) for i in range(4)] == expected

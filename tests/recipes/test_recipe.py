@@ -13,14 +13,11 @@ from cifarlab.errors import InputError, UsageError
 from cifarlab.models import MODELS
 from cifarlab.recipes import RECIPES, find_recipe
 from cifarlab.recipes.baseline import BASELINE
+from cifarlab.recipes.parts import SGD, Adam, Cosine, Flip, Muon, Translate
 from cifarlab.recipes.recipe import (
+    EVERYTHING_BUT_TEST,
     KINDS,
-    SGD,
-    Adam,
-    Cosine,
-    Flip,
     Recipe,
-    Translate,
     differences,
     from_json,
     to_json,
@@ -37,18 +34,19 @@ def test_every_recipe_survives_json_and_names_a_model(recipe):
     assert len(recipe.summary) <= 70
 
 
-optimizers = st.one_of(
+any_optimizer = st.one_of(
+    st.builds(Muon, iterations=st.integers(1, 9)),
     st.builds(Adam, lr=st.floats(1e-9, 1.0)),
     st.builds(SGD, lr=st.floats(1e-9, 1.0), nesterov=st.booleans()),
 )
 augmentations = st.lists(st.one_of(st.just(Flip()), st.builds(Translate, st.integers(1, 8))))
 
 
-@given(optimizers, augmentations, st.integers(1, 10**6), st.floats(0, 0.5))
-def test_any_variant_survives_json(optimizer, augment, epochs, warmup):
+@given(st.lists(any_optimizer, min_size=1), augmentations, st.integers(1, 10**6), st.floats(0, 0.5))
+def test_any_variant_survives_json(optimizers, augment, epochs, warmup):
     recipe = dataclasses.replace(
         BASELINE,
-        optimizer=optimizer,
+        optimizers=tuple(optimizers),
         augment=tuple(augment),
         epochs=epochs,
         schedule=Cosine(warmup),
@@ -69,12 +67,31 @@ def test_differences_name_the_field_and_both_values():
 
 @pytest.mark.parametrize(
     "changes",
-    [{"epochs": 0}, {"batch_size": -1}, {"optimizer": Adam(lr=0.0)}, {"keep": "worst"}],
+    [
+        {"epochs": 0},
+        {"batch_size": -1},
+        {"micro_batch": 0},
+        {"optimizers": ()},
+        {"optimizers": (Adam(lr=0.0),)},
+        {"resolution": (16, 0)},
+        {"keep": "worst"},
+        {"train_on": "test"},
+        # Nothing is left to choose the best epoch with.
+        {"train_on": EVERYTHING_BUT_TEST},
+    ],
 )
 def test_nonsense_is_a_usage_error(changes):
     with pytest.raises(UsageError) as error:
         dataclasses.replace(BASELINE, **changes)
     assert repr(next(iter(changes.values()))) in one_line(error) or "0.0" in one_line(error)
+
+
+def test_resolutions_share_the_epochs_and_the_last_one_ends_them():
+    recipe = dataclasses.replace(BASELINE, epochs=8, resolution=(16, 24, 24, 32))
+    assert [recipe.resolution_in(e) for e in range(8)] == [16, 16, 24, 24, 24, 24, 32, 32]
+    short = dataclasses.replace(recipe, epochs=3)
+    assert [short.resolution_in(e) for e in range(3)] == [24, 24, 32]
+    assert BASELINE.resolution_in(5) is None
 
 
 def test_an_unknown_recipe_lists_the_known_ones():

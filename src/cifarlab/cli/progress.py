@@ -69,10 +69,12 @@ class TerminalReporter:
 def epoch_line(row: Mapping[str, float], epochs: int) -> str:
     """Return an epoch's numbers in columns, within 80 characters."""
     width = len(str(epochs))
+    validation = ""
+    if "val_loss" in row:
+        validation = f"  val loss {_loss(row['val_loss'])} acc {row['val_accuracy']:7.2%}"
     return (
         f"epoch {row['epoch']:>{width}.0f}/{epochs}"
-        f"  loss {_loss(row['loss'])} acc {row['accuracy']:7.2%}"
-        f"  val loss {_loss(row['val_loss'])} acc {row['val_accuracy']:7.2%}"
+        f"  loss {_loss(row['loss'])} acc {row['accuracy']:7.2%}{validation}"
         f"  {row['seconds']:6.1f} s"
     )
 

@@ -94,6 +94,7 @@ def train(
     else:
         what, model = preparation.resolve(recipe or "baseline")
         dataset = _load(data or "cifar10", fallback, skip_bad, out)
+        dataset = preparation.data_for(what, dataset)
         out.print(_opening(what.name, dataset), markup=False)
         with TerminalReporter(out) as reporter:
             run = training.train(
@@ -143,9 +144,9 @@ def _load(spec: str, fallback: str | None, skip_bad: bool, out: Console) -> Data
 
 def _opening(name: str, data: Dataset) -> str:
     height, width = data.train.images.shape[1:3]
+    chosen = f"{len(data.validation):,} to choose with" if len(data.validation) else "all there are"
     return (
-        f"{name} on {data.name}: {len(data.train):,} pictures to train on, "
-        f"{len(data.validation):,} to choose with\n"
+        f"{name} on {data.name}: {len(data.train):,} pictures to train on, {chosen}\n"
         f"({len(data.class_names)} classes, {height}x{width}; the test split waits)"
     )
 
@@ -168,7 +169,7 @@ def _result(run: Run) -> dict[str, Any]:
         "epochs": len(run.history),
         "seconds": sum(row["seconds"] for row in run.history),
         "test": run.metrics.test.to_json(),
-        "validation": run.metrics.validation.to_json(),
+        "validation": run.metrics.validation and run.metrics.validation.to_json(),
     }
 
 
@@ -186,12 +187,15 @@ def closing_lines(run: Run) -> list[str]:
     ]
     files = [path.name for path in paths(RunDirectory(run.directory))]
     directory = shlex.quote(str(run.directory))
+    weights = f"the weights of epoch {kept} of {len(run.history)}, which are kept"
+    validation = f"none: those pictures were trained on; {weights}"
+    if run.metrics.validation is not None:
+        validation = f"{run.metrics.validation.accuracy:.2%} with {weights}"
     return [
         "",
         f"{run.recipe.name} on {run.dataset}",
         f"  test accuracy  {summary_of(run.metrics.test.to_json())}",
-        f"  validation     {run.metrics.validation.accuracy:.2%} "
-        f"with the weights of epoch {kept} of {len(run.history)}, which are kept",
+        *_wrapped("  validation     ", validation),
         f"  training time  {duration(seconds)}",
         *_wrapped("  mistakes       ", ", ".join(confused) or "none"),
         f"  directory      {run.directory}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,7 @@ class Dataset:
         source: where it was read from, for the record.
         class_names: one name a class, in label order.
         train: what the weights are fitted to.
-        validation: what every choice is made on.
+        validation: what every choice is made on; empty once every choice has been made.
         test: read once, after training.
     """
 
@@ -53,6 +53,17 @@ class Dataset:
     train: Split
     validation: Split
     test: Split
+
+
+def without_validation(data: Dataset) -> Dataset:
+    """Return ``data`` with the validation pictures among those to train on, and none left."""
+    parts = data.train, data.validation
+    train = Split(
+        np.concatenate([part.images for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+        tuple(name for part in parts for name in part.names),
+    )
+    return replace(data, train=train, validation=data.validation.subset(np.arange(0)))
 
 
 def check_split(split: Split, class_names: tuple[str, ...], where: str) -> None:

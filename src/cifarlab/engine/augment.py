@@ -1,61 +1,185 @@
 """Augmentation: pure functions of a batch and a generator.
 
-Each takes and gives ``[N, C, H, W]`` pictures of any dtype and draws only from the
-generator that it is given. To add one, write its specification in
-``recipes/recipe.py``, its function here, and name both in ``AUGMENTATIONS``.
+Each takes and gives pictures of any dtype, ``[B, C, H, W]`` with values 0 to 255, and draws
+only from the generator that it is given. To add one, write its specification in
+``recipes/parts.py``, its function here, and name both in ``AUGMENTATIONS``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from cifarlab.engine.batch import Batch
 from cifarlab.errors import InputError
-from cifarlab.recipes.recipe import Flip, Translate
+from cifarlab.recipes.parts import (
+    AlternatingFlip,
+    Augmentation,
+    CutMix,
+    Cutout,
+    Flip,
+    Jitter,
+    Mixup,
+    Translate,
+)
 
 
-def flip(images: Tensor, _: Flip, generator: torch.Generator) -> Tensor:
+def flip(batch: Batch, _: Flip, generator: torch.Generator) -> Batch:
     """Mirror each picture left to right with probability one half."""
-    mirrored = torch.rand(len(images), generator=generator) < 0.5
-    mirrored = mirrored.to(images.device).view(-1, 1, 1, 1)
-    return torch.where(mirrored, images.flip(3), images)
+    return _mirror(batch, torch.rand(len(batch), generator=generator) < 0.5)
 
 
-def translate(images: Tensor, spec: Translate, generator: torch.Generator) -> Tensor:
+def alternating_flip(batch: Batch, _: AlternatingFlip, __: torch.Generator) -> Batch:
+    """Mirror a random half of the pictures, in the next epoch the other half.
+
+    Which half is a function of the run's salt and a picture's place in the training split.
+    """
+    return _mirror(batch, (_coin(batch.index, batch.salt) + batch.epoch) % 2 == 1)
+
+
+def translate(batch: Batch, spec: Translate, generator: torch.Generator) -> Batch:
     """Shift each picture by up to ``spec.pixels`` both ways, reflecting at the border.
 
     Raises:
         InputError: the pictures are too small to be reflected that far.
     """
+    images, reach = batch.images, spec.pixels
     count, _, height, width = images.shape
-    reach = spec.pixels
     if reach >= min(height, width):
         raise InputError(
             f"Translate(pixels={reach}) needs pictures larger than that, these are "
             f"{height}x{width}; use fewer pixels"
         )
-    # Reflection padding has no uint8 kernel; float32 holds 0 to 255 exactly.
-    exact = images if images.is_floating_point() else images.float()
-    padded = F.pad(exact, (reach,) * 4, mode="reflect").to(images.dtype)
-    shifts = torch.randint(0, 2 * reach + 1, (2, count), generator=generator).to(images.device)
-    rows = shifts[0].view(-1, 1, 1) + torch.arange(height, device=images.device).view(1, -1, 1)
-    columns = shifts[1].view(-1, 1, 1) + torch.arange(width, device=images.device).view(1, 1, -1)
+    steps = torch.randint(-reach, reach + 1, (2, count), generator=generator).to(images.device)
+    return replace(batch, images=shifted(images, steps))
+
+
+def shifted(images: Tensor, steps: Tensor) -> Tensor:
+    """Return each picture moved up by ``steps[0]`` and left by ``steps[1]``, border reflected.
+
+    Args:
+        images: any dtype, ``[B, C, H, W]``.
+        steps: int64 ``[2, B]``, smaller than the sides in size.
+    """
+    count, _, height, width = images.shape
+    rows = _reflected(steps[0], height).unsqueeze(2)
+    columns = _reflected(steps[1], width).unsqueeze(1)
     which = torch.arange(count, device=images.device).view(-1, 1, 1)
-    return padded.permute(0, 2, 3, 1)[which, rows, columns].permute(0, 3, 1, 2)
+    return images.permute(0, 2, 3, 1)[which, rows, columns].permute(0, 3, 1, 2)
 
 
-AUGMENTATIONS: dict[type, Callable[[Tensor, Any, torch.Generator], Tensor]] = {
+def cutout(batch: Batch, spec: Cutout, generator: torch.Generator) -> Batch:
+    """Paint a square of one colour into each picture.
+
+    Raises:
+        InputError: the pictures are smaller than the square.
+    """
+    images = batch.images
+    count, channels, height, width = images.shape
+    if spec.size > min(height, width):
+        raise InputError(
+            f"Cutout(size={spec.size}) needs pictures at least that large, these are "
+            f"{height}x{width}; use a smaller square"
+        )
+    rows, columns = (
+        _within(side, spec.size, count, generator).to(images.device) for side in (height, width)
+    )
+    square = rows.view(count, 1, height, 1) & columns.view(count, 1, 1, width)
+    colour = torch.tensor(spec.colour[:channels], dtype=images.dtype, device=images.device)
+    return replace(batch, images=torch.where(square, colour.view(1, -1, 1, 1), images))
+
+
+def jitter(batch: Batch, spec: Jitter, generator: torch.Generator) -> Batch:
+    """Change brightness and contrast of each picture; values stay within 0 to 255."""
+    images = batch.images
+    draws = 2 * torch.rand(2, len(batch), 1, 1, 1, generator=generator).to(images.device) - 1
+    exact = images if images.is_floating_point() else images.float()
+    stretched = (exact - 127.5) * (1 + spec.contrast * draws[0].to(exact.dtype)) + 127.5
+    changed = (stretched + 255 * spec.brightness * draws[1].to(exact.dtype)).clamp(0, 255)
+    if not images.is_floating_point():
+        changed = changed.round()
+    return replace(batch, images=changed.to(images.dtype))
+
+
+def mixup(batch: Batch, spec: Mixup, generator: torch.Generator) -> Batch:
+    """Blend each picture and its label with those of another."""
+    share = _beta(spec.alpha, generator)
+    partner = torch.randperm(len(batch), generator=generator).to(batch.images.device)
+    images = batch.images
+    exact = images if images.is_floating_point() else images.float()
+    blended = exact.lerp(exact[partner], 1 - share)
+    if not images.is_floating_point():
+        blended = blended.round()
+    shares = batch.shares.lerp(batch.shares[partner], 1 - share)
+    return replace(batch, images=blended.to(images.dtype), targets=shares)
+
+
+def cutmix(batch: Batch, spec: CutMix, generator: torch.Generator) -> Batch:
+    """Paste one box of another picture into each; labels blend by area."""
+    height, width = batch.images.shape[2:]
+    side = (1 - _beta(spec.alpha, generator)) ** 0.5
+    rows, columns = (
+        _within(extent, round(side * extent), 1, generator).to(batch.images.device)
+        for extent in (height, width)
+    )
+    box = rows.view(1, 1, height, 1) & columns.view(1, 1, 1, width)
+    partner = torch.randperm(len(batch), generator=generator).to(batch.images.device)
+    images = torch.where(box, batch.images[partner], batch.images)
+    area = float(box.float().mean())
+    return replace(batch, images=images, targets=batch.shares.lerp(batch.shares[partner], area))
+
+
+def _mirror(batch: Batch, which: Tensor) -> Batch:
+    images = batch.images
+    chosen = which.to(images.device).view(-1, 1, 1, 1)
+    return replace(batch, images=torch.where(chosen, images.flip(3), images))
+
+
+def _coin(index: Tensor, salt: int) -> Tensor:
+    """0 or 1 for each whole number, int64: a multiplicative hash (Knuth), which needs no memory."""
+    mixed = (index + salt % 2**31) * 0x9E3779B1
+    mixed = (mixed ^ (mixed >> 15)) * 0x85EBCA6B % 2**32
+    return (mixed >> 16) & 1
+
+
+def _reflected(shifts: Tensor, extent: int) -> Tensor:
+    """Where each of ``extent`` places, shifted, comes from: int64 ``[B, extent]``."""
+    places = shifts.view(-1, 1) + torch.arange(extent, device=shifts.device)
+    last = extent - 1
+    return last - (last - places.abs()).abs()
+
+
+def _within(extent: int, size: int, count: int, generator: torch.Generator) -> Tensor:
+    """Mark ``size`` neighbouring places at a random position: bool ``[count, extent]``."""
+    first = torch.randint(0, extent - size + 1, (count, 1), generator=generator)
+    places = torch.arange(extent)
+    return (places >= first) & (places < first + size)
+
+
+def _beta(alpha: float, generator: torch.Generator) -> float:
+    """A draw from Beta(alpha, alpha), as a quotient of two Gamma draws."""
+    shape = torch.full((2,), alpha, dtype=torch.float64)
+    one, other = torch._standard_gamma(shape, generator=generator).tolist()
+    return one / (one + other) if one + other > 0 else 0.5
+
+
+AUGMENTATIONS: dict[type, Callable[[Batch, Any, torch.Generator], Batch]] = {
     Flip: flip,
+    AlternatingFlip: alternating_flip,
     Translate: translate,
+    Cutout: cutout,
+    Jitter: jitter,
+    Mixup: mixup,
+    CutMix: cutmix,
 }
 
 
-def augment(images: Tensor, specs: Sequence[Any], generator: torch.Generator) -> Tensor:
+def augment(batch: Batch, specs: Sequence[Augmentation], generator: torch.Generator) -> Batch:
     """Apply the augmentations in order."""
     for spec in specs:
-        images = AUGMENTATIONS[type(spec)](images, spec, generator)
-    return images
+        batch = AUGMENTATIONS[type(spec)](batch, spec, generator)
+    return batch

@@ -41,7 +41,10 @@ def save_checkpoint(
     """
     values, arrays = recall(callbacks)
     tensors = {f"weight.{i}": b.tensor for i, b in enumerate(state.lowered.bindings)}
-    tensors |= _optimizer_tensors(state.optimizer)
+    for number, group in enumerate(state.groups):
+        tensors |= _optimizer_tensors(f"optimizer.{number}", group.optimizer)
+    if state.average is not None:
+        tensors |= {f"average.{i}": mean for i, mean in enumerate(state.average.means)}
     tensors |= {f"callback.{name}": torch.from_numpy(array) for name, array in arrays.items()}
     tensors |= {"totals.loss": state.totals.loss, "totals.correct": state.totals.correct}
     tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
@@ -139,7 +142,10 @@ def _restore(state: TrainState, tensors: Mapping[str, Tensor], facts: Mapping[st
     with torch.no_grad():
         for i, binding in enumerate(state.lowered.bindings):
             binding.tensor.copy_(tensors[f"weight.{i}"])
-    _restore_optimizer(state.optimizer, tensors)
+        for i, mean in enumerate(state.average.means if state.average is not None else ()):
+            mean.copy_(tensors[f"average.{i}"])
+    for number, group in enumerate(state.groups):
+        _restore_optimizer(f"optimizer.{number}", group.optimizer, tensors)
     device = state.totals.loss.device
     state.totals.loss = tensors["totals.loss"].to(device)
     state.totals.correct = tensors["totals.correct"].to(device)
@@ -148,24 +154,25 @@ def _restore(state: TrainState, tensors: Mapping[str, Tensor], facts: Mapping[st
     state.history, state.stopped = list(facts["history"]), facts["stopped"]
 
 
-def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+def _optimizer_tensors(prefix: str, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     found = {}
     for i, values in optimizer.state_dict()["state"].items():
         for name, value in values.items():
             if value is not None:
-                found[f"optimizer.{i}.{name}"] = torch.as_tensor(value)
+                found[f"{prefix}.{i}.{name}"] = torch.as_tensor(value)
     return found
 
 
-def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+def _restore_optimizer(
+    prefix: str, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]
+) -> None:
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     saved = optimizer.state_dict()
     saved["state"] = {}
     for name, tensor in tensors.items():
-        kind, _, rest = name.partition(".")
-        if kind != "optimizer":
+        if not name.startswith(f"{prefix}."):
             continue
-        index, _, field = rest.partition(".")
+        index, _, field = name.removeprefix(f"{prefix}.").partition(".")
         like = parameters[int(index)]
         # In the parameter's own memory order: the fused kernels round differently otherwise.
         value = torch.empty_like(like, device="cpu") if tensor.shape == like.shape else tensor

@@ -14,16 +14,17 @@ from torch import Tensor
 
 from cifarlab.backend import keras
 from cifarlab.data.dataset import Split
+from cifarlab.engine.averaging import look_ahead, start_average
+from cifarlab.engine.batch import batches
 from cifarlab.engine.callbacks import check_callbacks
 from cifarlab.engine.checkpoint import load_checkpoint, save_checkpoint
 from cifarlab.engine.device import deterministic_kernels
 from cifarlab.engine.interrupts import Interrupts, catching_signals
 from cifarlab.engine.lowering import lower
 from cifarlab.engine.memory import keeping_freed_memory
-from cifarlab.engine.optim import build_optimizer, set_learning_rate
-from cifarlab.engine.randomness import derive, generator, permutation
+from cifarlab.engine.optim import build_optimizers, freeze, set_rates
+from cifarlab.engine.randomness import derive, generator
 from cifarlab.engine.reporter import Reporter
-from cifarlab.engine.schedule import factor
 from cifarlab.engine.state import Totals, TrainState
 from cifarlab.engine.step import evaluate, train_step
 from cifarlab.errors import DivergedError, InputError, RunInterruptedError
@@ -56,7 +57,9 @@ def fit(
     The model's weights are current whenever a callback runs, and at the end.
 
     Args:
-        model: compiled, ends in a softmax; its optimizer's learning rate is the base rate.
+        model: compiled, ends in a softmax; where a callback changes its optimizer's learning
+            rate, all rates of the recipe change by the same factor.
+        validation: may be empty; the history then has no ``val_loss`` and ``val_accuracy``.
         callbacks: Keras callbacks that work at epoch ends.
         record: is given the whole history after each epoch.
 
@@ -73,7 +76,10 @@ def fit(
     state = start(model, recipe, setting)
     if state.lowered.not_lowered:
         reporter.message(f"these layers run as themselves: {', '.join(state.lowered.not_lowered)}")
-    job = _Job(model, state, train, validation, recipe, setting, callbacks, reporter, record)
+    job = _Job(
+        *(model, state, train, validation, recipe, setting, callbacks, reporter, record),
+        base_rate=_keras_rate(model),
+    )
     with (
         torch.random.fork_rng(devices=[]),
         deterministic_kernels(setting.deterministic),
@@ -96,18 +102,44 @@ def start(model: Any, recipe: Recipe, setting: Setting) -> TrainState:
             f"model {model.name!r} does not end in a softmax layer used once; "
             'make its last layer keras.layers.Softmax() or a Dense with activation="softmax"'
         )
-    optimizer = build_optimizer(lowered.trained(), recipe.optimizer)
-    return TrainState(lowered, optimizer, Totals.zero(setting.device))
+    free = freeze(lowered.trained_bindings, recipe.frozen)
+    groups = build_optimizers(free, recipe.optimizers, setting.precision)
+    average = None
+    if recipe.lookahead is not None:
+        average = start_average(recipe.lookahead, [b.tensor for b in lowered.bindings])
+    return TrainState(lowered, groups, Totals.zero(setting.device), average)
 
 
-def batches(
-    images: Tensor, labels: Tensor, batch_size: int, seed: int, epoch: int, first: int
-) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """Yield ``(step, images, labels)`` of an epoch from step ``first`` on, every picture once."""
-    order = permutation(len(labels), seed, epoch).to(images.device)
-    for step, index in enumerate(torch.split(order, batch_size)):
-        if step >= first:
-            yield step, images[index], labels[index]
+def run_steps(
+    state: TrainState,
+    images: Tensor,
+    labels: Tensor,
+    recipe: Recipe,
+    setting: Setting,
+    classes: int,
+    scale: Callable[[], float] = lambda: 1.0,
+) -> Iterator[Tensor]:
+    """Do the steps of the epoch that are not done yet; yield each one's mean loss.
+
+    Args:
+        images: uint8 ``[N, H, W, C]`` on the device.
+        labels: int64 ``[N]`` on the device.
+        scale: what all learning rates are multiplied by, asked for before each step.
+    """
+    steps = -(-len(labels) // recipe.batch_size)
+    for step, batch in batches(
+        images, labels, classes, recipe.batch_size, setting.seed, state.epoch, state.step
+    ):
+        done, planned = state.epoch * steps + step, recipe.epochs * steps
+        set_rates(state.groups, recipe.schedule, done / planned, scale())
+        # Dropout, and layers that run as themselves, draw from the global generator.
+        torch.manual_seed(derive(setting.seed, "step", state.epoch, step))
+        draws = generator(setting.seed, "augment", state.epoch, step)
+        loss = train_step(state, batch, recipe, setting.precision, draws)
+        if state.average is not None:
+            look_ahead(state.average, done + 1, planned)
+        state.step = step + 1
+        yield loss
 
 
 @dataclass(frozen=True)
@@ -123,6 +155,7 @@ class _Job:
     callbacks: Sequence[Any]
     reporter: Reporter
     record: Callable[[Sequence[Mapping[str, float]]], None]
+    base_rate: float
 
     @property
     def steps(self) -> int:
@@ -170,18 +203,13 @@ def _on_device(split: Split, device: torch.device) -> tuple[Tensor, Tensor]:
 def _run_epoch(
     job: _Job, data: tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]], interrupts: Interrupts
 ) -> dict[str, float]:
-    state, recipe, setting = job.state, job.recipe, job.setting
+    state, setting = job.state, job.setting
     began = time.perf_counter()
     losses: list[Tensor] = []
-    for step, images, labels in batches(
-        *data[0], recipe.batch_size, setting.seed, state.epoch, state.step
+    for loss in run_steps(
+        state, *data[0], job.recipe, setting, job.model.output_shape[-1], lambda: _scale(job)
     ):
-        _set_rate(job, step)
-        # Dropout, and layers that run as themselves, draw from the global generator.
-        torch.manual_seed(derive(setting.seed, "step", state.epoch, step))
-        draws = generator(setting.seed, "augment", state.epoch, step)
-        losses.append(train_step(state, images, labels, recipe, setting.precision, draws))
-        state.step = step + 1
+        losses.append(loss)
         # Looking at a loss waits for the device: cheap on a CPU, dear on a GPU.
         if setting.device.type == "cpu" or state.step == job.steps:
             _check_finite(job, losses)
@@ -189,27 +217,21 @@ def _run_epoch(
         job.reporter.stepped(state.step)
         if interrupts.signal_number is not None:
             _stop(job, interrupts.signal_number)
-    loss, accuracy = state.totals.means()
-    val_loss, val_accuracy = evaluate(state.lowered, *data[1])
-    return {
-        "epoch": state.epoch + 1,
-        "loss": loss,
-        "accuracy": accuracy,
-        "val_loss": val_loss,
-        "val_accuracy": val_accuracy,
-        "learning_rate": float(state.optimizer.param_groups[0]["lr"]),
-        "seconds": time.perf_counter() - began,
-    }
+    loss_mean, accuracy = state.totals.means()
+    row = {"epoch": state.epoch + 1, "loss": loss_mean, "accuracy": accuracy}
+    if len(job.validation):
+        row["val_loss"], row["val_accuracy"] = evaluate(state.lowered, *data[1])
+    row["learning_rate"] = state.groups[0].rate
+    row["seconds"] = time.perf_counter() - began
+    return row
 
 
-def _set_rate(job: _Job, step: int) -> None:
-    progress = (job.state.epoch * job.steps + step) / (job.recipe.epochs * job.steps)
-    rate = _keras_rate(job.model) * factor(job.recipe.schedule, progress)
-    set_learning_rate(job.state.optimizer, rate)
+def _scale(job: _Job) -> float:
+    # Stock callbacks such as ReduceLROnPlateau act on the Keras optimizer.
+    return _keras_rate(job.model) / job.base_rate
 
 
 def _keras_rate(model: Any) -> float:
-    # Stock callbacks such as ReduceLROnPlateau act on the Keras optimizer.
     return float(model.optimizer.learning_rate)
 
 
@@ -218,7 +240,7 @@ def _check_finite(job: _Job, losses: Sequence[Tensor]) -> None:
     if bool(finite.all()):
         return
     first = job.state.step - len(losses) + int(finite.logical_not().nonzero()[0])
-    rate = job.state.optimizer.param_groups[0]["lr"]
+    rate = job.state.groups[0].rate
     raise DivergedError(
         f"the loss is no longer a finite number at epoch {job.state.epoch + 1}, "
         f"step {first + 1}, learning rate {rate:g}; the checkpoint before it is kept: "

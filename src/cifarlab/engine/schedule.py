@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from cifarlab.recipes.recipe import Constant, Cosine, Linear
+from cifarlab.recipes.parts import Constant, Cosine, Linear, Schedule
 
 
 def constant(_: Constant, __: float) -> float:
@@ -15,10 +15,13 @@ def constant(_: Constant, __: float) -> float:
 
 
 def linear(spec: Linear, progress: float) -> float:
-    """Up to 1 over the warm-up, then straight down to ``spec.end``."""
+    """Straight up to 1 over the warm-up, then straight to ``spec.end``."""
     if progress < spec.warmup:
-        return progress / spec.warmup
-    return 1.0 + (spec.end - 1.0) * (progress - spec.warmup) / (1.0 - spec.warmup)
+        return spec.start + (1.0 - spec.start) * progress / spec.warmup
+    if progress >= spec.until:
+        return spec.end
+    done = (progress - spec.warmup) / (spec.until - spec.warmup)
+    return 1.0 + (spec.end - 1.0) * done
 
 
 def cosine(spec: Cosine, progress: float) -> float:
@@ -36,11 +39,15 @@ SCHEDULES: dict[type, Callable[[Any, float], float]] = {
 }
 
 
-def factor(spec: Any, progress: float) -> float:
+def factor(spec: Schedule, progress: float) -> float:
     """Return what the learning rates are multiplied by.
 
     Args:
-        spec: a schedule of ``recipes/recipe.py``.
         progress: share of all planned steps that are done, 0 up to but not including 1.
     """
     return SCHEDULES[type(spec)](spec, progress)
+
+
+def ended(spec: Schedule, progress: float) -> bool:
+    """Return whether the rates have come down to 0 for good."""
+    return isinstance(spec, Linear) and spec.end == 0.0 and progress >= spec.until

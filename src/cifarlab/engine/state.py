@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 
 import torch
 
+from cifarlab.engine.averaging import Average
 from cifarlab.engine.lowering import LoweredModel
+from cifarlab.engine.optim import Group
 
 
 @dataclass
@@ -38,6 +40,8 @@ class TrainState:
     """Where training stands.
 
     Attributes:
+        groups: the optimizers, each with the weights that it trains.
+        average: the moving average of the weights, where the recipe has one.
         epoch: the epoch in progress, from 0.
         step: steps done in it.
         totals: sums over those steps.
@@ -46,8 +50,9 @@ class TrainState:
     """
 
     lowered: LoweredModel
-    optimizer: torch.optim.Optimizer
+    groups: tuple[Group, ...]
     totals: Totals
+    average: Average | None = None
     epoch: int = 0
     step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)

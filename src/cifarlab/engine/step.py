@@ -7,8 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cifarlab.engine.augment import augment
+from cifarlab.engine.batch import Batch
 from cifarlab.engine.device import computing_in
 from cifarlab.engine.lowering import LoweredModel
+from cifarlab.engine.resize import resized
 from cifarlab.engine.state import TrainState
 from cifarlab.recipes.recipe import Recipe
 
@@ -17,8 +19,7 @@ EVALUATION_BATCH = 100
 
 def train_step(
     state: TrainState,
-    images: Tensor,
-    labels: Tensor,
+    batch: Batch,
     recipe: Recipe,
     precision: torch.dtype,
     generator: torch.Generator,
@@ -26,27 +27,41 @@ def train_step(
     """Update the weights on one batch and add it to the state's totals.
 
     Args:
-        images: uint8 ``[B, H, W, C]``.
-        labels: int64 ``[B]``.
+        batch: as it was drawn, not augmented.
         generator: what augmentation draws from.
 
     Returns:
         The mean loss over the batch, a scalar on the device.
     """
-    lowered = state.lowered
+    lowered, loss_spec = state.lowered, recipe.loss
     lowered.train()
-    images = augment(images.permute(0, 3, 1, 2), recipe.augment, generator).permute(0, 2, 3, 1)
-    with computing_in(precision, images.device):
-        logits = lowered(images)
-    logits = logits.float()
-    loss = F.cross_entropy(logits, labels, label_smoothing=recipe.loss.label_smoothing)
-    loss = loss + lowered.penalty()
-    state.optimizer.zero_grad(set_to_none=True)
-    torch.autograd.backward(loss)
-    state.optimizer.step()
+    classes = batch.targets
+    batch = augment(batch, recipe.augment, generator)
+    side = recipe.resolution_in(batch.epoch)
+    for group in state.groups:
+        group.optimizer.zero_grad(set_to_none=True)
+    loss = torch.zeros((), device=batch.images.device)
+    correct = torch.zeros((), device=batch.images.device)
+    times = len(batch) if loss_spec.reduction == "sum" else 1
+    size = recipe.micro_batch or len(batch)
+    for first in range(0, len(batch), size):
+        part = slice(first, first + size)
+        images = resized(batch.images[part], side).permute(0, 2, 3, 1)
+        with computing_in(precision, images.device):
+            logits = lowered(images)
+        logits = logits.float()
+        mean = F.cross_entropy(
+            logits, batch.targets[part], label_smoothing=loss_spec.label_smoothing
+        )
+        share = (mean + lowered.penalty()) * (len(images) / len(batch))
+        torch.autograd.backward(share * times)
+        loss += share.detach()
+        correct += (logits.detach().argmax(1) == classes[part]).sum()
+    for group in state.groups:
+        group.optimizer.step()
     lowered.apply_constraints()
-    state.totals.add(loss, (logits.detach().argmax(1) == labels).sum(), len(labels))
-    return loss.detach()
+    state.totals.add(loss, correct, len(batch))
+    return loss
 
 
 @torch.inference_mode()

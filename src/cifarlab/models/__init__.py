@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from cifarlab.models.airnet import airnet
 from cifarlab.models.baseline import baseline
 
 MODELS: dict[str, Callable[..., Any]] = {
+    "airnet": airnet,
     "baseline": baseline,
 }

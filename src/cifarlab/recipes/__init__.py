@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cifarlab.errors import UsageError
+from cifarlab.recipes.airbench import AIRBENCH94
 from cifarlab.recipes.baseline import BASELINE, BASELINE_UNSCALED
 from cifarlab.recipes.recipe import Recipe
 
@@ -11,6 +12,7 @@ RECIPES: dict[str, Recipe] = {
     for recipe in (
         BASELINE,
         BASELINE_UNSCALED,
+        AIRBENCH94,
     )
 }
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cifarlab.recipes.recipe import Adam, EarlyStopping, Flip, Linear, ModelSpec, Recipe
+from cifarlab.recipes.parts import Adam, EarlyStopping, Flip, Linear, ModelSpec
+from cifarlab.recipes.recipe import Recipe
 
 BASELINE = Recipe(
     name="baseline",
@@ -15,7 +16,7 @@ BASELINE = Recipe(
     model=ModelSpec("baseline"),
     epochs=10,
     batch_size=64,
-    optimizer=Adam(lr=1e-3),
+    optimizers=(Adam(lr=1e-3),),
     schedule=Linear(),
     augment=(Flip(),),
     stop=EarlyStopping(monitor="val_loss", patience=3),

@@ -10,86 +10,27 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from cifarlab.errors import InputError, UsageError
+from cifarlab.recipes.parts import (
+    PARTS,
+    Adam,
+    Augmentation,
+    Constant,
+    CrossEntropy,
+    EarlyStopping,
+    Lookahead,
+    ModelSpec,
+    Optimizer,
+    Schedule,
+    Views,
+    Whitening,
+)
 
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """A function in ``cifarlab.models.MODELS`` and its arguments, input and classes aside."""
-
-    name: str
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Adam:
-    """Adam (Kingma and Ba, 2015), with Keras's epsilon."""
-
-    lr: float = 1e-3
-    beta_1: float = 0.9
-    beta_2: float = 0.999
-    epsilon: float = 1e-7
-
-
-@dataclass(frozen=True)
-class SGD:
-    """Stochastic gradient descent; ``weight_decay`` is added to the gradient."""
-
-    lr: float = 0.05
-    momentum: float = 0.9
-    nesterov: bool = True
-    weight_decay: float = 0.0
-
-
-@dataclass(frozen=True)
-class Constant:
-    """The learning rates stay as they are."""
-
-
-@dataclass(frozen=True)
-class Linear:
-    """A factor on the learning rates: 0 to 1 over the ``warmup`` share, then down to ``end``."""
-
-    warmup: float = 0.0
-    end: float = 0.0
-
-
-@dataclass(frozen=True)
-class Cosine:
-    """A factor on the learning rates: 0 to 1 over the ``warmup`` share, then half a cosine."""
-
-    warmup: float = 0.0
-    end: float = 0.0
-
-
-@dataclass(frozen=True)
-class Flip:
-    """Mirror each picture left to right with probability one half."""
-
-
-@dataclass(frozen=True)
-class Translate:
-    """Shift each picture by up to ``pixels`` both ways; the border is reflected."""
-
-    pixels: int = 2
-
-
-@dataclass(frozen=True)
-class CrossEntropy:
-    """Categorical cross-entropy, a mean over the batch."""
-
-    label_smoothing: float = 0.0
-
-
-@dataclass(frozen=True)
-class EarlyStopping:
-    """Stop after ``patience`` epochs in which the validation ``monitor`` did not improve."""
-
-    monitor: str = "val_loss"
-    patience: int = 3
+TRAIN, EVERYTHING_BUT_TEST = "train", "train+validation"
+CONSTANT, CROSS_ENTROPY = Constant(), CrossEntropy()
 
 
 @dataclass(frozen=True)
@@ -100,9 +41,23 @@ class Recipe:
         summary: one line for ``--help`` and the record.
         epochs: at most this many passes over the training split.
         batch_size: pictures a step; the last step of an epoch may be smaller.
+        optimizers: a weight belongs to the first one whose ``on`` names it.
+        schedule: of every optimizer that has none of its own.
+        augment: applied in this order.
         stop: when to stop early, or ``None`` for never.
         keep: ``"best"`` keeps the weights of the epoch with the lowest validation loss,
             ``"last"`` those of the last epoch.
+        micro_batch: at most this many pictures go through the network at once; their
+            gradients add up to the step's. Batch normalisation sees the small batches.
+        resolution: heights (and widths) that training pictures are brought to, each for its
+            equal share of the epochs; empty for the size that they have.
+        whitening: set the first convolution from the data.
+        frozen: patterns for the paths of weights that stay as they are, such as
+            ``"whitening/kernel"``.
+        lookahead: average the weights along the way.
+        test_time: how a finished model looks at pictures.
+        train_on: ``"train"``, or ``"train+validation"`` for a recipe whose every choice has
+            been made: there is then no validation split, so ``keep`` is ``"last"``.
     """
 
     name: str
@@ -110,41 +65,51 @@ class Recipe:
     model: ModelSpec
     epochs: int
     batch_size: int
-    optimizer: Adam | SGD = Adam()
-    schedule: Constant | Linear | Cosine = Constant()
-    augment: tuple[Flip | Translate, ...] = ()
-    loss: CrossEntropy = CrossEntropy()
+    optimizers: tuple[Optimizer, ...] = (Adam(),)
+    schedule: Schedule = CONSTANT
+    augment: tuple[Augmentation, ...] = ()
+    loss: CrossEntropy = CROSS_ENTROPY
     stop: EarlyStopping | None = None
     keep: str = "best"
+    micro_batch: int | None = None
+    resolution: tuple[int, ...] = ()
+    whitening: Whitening | None = None
+    frozen: tuple[str, ...] = ()
+    lookahead: Lookahead | None = None
+    test_time: Views | None = None
+    train_on: str = TRAIN
 
     def __post_init__(self) -> None:
+        micro, sizes = self.micro_batch, self.resolution
+        choosing = self.keep == "best" or self.stop is not None
         rules = (
             ("epochs", self.epochs, self.epochs >= 1, "at least 1"),
             ("batch_size", self.batch_size, self.batch_size >= 1, "at least 1"),
-            ("optimizer.lr", self.optimizer.lr, self.optimizer.lr > 0, "above 0"),
+            ("micro_batch", micro, micro is None or micro >= 1, "at least 1"),
+            ("optimizers", self.optimizers, len(self.optimizers) > 0, "at least one"),
+            *((f"{type(o).__name__}.lr", o.lr, o.lr > 0, "above 0") for o in self.optimizers),
+            ("resolution", sizes, all(size >= 1 for size in sizes), "sizes of at least 1"),
             ("keep", self.keep, self.keep in ("best", "last"), '"best" or "last"'),
+            (
+                "train_on",
+                self.train_on,
+                self.train_on == TRAIN or (self.train_on == EVERYTHING_BUT_TEST and not choosing),
+                f'"{TRAIN}", or "{EVERYTHING_BUT_TEST}" with keep="last" and no early stopping',
+            ),
         )
         for name, value, holds, rule in rules:
             if not holds:
                 raise UsageError(f"recipe {self.name!r}: {name} is {value!r}; it must be {rule}")
 
+    def resolution_in(self, epoch: int) -> int | None:
+        """Return the side of the training pictures in ``epoch`` (from 0); ``None``: their own."""
+        if not self.resolution:
+            return None
+        # Rounded so that the last epoch has the last one, however few epochs there are.
+        return self.resolution[-(-(epoch + 1) * len(self.resolution) // self.epochs) - 1]
 
-KINDS: dict[str, type] = {
-    kind.__name__: kind
-    for kind in (
-        ModelSpec,
-        Adam,
-        SGD,
-        Constant,
-        Linear,
-        Cosine,
-        Flip,
-        Translate,
-        CrossEntropy,
-        EarlyStopping,
-        Recipe,
-    )
-}
+
+KINDS: dict[str, type] = {kind.__name__: kind for kind in (*PARTS, Recipe)}
 
 
 def to_json(value: Any) -> Any:

@@ -1,0 +1,97 @@
+"""The worker that trains a recipe once and reports its accuracy and its time."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.answering import RefusalError, Settings, answer
+from cifarlab.data.catalog import load
+from cifarlab.data.dataset import Dataset, Split
+from cifarlab.engine.device import choose_device, choose_precision
+from cifarlab.engine.loop import Setting, fit, run_steps, start
+from cifarlab.engine.lowering import lower
+from cifarlab.engine.reporter import Silent
+from cifarlab.engine.step import predict_logits
+from cifarlab.engine.views import view_logits
+from cifarlab.environment import describe_environment
+from cifarlab.errors import CifarlabError
+from cifarlab.preparation import build_model, compile_model, data_for
+from cifarlab.recipes import find_recipe
+from cifarlab.recipes.recipe import TRAIN, Recipe
+
+
+def work(settings: Settings) -> Mapping[str, Any]:
+    """Warm up, then train the recipe and measure it on the split, under the clock."""
+    try:
+        recipe = find_recipe(settings["recipe"])
+        if settings["split"] == "validation":
+            recipe = dataclasses.replace(recipe, train_on=TRAIN)
+        data = data_for(recipe, load(settings["data"]))
+        device = choose_device(settings["device"])
+        precision = choose_precision(settings["precision"], device)
+    except CifarlabError as error:
+        raise RefusalError("usage", str(error)) from error
+    measured = getattr(data, settings["split"])
+    with tempfile.TemporaryDirectory() as folder:
+        setting = Setting(device, precision, settings["seed"], Path(folder) / "checkpoint")
+        _warm_up(recipe, data, setting)
+        began = time.perf_counter()
+        model, history = _train(recipe, data, setting)
+        trained = time.perf_counter()
+        accuracy = _accuracy(model, recipe, measured, setting)
+        done = time.perf_counter()
+    return {
+        "accuracy": accuracy,
+        "seconds": done - began,
+        "evaluation_seconds": done - trained,
+        "pictures": {"train": len(data.train), settings["split"]: len(measured)},
+        "epochs": history,
+        "environment": describe_environment(device, precision),
+    }
+
+
+def _warm_up(recipe: Recipe, data: Dataset, setting: Setting) -> None:
+    """One step at each resolution, and one evaluation."""
+    few = np.arange(min(recipe.batch_size, len(data.train)))
+    part = dataclasses.replace(data, train=data.train.subset(few))
+    sides = dict.fromkeys(recipe.resolution) or {None: None}
+    model = build_model(recipe, part, setting.seed)
+    for side in sides:
+        once = dataclasses.replace(recipe, epochs=1, resolution=(side,) if side else ())
+        state = start(model, once, setting)
+        pictures = torch.from_numpy(part.train.images).to(setting.device)
+        labels = torch.from_numpy(part.train.labels.astype("int64")).to(setting.device)
+        for loss in run_steps(state, pictures, labels, once, setting, len(data.class_names)):
+            loss.item()
+    _accuracy(model, recipe, part.train, setting)
+
+
+def _train(recipe: Recipe, data: Dataset, setting: Setting) -> tuple[Any, list[dict[str, float]]]:
+    model = build_model(recipe, data, setting.seed)
+    compile_model(model, recipe)
+    # The final evaluation is all that counts, as in the published timing.
+    none = data.validation.subset(np.arange(0))
+    return model, fit(model, data.train, none, recipe, setting, [], Silent(), lambda _: None)
+
+
+def _accuracy(model: Any, recipe: Recipe, split: Split, setting: Setting) -> float:
+    lowered = lower(model, setting.device)
+    lowered.strip_softmax()
+    pictures = torch.from_numpy(np.array(split.images))
+    if recipe.test_time is None:
+        logits = predict_logits(lowered, pictures, setting.precision)
+    else:
+        logits = view_logits(lowered, pictures, recipe.test_time, setting.precision)
+    return float((logits.argmax(1).cpu().numpy() == split.labels).mean())
+
+
+if __name__ == "__main__":
+    answer(work)

@@ -1,0 +1,45 @@
+"""Averages of the weights along the way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cifarlab.recipes.parts import Lookahead
+
+
+@dataclass(frozen=True)
+class Average:
+    """A moving average of weights and statistics.
+
+    Attributes:
+        spec: when it is taken and how long it remembers.
+        tensors: the weights themselves.
+        means: their averages, in the same order.
+    """
+
+    spec: Lookahead
+    tensors: Sequence[Tensor]
+    means: Sequence[Tensor]
+
+
+@torch.no_grad()
+def start_average(spec: Lookahead, tensors: Sequence[Tensor]) -> Average:
+    """Return an average that begins at the weights as they are."""
+    return Average(spec, tensors, [tensor.detach().clone() for tensor in tensors])
+
+
+@torch.no_grad()
+def look_ahead(average: Average, steps: int, of: int) -> None:
+    """Take the average after ``steps`` of ``of`` steps, if it is due, and go on from it."""
+    if steps < of and steps % average.spec.every:
+        return
+    if steps < of:
+        decay = average.spec.decay * (steps / of) ** average.spec.power
+        for mean, tensor in zip(average.means, average.tensors, strict=True):
+            mean.lerp_(tensor, 1.0 - decay)
+    for mean, tensor in zip(average.means, average.tensors, strict=True):
+        tensor.copy_(mean)

@@ -1,0 +1,130 @@
+"""The family of networks that CIFAR-10 speed records are made with.
+
+A frozen whitening convolution over 2x2 patches, three blocks of 3x3 convolutions that each
+halve the picture once, a global maximum, and a linear layer with scaled logits: the network
+of airbench94 and, deeper and with residuals, of airbench96 (Jordan, "94% on CIFAR-10 in 3.29
+seconds on a single GPU", 2024; github.com/KellerJordan/cifar10-airbench).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from cifarlab.backend import keras
+
+# CIFAR-10's, of pixels in [0, 1].
+MEAN = (0.4914, 0.4822, 0.4465)
+DEVIATION = (0.2470, 0.2435, 0.2616)
+
+WHITENING_FILTERS = 24
+
+
+def airnet(
+    input_shape: tuple[int, int, int] = (32, 32, 3),
+    classes: int = 10,
+    widths: Sequence[int] = (64, 256, 256),
+    depth: int = 2,
+    residual: bool = False,
+    activation: str = "gelu",
+    momentum: float = 0.6,
+    epsilon: float = 1e-12,
+    logit_scale: float = 1 / 256,
+    unit_head: bool = True,
+    whitening_bias: bool = True,
+) -> Any:
+    """Build the network; ``models.whitening.whiten`` sets its first convolution from data.
+
+    Args:
+        input_shape: height, width, 3; pictures come in as values 0 to 255. Both sides at
+            least 10: three poolings follow.
+        classes: the number of classes K.
+        widths: filters of each block's convolutions.
+        depth: convolutions in each block, at least 1.
+        residual: add what the block's first convolution gave to what its last one gave.
+        activation: a Keras activation after each normalisation in the blocks.
+        momentum, epsilon: of batch normalisation.
+        logit_scale: what the last layer's values are multiplied by before the softmax.
+        unit_head: start the last layer's weights at a standard deviation of 1, not Keras's.
+        whitening_bias: give the whitening convolution a bias, which is trained.
+
+    Returns:
+        A ``keras.Model`` from ``[N, *input_shape]`` to probabilities ``[N, K]``. Its
+        convolutions begin as identities on as many channels as they take in.
+    """
+    layers = keras.layers
+    pictures = keras.Input(input_shape)
+    x = layers.Rescaling(
+        scale=[1 / (255 * d) for d in DEVIATION],
+        offset=[-m / d for m, d in zip(MEAN, DEVIATION, strict=True)],
+        name="normalization",
+    )(pictures)
+    x = layers.Conv2D(
+        WHITENING_FILTERS,
+        2,
+        use_bias=whitening_bias,
+        bias_initializer=keras.initializers.RandomUniform(-(12**-0.5), 12**-0.5),
+        name="whitening",
+    )(x)
+    x = layers.Activation("gelu", name="whitening_activation")(x)
+    for number, width in enumerate(widths, 1):
+        x = _block(x, f"block{number}", width, depth, residual, activation, momentum, epsilon)
+    x = layers.GlobalMaxPooling2D(name="pool")(x)
+    x = layers.Dense(classes, use_bias=False, kernel_initializer=_uniform(), name="head")(x)
+    x = layers.Rescaling(logit_scale, name="logits")(x)
+    model = keras.Model(pictures, layers.Softmax(name="probabilities")(x), name="airnet")
+    _start_as_identities(model)
+    if unit_head:
+        head = model.get_layer("head").kernel
+        head.assign(head / keras.ops.std(head))
+    return model
+
+
+def _block(
+    x: Any,
+    name: str,
+    width: int,
+    depth: int,
+    residual: bool,
+    activation: str,
+    momentum: float,
+    epsilon: float,
+) -> Any:
+    layers = keras.layers
+    first = x
+    for i in range(1, depth + 1):
+        x = layers.Conv2D(
+            width,
+            3,
+            padding="same",
+            use_bias=False,
+            kernel_initializer=_uniform(),
+            name=f"{name}_conv{i}",
+        )(x)
+        if i == 1:
+            x = layers.MaxPooling2D(name=f"{name}_pool")(x)
+        x = layers.BatchNormalization(
+            scale=False, momentum=momentum, epsilon=epsilon, name=f"{name}_norm{i}"
+        )(x)
+        if residual and 1 < i == depth:
+            x = layers.Add(name=f"{name}_add")([x, first])
+        x = layers.Activation(activation, name=f"{name}_activation{i}")(x)
+        first = x if i == 1 else first
+    return x
+
+
+def _uniform() -> Any:
+    """Uniform within one over the square root of the number of inputs, PyTorch's default."""
+    return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
+
+
+def _start_as_identities(model: Any) -> None:
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D) and layer.padding == "same":
+            kernel = np.array(keras.ops.convert_to_numpy(layer.kernel))
+            passed = min(kernel.shape[2:])
+            kernel[:, :, :, :passed] = 0.0
+            kernel[1, 1, np.arange(passed), np.arange(passed)] = 1.0
+            layer.kernel.assign(kernel)

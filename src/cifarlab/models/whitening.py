@@ -1,0 +1,72 @@
+"""Set a network's first convolution so that it whitens the pictures' patches.
+
+Page, "How to train your ResNet 8: bag of tricks" (2019); with the filters' negatives as in
+tysam-code/hlb-CIFAR10 and KellerJordan/cifar10-airbench.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from cifarlab.backend import keras
+from cifarlab.errors import InputError
+
+LAYER = "whitening"
+
+
+def whitening_kernel(
+    pictures: np.ndarray[Any, Any], size: int, filters: int, epsilon: float
+) -> np.ndarray[Any, Any]:
+    """Return filters whose responses on patches have equal variance and no correlation.
+
+    Args:
+        pictures: float32 ``[N, H, W, C]``, as the convolution gets them.
+        size: height and width of a patch.
+        filters: an even number; half are the first principal components (of the second moment,
+            which is not centred), the others their negatives.
+        epsilon: added to each variance before its root is divided by.
+
+    Returns:
+        float32 ``[size, size, C, filters]``.
+
+    Raises:
+        InputError: more filters than twice the values in a patch, or an odd number of them.
+    """
+    channels = pictures.shape[-1]
+    values = size * size * channels
+    if filters % 2 or filters > 2 * values:
+        raise InputError(
+            f"{filters} whitening filters for patches of {values} values: "
+            f"use an even number up to {2 * values}"
+        )
+    windows = np.lib.stride_tricks.sliding_window_view(pictures, (size, size), axis=(1, 2))
+    patches = windows.transpose(0, 1, 2, 4, 5, 3).reshape(-1, values)
+    variances, components = np.linalg.eigh((patches.T @ patches / len(patches)).astype("float64"))
+    largest = np.argsort(-variances)[: filters // 2]
+    half = components[:, largest] / np.sqrt(variances[largest] + epsilon)
+    both = np.concatenate([half, -half], axis=1)
+    return both.reshape(size, size, channels, filters).astype(np.float32)
+
+
+def whiten(model: Any, pictures: np.ndarray[Any, Any], epsilon: float) -> None:
+    """Set the kernel of the convolution called ``whitening`` from pictures.
+
+    Args:
+        model: a Keras model whose layer ``whitening`` is the first with weights.
+        pictures: uint8 ``[N, H, W, C]``.
+
+    Raises:
+        InputError: the model has no such convolution.
+    """
+    layer = next((layer for layer in model.layers if layer.name == LAYER), None)
+    if not isinstance(layer, keras.layers.Conv2D):
+        raise InputError(
+            f"model {model.name!r} has no Conv2D called {LAYER!r}; "
+            "name its first convolution so, or take Whitening out of the recipe"
+        )
+    before = keras.Model(model.input, layer.input)
+    inputs = keras.ops.convert_to_numpy(before.predict(pictures.astype("float32"), verbose=0))
+    size, _, _, filters = layer.kernel.shape
+    layer.kernel.assign(whitening_kernel(inputs, size, filters, epsilon))

@@ -1,0 +1,274 @@
+"""The values that a recipe is made of: optimizers, schedules, augmentations and the like.
+
+Each says what, and nothing of how: the engine has a function for each in one plain dict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+EVERYTHING = "*"
+CONVOLUTIONS = "convolutions"
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A function in ``cifarlab.models.MODELS`` and its arguments, input and classes aside."""
+
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Whitening:
+    """Set the model's convolution called ``whitening`` from the training pictures.
+
+    Its filters are the principal components of small patches, scaled to equal variance, and
+    their negatives (Page, "How to train your ResNet", 2019).
+
+    Attributes:
+        pictures: how many of the training pictures to look at.
+        epsilon: added to each variance before its root is divided by.
+    """
+
+    pictures: int = 5000
+    epsilon: float = 5e-4
+
+
+# Schedules
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The learning rates stay as they are."""
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A factor on the learning rates: ``start`` to 1 over the ``warmup`` share, then to ``end``.
+
+    Attributes:
+        until: the share of the steps after which ``end`` is reached; a group of weights whose
+            rate has come to 0 there is no longer trained, which spares its gradients.
+    """
+
+    warmup: float = 0.0
+    end: float = 0.0
+    start: float = 0.0
+    until: float = 1.0
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """A factor on the learning rates: 0 to 1 over the ``warmup`` share, then half a cosine."""
+
+    warmup: float = 0.0
+    end: float = 0.0
+
+
+Schedule = Constant | Linear | Cosine
+
+# Optimizers. ``on`` says which weights: "*" all, "convolutions" the kernels of Conv2D layers,
+# anything else a pattern for their paths such as "head/kernel" or "*/beta". Where a recipe has
+# several optimizers, a weight belongs to the first one that names it.
+# ``schedule`` stands in for the recipe's own.
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam (Kingma and Ba, 2015), with Keras's epsilon."""
+
+    lr: float = 1e-3
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-7
+    on: str = EVERYTHING
+    schedule: Schedule | None = None
+
+
+@dataclass(frozen=True)
+class SGD:
+    """Stochastic gradient descent; ``weight_decay`` times the weight is added to the gradient."""
+
+    lr: float = 0.05
+    momentum: float = 0.9
+    nesterov: bool = True
+    weight_decay: float = 0.0
+    on: str = EVERYTHING
+    schedule: Schedule | None = None
+
+
+@dataclass(frozen=True)
+class Muon:
+    """Momentum whose steps are made orthogonal (Jordan et al., "Muon", 2024).
+
+    Before each step a kernel is scaled to a norm of the square root of its filters, as
+    airbench94_muon does.
+
+    Attributes:
+        coefficients: of the odd quintic polynomial in the Newton-Schulz iteration.
+        iterations: how often it is applied.
+    """
+
+    lr: float = 0.24
+    momentum: float = 0.6
+    coefficients: tuple[float, float, float] = (3.4445, -4.7750, 2.0315)
+    iterations: int = 3
+    on: str = CONVOLUTIONS
+    schedule: Schedule | None = None
+
+
+Optimizer = Adam | SGD | Muon
+
+
+@dataclass(frozen=True)
+class Lookahead:
+    """Every few steps, set the weights to a moving average of themselves (Zhang et al., 2019).
+
+    The average's memory grows along the run, as in airbench96: it is
+    ``decay * progress ** power``. At the end the weights are the average.
+    """
+
+    every: int = 5
+    decay: float = 0.95**5
+    power: float = 3.0
+
+
+# Augmentations
+
+
+@dataclass(frozen=True)
+class Flip:
+    """Mirror each picture left to right with probability one half."""
+
+
+@dataclass(frozen=True)
+class AlternatingFlip:
+    """Mirror a random half of the pictures in even epochs and the others in odd ones.
+
+    Two epochs in a row so show each picture both ways (Jordan, 2024).
+    """
+
+
+@dataclass(frozen=True)
+class Translate:
+    """Shift each picture by up to ``pixels`` both ways; the border is reflected."""
+
+    pixels: int = 2
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """Paint a square of ``size`` pixels, wholly inside each picture (DeVries and Taylor, 2017).
+
+    Attributes:
+        colour: red, green and blue, 0 to 255; by default the mean of CIFAR-10.
+    """
+
+    size: int = 12
+    colour: tuple[int, int, int] = (125, 123, 114)
+
+
+@dataclass(frozen=True)
+class Jitter:
+    """Change each picture's brightness and contrast.
+
+    Attributes:
+        brightness: at most this share of the whole range is added or taken away.
+        contrast: distances from mid-grey grow or shrink by at most this share.
+    """
+
+    brightness: float = 0.1
+    contrast: float = 0.1
+
+
+@dataclass(frozen=True)
+class Mixup:
+    """Blend each picture and its label with another's (Zhang et al., 2018).
+
+    Attributes:
+        alpha: both parameters of the Beta distribution that the share is drawn from, one share
+            for the whole batch.
+    """
+
+    alpha: float = 0.2
+
+
+@dataclass(frozen=True)
+class CutMix:
+    """Paste a box of another picture into each, and blend the labels (Yun et al., 2019).
+
+    Attributes:
+        alpha: both parameters of the Beta distribution that the box's area is drawn from, one
+            box for the whole batch.
+    """
+
+    alpha: float = 1.0
+
+
+Augmentation = Flip | AlternatingFlip | Translate | Cutout | Jitter | Mixup | CutMix
+
+
+# The rest
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """Categorical cross-entropy.
+
+    Attributes:
+        reduction: what gradients are taken of, the ``"mean"`` over the batch or the ``"sum"``;
+            the loss that is shown is the mean in any case.
+    """
+
+    label_smoothing: float = 0.0
+    reduction: str = "mean"
+
+
+@dataclass(frozen=True)
+class EarlyStopping:
+    """Stop after ``patience`` epochs in which the validation ``monitor`` did not improve."""
+
+    monitor: str = "val_loss"
+    patience: int = 3
+
+
+@dataclass(frozen=True)
+class Views:
+    """Test-time augmentation: look at each picture several times and average the logits.
+
+    Attributes:
+        mirror: also look at the mirrored picture.
+        shift: also look at it shifted by this many pixels down and right, and up and left,
+            the border reflected; these two count half. 0 for none.
+        share: shifted views only for this share of the pictures, those least sure without.
+    """
+
+    mirror: bool = True
+    shift: int = 1
+    share: float = 1.0
+
+
+PARTS: tuple[type, ...] = (
+    ModelSpec,
+    Whitening,
+    Constant,
+    Linear,
+    Cosine,
+    Adam,
+    SGD,
+    Muon,
+    Lookahead,
+    Flip,
+    AlternatingFlip,
+    Translate,
+    Cutout,
+    Jitter,
+    Mixup,
+    CutMix,
+    CrossEntropy,
+    EarlyStopping,
+    Views,
+)

@@ -1,0 +1,34 @@
+"""Lookahead pulls the weights to their average, as its formula says."""
+
+from __future__ import annotations
+
+import torch
+
+from cifarlab.engine.averaging import look_ahead, start_average
+from cifarlab.recipes.parts import Lookahead
+
+
+def test_it_is_the_formula_step_by_step() -> None:
+    spec, planned = Lookahead(every=2, decay=0.9, power=2.0), 7
+    weight = torch.tensor([1.0, -1.0])
+    average = start_average(spec, [weight])
+    mean, expected = weight.clone(), weight.clone()
+    for step in range(1, planned + 1):
+        weight += step
+        expected += step
+        look_ahead(average, step, planned)
+        if step in (2, 4, 6):
+            decay = 0.9 * (step / planned) ** 2
+            mean = decay * mean + (1 - decay) * expected
+            expected = mean.clone()
+        if step == planned:
+            expected = mean
+        assert torch.allclose(weight, expected)
+
+
+def test_at_the_end_the_weights_are_the_average() -> None:
+    weight = torch.tensor([0.0])
+    average = start_average(Lookahead(every=100), [weight])
+    weight += 5
+    look_ahead(average, 3, 3)
+    assert weight.item() == 0.0

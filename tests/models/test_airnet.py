@@ -1,0 +1,103 @@
+"""The record network: what its parts are, how it begins, and that plain Keras agrees."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from cifarlab.backend import keras
+from cifarlab.engine.lowering import lower
+from cifarlab.engine.step import predict_logits
+from cifarlab.errors import InputError
+from cifarlab.models.airnet import airnet
+from cifarlab.models.baseline import baseline
+from cifarlab.models.whitening import whiten, whitening_kernel
+from support import one_line
+
+SMALL = (8, 12, 16)
+
+
+def pictures(count: int, side: int = 32) -> np.ndarray:
+    """Smooth random pictures, whose neighbouring pixels are alike as in photographs."""
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (count, side // 4, side // 4, 3))
+    noise = rng.integers(-20, 21, (count, side, side, 3))
+    return (coarse.repeat(4, 1).repeat(4, 2) + noise).clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("changes", [{}, {"depth": 3, "residual": True}, {"whitening_bias": False}])
+def test_it_is_lowered_whole_and_agrees_with_keras(changes):
+    keras.utils.set_random_seed(0)
+    model = airnet(widths=SMALL, **changes)
+    whiten(model, pictures(50), 5e-4)
+    lowered = lower(model)
+    assert lowered.not_lowered == ()
+    assert lowered.strip_softmax()
+    images = pictures(20)
+    found = predict_logits(lowered, torch.from_numpy(images), torch.float32).softmax(1)
+    expected = model.predict(images.astype("float32"), verbose=0)
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
+
+
+def test_the_published_network_has_the_published_size():
+    trained = sum(int(np.prod(w.shape)) for w in airnet().trainable_weights)
+    convolutions = 9 * (24 * 64 + 64 * 64 + 64 * 256 + 3 * 256 * 256)
+    assert trained == 12 * 24 + 24 + convolutions + 2 * (64 + 256 + 256) + 256 * 10 == 1_971_640
+    deep = airnet(widths=(128, 384, 512), depth=3, residual=True)
+    assert sum(isinstance(layer, keras.layers.Conv2D) for layer in deep.layers) == 10
+    assert sum(isinstance(layer, keras.layers.Add) for layer in deep.layers) == 3
+
+
+def test_convolutions_begin_as_identities():
+    model = airnet(widths=SMALL)
+    kernel = keras.ops.convert_to_numpy(model.get_layer("block1_conv2").kernel)
+    identity = np.zeros_like(kernel)
+    identity[1, 1] = np.eye(8)
+    np.testing.assert_array_equal(kernel, identity)
+    wide = keras.ops.convert_to_numpy(model.get_layer("block2_conv1").kernel)
+    assert wide[1, 1, :, :8].tolist() == np.eye(8).tolist()
+    limit = (8 * 9) ** -0.5
+    assert 0.9 * limit < np.abs(wide[:, :, :, 8:]).max() <= limit
+
+
+def test_the_head_begins_with_unit_deviation():
+    head = keras.ops.convert_to_numpy(airnet(widths=SMALL).get_layer("head").kernel)
+    assert float(head.std()) == pytest.approx(1.0, rel=1e-5)
+
+
+def test_whitening_makes_patches_uncorrelated():
+    images = pictures(300).astype("float32") / 128 - 1
+    kernel = whitening_kernel(images, 2, 24, 1e-9)
+    half = kernel[..., :12]
+    np.testing.assert_array_equal(kernel[..., 12:], -half)
+    windows = np.lib.stride_tricks.sliding_window_view(images, (2, 2), axis=(1, 2))
+    responses = np.einsum("nijcuv,uvcf->nijf", windows, half).reshape(-1, 12)
+    np.testing.assert_allclose(responses.T @ responses / len(responses), np.eye(12), atol=2e-3)
+
+
+def test_whitening_sees_what_the_layer_is_given_and_touches_nothing_else():
+    model = airnet(widths=SMALL)
+    before = {v.path: keras.ops.convert_to_numpy(v) for v in model.variables}
+    whiten(model, pictures(100), 5e-4)
+    changed = [
+        v.path for v in model.variables if (keras.ops.convert_to_numpy(v) != before[v.path]).any()
+    ]
+    assert changed == ["whitening/kernel"]
+    normalised = model.get_layer("normalization")(pictures(100).astype("float32"))
+    expected = whitening_kernel(keras.ops.convert_to_numpy(normalised), 2, 24, 5e-4)
+    found = keras.ops.convert_to_numpy(model.get_layer("whitening").kernel)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_model_without_such_a_layer_is_refused():
+    with pytest.raises(InputError) as error:
+        whiten(baseline(), pictures(10), 5e-4)
+    assert "whitening" in one_line(error)
+
+
+@pytest.mark.parametrize("filters", [25, 26])
+def test_impossible_numbers_of_filters_are_refused(filters):
+    with pytest.raises(InputError) as error:
+        whitening_kernel(np.zeros((2, 4, 4, 3), "float32"), 2, filters, 5e-4)
+    assert "up to 24" in one_line(error)
