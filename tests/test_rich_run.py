@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import signal
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,28 +77,3 @@ def test_the_learning_rate_of_the_first_optimizer_moves_the_others_along():
     before = rich_recipe()
     after = override(before, learning_rate=0.2)
     assert [o.lr for o in after.optimizers] == pytest.approx([2 * o.lr for o in before.optimizers])
-
-
-def test_every_shipped_recipe_trains(tmp_path):
-    """One epoch of each on a few pictures, networks as they are but narrower."""
-    from cifarlab.recipes import RECIPES
-
-    data = cifarlab.load("shapes10")
-    few = dataclasses.replace(
-        data,
-        train=data.train.subset(np.arange(60)),
-        validation=data.validation.subset(np.arange(20)),
-        test=data.test.subset(np.arange(20)),
-    )
-    for recipe in RECIPES.values():
-        arguments = dict(recipe.model.arguments)
-        if recipe.model.name == "airnet":
-            arguments["widths"] = [8, 12, 16]
-        small = dataclasses.replace(
-            recipe,
-            epochs=1,
-            batch_size=32,
-            model=dataclasses.replace(recipe.model, arguments=arguments),
-        )
-        run = cifarlab.train(small, few, directory=tmp_path / recipe.name)
-        assert Path(run.directory / "best.keras").exists()

@@ -5,26 +5,33 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from cifarlab.boxed import NAME, read_boxed
 from cifarlab.data.dataset import Split
 from cifarlab.data.image import read_image
 from cifarlab.engine.device import choose_device
+from cifarlab.engine.inference import PreparedModel, prepare
 from cifarlab.engine.lowering import LoweredModel, lower
+from cifarlab.engine.memory import keeping_freed_memory
 from cifarlab.engine.step import predict_logits
 from cifarlab.engine.views import view_logits
 from cifarlab.errors import InputError
 from cifarlab.evaluation.metrics import Metrics, measure
-from cifarlab.model_file import load_model
+from cifarlab.model_file import LoadedModel, load_model
 from cifarlab.predictions import Predictions
 from cifarlab.recipes.parts import Views
-from cifarlab.recipes.recipe import from_json
+from cifarlab.recipes.recipe import EVERYTHING_BUT_TEST, from_json
 from cifarlab.run import find_run
+
+# From here on it pays to keep memory between batches.
+MANY = 200
 
 PathLike = str | os.PathLike[str]
 
@@ -38,31 +45,38 @@ class Classifier:
         class_names: one name a class, in the order of the model's outputs.
         lowered: the native form that computes.
         views: how often and how it looks at each picture; ``None`` for once, as it is.
+        recipe: what the model was trained with, as its file says, in plain JSON values.
     """
 
     model: Any
     class_names: tuple[str, ...]
     lowered: LoweredModel
     views: Views | None = None
+    recipe: Mapping[str, Any] | None = None
 
     @staticmethod
     def load(path: PathLike, device: str = "auto") -> Classifier:
         """Read a run directory, a ``.keras`` or an ``.h5`` file; never runs code from it.
 
-        It looks at pictures as the recipe in the file says.
+        It looks at pictures as the recipe in the file says. ``"cifar10"`` is the model that
+        comes with the package.
 
         Raises:
             InputError: no such file, not a model, or a model that is no classifier.
             UnsafeError: the file asks for more than stock layers.
             UsageError: ``device`` is not there.
         """
-        place = Path(path)
-        if not place.exists():
-            raise InputError(f"{path}: no such run or model file; check the path")
-        file = find_run(place).best_keras if place.is_dir() else place
-        loaded = load_model(file)
-        names = loaded.class_names or _numbered(_classes(loaded.model))
-        return Classifier.of(loaded.model, names, device, _views(loaded.recipe))
+        return _of_loaded(_load(Path(path)), device)
+
+    @staticmethod
+    def boxed(device: str = "auto") -> Classifier:
+        """Return the classifier of CIFAR-10 that comes with the package.
+
+        Raises:
+            InputError: its file is missing or damaged.
+            UsageError: ``device`` is not there.
+        """
+        return _of_loaded(read_boxed(), device)
 
     @staticmethod
     def of(
@@ -87,6 +101,15 @@ class Classifier:
                 f"in a softmax over its {len(names)} classes: add one"
             )
         return Classifier(model, names, lowered, views)
+
+    @cached_property
+    def _prepared(self) -> PreparedModel:
+        return prepare(self.lowered)
+
+    @property
+    def saw_validation(self) -> bool:
+        """Whether it was trained on the validation pictures, so that they tell nothing."""
+        return (self.recipe or {}).get("train_on") == EVERYTHING_BUT_TEST
 
     @property
     def named(self) -> bool:
@@ -154,10 +177,11 @@ class Classifier:
             )
         # A copy, because memory-mapped arrays are read-only and PyTorch warns of those.
         pixels = torch.from_numpy(np.array(images))
-        if self.views is None:
-            logits = predict_logits(self.lowered, pixels, torch.float32)
-        else:
-            logits = view_logits(self.lowered, pixels, self.views, torch.float32)
+        with keeping_freed_memory() if len(pixels) > MANY else contextlib.nullcontext():
+            if self.views is None:
+                logits = predict_logits(self._prepared, pixels, torch.float32)
+            else:
+                logits = view_logits(self._prepared, pixels, self.views, torch.float32)
         return np.asarray(logits.softmax(1).cpu().numpy())
 
 
@@ -182,6 +206,25 @@ def _paths(pictures: PathLike | Sequence[PathLike]) -> list[PathLike]:
     if not paths:
         raise InputError("no pictures to classify: give at least one path")
     return paths
+
+
+def _of_loaded(loaded: LoadedModel, device: str) -> Classifier:
+    names = loaded.class_names or _numbered(_classes(loaded.model))
+    classifier = Classifier.of(loaded.model, names, device, _views(loaded.recipe))
+    return replace(classifier, recipe=loaded.recipe)
+
+
+def _load(place: Path) -> LoadedModel:
+    if place.is_dir():
+        return load_model(find_run(place).best_keras)
+    if place.exists():
+        return load_model(place)
+    if str(place) == NAME:
+        return read_boxed()
+    raise InputError(
+        f"{place}: no such run or model file; check the path, or take {NAME!r}, the model "
+        "that comes with cifarlab"
+    )
 
 
 def _views(recipe: Mapping[str, Any] | None) -> Views | None:

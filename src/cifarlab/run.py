@@ -174,19 +174,10 @@ def find_run(path: Path) -> RunDirectory:
     raise InputError(f"{path}: not a run directory, as it has no {run.recipe.name}; {remedy}")
 
 
-def newest_run(root: Path) -> Path:
-    """Return the finished run below ``root`` whose model was written last.
-
-    Raises:
-        InputError: there is none.
-    """
+def newest_run(root: Path) -> Path | None:
+    """Return the finished run below ``root`` whose model was written last, if there is one."""
     models = sorted(root.glob(f"*/{_BEST}"), key=lambda file: file.stat().st_mtime)
-    if not models:
-        raise InputError(
-            f"no model is named and {root.absolute()} holds no run; "
-            "name one with --model, or train first: cifarlab train"
-        )
-    return models[-1].parent
+    return models[-1].parent if models else None
 
 
 @contextmanager

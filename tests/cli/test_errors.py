@@ -59,7 +59,6 @@ def test_misuse_names_the_help_of_its_verb(cifarlab):
     [
         ("predict", "x.png", "--model", "no/such.keras"),
         ("predict", "x.png", "--model", "no\nsuch\x1b.keras"),
-        ("predict", "x.png"),
         ("evaluate", "no/such/run"),
         ("evaluate", "."),
         ("train", "nosuch.keras"),

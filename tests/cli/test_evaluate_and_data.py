@@ -9,6 +9,7 @@ import pytest
 from cifarlab.classifier import Classifier, evaluate
 from cifarlab.data import shapes
 from cifarlab.data.catalog import load
+from cifarlab.model_file import load_model, save_model
 
 
 def test_a_run_is_measured_on_its_own_data(cifarlab, trained, photos):
@@ -95,3 +96,15 @@ def test_data_download(cifarlab, tmp_path, monkeypatch):
     found = json.loads(result.out)
     assert found["name"] == "shapes10"
     assert found["cache"] == str(tmp_path / "own-cache")
+
+
+def test_pictures_that_were_trained_on_are_not_passed_off_as_validation(
+    cifarlab, trained, tmp_path
+):
+    model = load_model(trained / "best.keras")
+    file = tmp_path / "all.keras"
+    recipe = {"train_on": "train+validation"}
+    save_model(model.model, file, class_names=model.class_names, recipe=recipe)
+    result = cifarlab("evaluate", file, "--data", "shapes10", "--split", "validation")
+    assert result.code == 2
+    assert "trained on the validation pictures" in result.failure()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +19,10 @@ SPLITS = ("train", "validation", "test")
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="A run directory, a .keras or an .h5 file.")],
+    model: Annotated[
+        Path,
+        typer.Argument(help="A run directory, a .keras or an .h5 file, or cifar10, the package's."),
+    ],
     data: Annotated[
         str | None,
         typer.Option(help="Dataset name or path. Default: the run's own, else cifar10."),
@@ -47,6 +51,8 @@ def evaluate(
 
     warnings_in_one_line()
     classifier = Classifier.load(model, device)
+    if split == "validation" and classifier.saw_validation:
+        raise UsageError(f"{model} was trained on the validation pictures; use --split test")
     dataset = load(
         data or data_of(model) or "cifar10",
         image_size=classifier.input_shape[0],
@@ -55,7 +61,7 @@ def evaluate(
     )
     if not classifier.named and len(classifier.class_names) == len(dataset.class_names):
         # A plain Keras file tells no names: the data's, in order, are the best guess.
-        classifier = Classifier.of(classifier.model, dataset.class_names, device)
+        classifier = replace(classifier, class_names=dataset.class_names)
     if dataset.class_names != classifier.class_names:
         raise InputError(
             f"{model} knows the classes {', '.join(classifier.class_names)}; {dataset.name} has "

@@ -26,7 +26,10 @@ def predict(
     ],
     model: Annotated[
         Path | None,
-        typer.Option(help="A run directory, a .keras or an .h5 file. Default: the newest run."),
+        typer.Option(
+            help="A run directory, a .keras or an .h5 file, or cifar10, the model in the "
+            "package. Default: the newest run, else cifar10."
+        ),
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 3,
     resize_mode: Annotated[
@@ -48,6 +51,7 @@ def predict(
       cifarlab predict photos/ cat.png --model best.keras --top 1 --json
       cat cat.jpg | cifarlab predict - --model runs/baseline-1
     """
+    from cifarlab.boxed import NAME
     from cifarlab.classifier import Classifier
     from cifarlab.cli.output import console, print_json, table, warnings_in_one_line
     from cifarlab.files import printable
@@ -55,7 +59,10 @@ def predict(
 
     warnings_in_one_line()
     names = list(_names(pictures))
-    classifier = Classifier.load(model or newest_run(Path("runs")), device)
+    chosen = model or newest_run(Path("runs"))
+    if model is None:
+        print(f"model: {printable(str(chosen or NAME))}", file=sys.stderr)
+    classifier = Classifier.boxed(device) if chosen is None else Classifier.load(chosen, device)
     found: list[dict[str, Any]] = []
     bad: list[str] = []
     for start in range(0, len(names), CHUNK):

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from cifarlab.training import Run
 
 # Longer lines are hard to read on a terminal.
+# A space at which no line is broken.
+UNBROKEN = "\u00a0"
 WIDTH = 80
 
 
@@ -183,7 +185,8 @@ def closing_lines(run: Run) -> list[str]:
     seconds = sum(row["seconds"] for row in run.history)
     kept = chosen_epoch(run.recipe, run.history)
     confused = [
-        f"{c.true} as {c.predicted} ({c.share:.0%})" for c in most_confused(run.metrics.test)
+        f"{c.true} as {c.predicted} ({c.share:.0%})".replace(" ", UNBROKEN)
+        for c in most_confused(run.metrics.test)
     ]
     files = [path.name for path in paths(RunDirectory(run.directory))]
     directory = shlex.quote(str(run.directory))
@@ -208,10 +211,11 @@ def closing_lines(run: Run) -> list[str]:
 
 
 def _wrapped(label: str, text: str) -> list[str]:
-    return textwrap.wrap(
+    lines = textwrap.wrap(
         text,
         WIDTH,
         initial_indent=label,
         subsequent_indent=" " * len(label),
         break_on_hyphens=False,
     )
+    return [line.replace(UNBROKEN, " ") for line in lines]

@@ -67,14 +67,14 @@ _Key = tuple[int, bool]
 
 
 @dataclass(frozen=True)
-class _Slot:
+class Slot:
     """Stands for a tensor while the graph is being read."""
 
     index: int
 
 
 @dataclass(frozen=True)
-class _Step:
+class Step:
     """One call in the graph: which module, on which slots, into which slots."""
 
     module: int
@@ -83,7 +83,43 @@ class _Step:
     outputs: tuple[int, ...]
 
 
-class LoweredGraph(nn.Module):
+class Steps(nn.Module):
+    """Modules called one after the other on numbered slots; slot 0 is the input.
+
+    Attributes:
+        modules_in_order: what the steps call.
+        result: the slot of the output.
+        takes_floats: whether whole numbers are to be turned into fractions first.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.modules_in_order = nn.ModuleList()
+        self.steps: list[Step] = []
+        self.takes_floats = False
+        self.result = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.takes_floats and not x.is_floating_point():
+            x = x.float()
+        values: dict[int, Any] = {0: x}
+        for step in self.steps:
+            args, kwargs = step.args, step.kwargs
+            if not kwargs and all(type(a) is Slot for a in args):
+                inputs = [values[a.index] for a in args]
+                output = self.modules_in_order[step.module](*inputs)
+            else:
+                args, kwargs = keras.tree.map_structure(
+                    lambda a, v=values: v[a.index] if isinstance(a, Slot) else a, (args, kwargs)
+                )
+                output = self.modules_in_order[step.module](*args, **kwargs)
+            flat = (output,) if isinstance(output, Tensor) else keras.tree.flatten(output)
+            values.update(zip(step.outputs, flat, strict=True))
+        result: Tensor = values[self.result]
+        return result
+
+
+class LoweredGraph(Steps):
     """A graph of lowered layers with one input and one output, both in the engine's layout.
 
     Args:
@@ -96,30 +132,8 @@ class LoweredGraph(nn.Module):
         self, model: Any, modules: dict[_Key, nn.Module], as_themselves: frozenset[int]
     ) -> None:
         super().__init__()
-        self.modules_in_order = nn.ModuleList()
-        self.steps: list[_Step] = []
         self.not_lowered: tuple[str, ...] = ()
-        self.takes_floats = False
         self.result = _read_graph(model, self, modules, as_themselves)
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.takes_floats and not x.is_floating_point():
-            x = x.float()
-        values: dict[int, Any] = {0: x}
-        for step in self.steps:
-            args, kwargs = step.args, step.kwargs
-            if not kwargs and all(type(a) is _Slot for a in args):
-                inputs = [values[a.index] for a in args]
-                output = self.modules_in_order[step.module](*inputs)
-            else:
-                args, kwargs = keras.tree.map_structure(
-                    lambda a, v=values: v[a.index] if isinstance(a, _Slot) else a, (args, kwargs)
-                )
-                output = self.modules_in_order[step.module](*args, **kwargs)
-            flat = (output,) if isinstance(output, Tensor) else keras.tree.flatten(output)
-            values.update(zip(step.outputs, flat, strict=True))
-        result: Tensor = values[self.result]
-        return result
 
 
 def _read_graph(
@@ -154,22 +168,22 @@ def _read_graph(
             # Keras too lets the mode of the whole model overrule a layer's own ``training``.
             kwargs = {k: v for k, v in kwargs.items() if v is not None and k != "training"}
             flat = args[0] if len(args) == 1 and isinstance(args[0], (list, tuple)) else args
-            plain_call = not kwargs and all(isinstance(a, _Slot) for a in flat)
+            plain_call = not kwargs and all(isinstance(a, Slot) for a in flat)
             place = place_of(operation, plain_call)
             if not isinstance(lowered.modules_in_order[place], AsItself):
                 args = tuple(flat)
             # Constants: what runs as itself will turn them back.
             args, kwargs = keras.tree.map_structure(_engine_view, (args, kwargs))
-            slots = [_Slot(count + i) for i in range(len(keras.tree.flatten(operation.output)))]
+            slots = [Slot(count + i) for i in range(len(keras.tree.flatten(operation.output)))]
             count += len(slots)
-            lowered.steps.append(_Step(place, args, kwargs, tuple(s.index for s in slots)))
+            lowered.steps.append(Step(place, args, kwargs, tuple(s.index for s in slots)))
             return keras.tree.pack_sequence_as(operation.output, slots)
 
         return call
 
     if not _is_graph(model):
         lowered.modules_in_order.append(AsItself(model))
-        lowered.steps.append(_Step(0, (_Slot(0),), {}, (1,)))
+        lowered.steps.append(Step(0, (Slot(0),), {}, (1,)))
         lowered.not_lowered = (model.name,)
         return 1
     if len(model.inputs) != 1 or len(model.outputs) != 1:
@@ -181,7 +195,7 @@ def _read_graph(
     # The one place that leans on Keras's own way of walking a graph (clone_model does
     # too); tests hold it.
     function = keras.Function(model.inputs, model.outputs)
-    (result,) = keras.tree.flatten(function._run_through_graph([_Slot(0)], operation_fn=record))
+    (result,) = keras.tree.flatten(function._run_through_graph([Slot(0)], operation_fn=record))
     lowered.not_lowered = tuple(dict.fromkeys(names))
     return int(result.index)
 

@@ -44,16 +44,19 @@ class Apply(LoweredLayer):
         return self.function(*inputs)
 
 
-def max_pooling(layer: Any) -> LoweredLayer:
-    size, stride = tuple(layer.pool_size), tuple(layer.strides)
+class MaxPooling(LoweredLayer):
+    """The largest value of each window and channel."""
 
-    def pool(x: Tensor) -> Tensor:
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self.size, self.stride = tuple(layer.pool_size), tuple(layer.strides)
+        self.same = layer.padding == "same"
+
+    def forward(self, x: Tensor) -> Tensor:
         padding = (0, 0)
-        if layer.padding == "same":
-            x, padding = same_padding(x, size, stride, (1, 1), "replicate")
-        return F.max_pool2d(x, size, stride, padding)
-
-    return Apply(pool)
+        if self.same:
+            x, padding = same_padding(x, self.size, self.stride, (1, 1), "replicate")
+        return F.max_pool2d(x, self.size, self.stride, padding)
 
 
 def average_pooling(layer: Any) -> LoweredLayer:
@@ -151,7 +154,7 @@ LOWERED: dict[type, Callable[[Any], nn.Module | None]] = {
     keras.layers.Dense: Dense,
     keras.layers.BatchNormalization: batch_normalization,
     keras.layers.LayerNormalization: layer_normalization,
-    keras.layers.MaxPooling2D: max_pooling,
+    keras.layers.MaxPooling2D: MaxPooling,
     keras.layers.AveragePooling2D: average_pooling,
     keras.layers.GlobalMaxPooling2D: global_pooling(lambda x, keep: x.amax((2, 3), keepdim=keep)),
     keras.layers.GlobalAveragePooling2D: global_pooling(

@@ -9,6 +9,7 @@ from torch import Tensor
 from cifarlab.engine.augment import augment
 from cifarlab.engine.batch import Batch
 from cifarlab.engine.device import computing_in
+from cifarlab.engine.inference import PreparedModel
 from cifarlab.engine.lowering import LoweredModel
 from cifarlab.engine.resize import resized
 from cifarlab.engine.state import TrainState
@@ -65,13 +66,16 @@ def train_step(
 
 
 @torch.inference_mode()
-def predict_logits(lowered: LoweredModel, images: Tensor, precision: torch.dtype) -> Tensor:
+def predict_logits(
+    lowered: LoweredModel | PreparedModel, images: Tensor, precision: torch.dtype
+) -> Tensor:
     """Return the logits of all pictures, float32 ``[N, K]``, on the model's device.
 
     Args:
         images: uint8 ``[N, H, W, C]``, on any device; taken over in batches.
     """
-    lowered.eval()
+    if lowered.training:
+        lowered.eval()
     # One block for all results: small ones kept one by one would lie between the large
     # blocks that are freed, and the heap would grow with holes.
     logits = torch.empty(0, device=lowered.device)

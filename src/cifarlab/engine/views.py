@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from cifarlab.engine.augment import shifted
+from cifarlab.engine.inference import PreparedModel
 from cifarlab.engine.lowering import LoweredModel
 from cifarlab.engine.step import predict_logits
 from cifarlab.recipes.parts import Views
@@ -13,7 +14,7 @@ from cifarlab.recipes.parts import Views
 
 @torch.inference_mode()
 def view_logits(
-    lowered: LoweredModel, images: Tensor, views: Views, precision: torch.dtype
+    lowered: LoweredModel | PreparedModel, images: Tensor, views: Views, precision: torch.dtype
 ) -> Tensor:
     """Return logits averaged over the views, float32 ``[N, K]``, on the model's device.
 
@@ -38,7 +39,7 @@ def view_logits(
 
 
 def _both_ways(
-    lowered: LoweredModel, images: Tensor, views: Views, precision: torch.dtype
+    lowered: LoweredModel | PreparedModel, images: Tensor, views: Views, precision: torch.dtype
 ) -> Tensor:
     logits = predict_logits(lowered, images, precision)
     if not views.mirror:

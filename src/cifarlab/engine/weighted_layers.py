@@ -123,10 +123,9 @@ class BatchNormalization(LoweredLayer):
         self.learns = layer.trainable
 
     def forward(self, x: Tensor) -> Tensor:
-        shape = x.shape
-        if x.ndim == 3:
-            x = x.reshape(-1, shape[-1])
-        return self._normalize(x).reshape(shape)
+        if x.ndim != 3:
+            return self._normalize(x)
+        return self._normalize(x.reshape(-1, x.shape[-1])).reshape(x.shape)
 
     def _normalize(self, x: Tensor) -> Tensor:
         count = x.numel() // x.shape[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cifarlab.errors import UsageError
 from cifarlab.recipes.airbench import AIRBENCH94
 from cifarlab.recipes.baseline import BASELINE, BASELINE_UNSCALED
+from cifarlab.recipes.fast import FAST94
 from cifarlab.recipes.recipe import Recipe
 
 RECIPES: dict[str, Recipe] = {
@@ -13,6 +14,7 @@ RECIPES: dict[str, Recipe] = {
         BASELINE,
         BASELINE_UNSCALED,
         AIRBENCH94,
+        FAST94,
     )
 }
 

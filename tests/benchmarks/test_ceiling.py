@@ -1,0 +1,45 @@
+"""The ceiling benchmark counts the step's matrix work, no more and no less."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.ceiling import kernels, main
+from cifarlab.engine.loop import Setting, start
+from cifarlab.models.airnet import airnet
+from cifarlab.recipes.parts import Adam, ModelSpec
+from cifarlab.recipes.recipe import Recipe
+
+SETTING = Setting(torch.device("cpu"), torch.float32, 0, Path(os.devnull))
+
+
+def test_every_layer_with_a_kernel_is_counted_once() -> None:
+    recipe = Recipe("x", "", ModelSpec("airnet"), 1, 2, (Adam(),), frozen=("whitening/kernel",))
+    state = start(airnet(widths=(4, 6, 8), whitening_bias=False), recipe, SETTING)
+    found = kernels(state, torch.zeros(2, 32, 32, 3, dtype=torch.uint8))
+    assert [tuple(k.size) for k in found] == [
+        (2, 3, 32, 32),
+        (2, 24, 31, 31),
+        (2, 4, 15, 15),
+        (2, 4, 15, 15),
+        (2, 6, 7, 7),
+        (2, 6, 7, 7),
+        (2, 8, 3, 3),
+        (2, 8),
+    ]
+    # Nothing before the second convolution is trained, so no gradient goes back through it.
+    assert [k.passes_back for k in found] == [False, False, True, True, True, True, True, True]
+
+
+def test_json_has_the_promised_shape(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--models", "baseline", "--batch-size", "4", "--steps", "2", "--rounds", "1"]
+    assert main([*arguments, "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)["models"]["baseline"]
+    assert figures["kernel_seconds"] > 0
+    assert figures["fraction_of_ceiling"] > 0
+    assert figures["images_per_second"] == pytest.approx(4 / figures["step_seconds"])
