@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +15,7 @@ import pytest
 from PIL import Image
 
 from cifarlab.classifier import Classifier
+from cifarlab.data import cifar
 from cifarlab.data.image import read_image
 
 
@@ -179,3 +182,22 @@ def test_odd_names_break_no_line_and_no_output(cifarlab, trained, photos, tmp_pa
     as_json = cifarlab("predict", path.name, "--model", trained, "--json")
     assert as_json.out.isascii()
     assert predicted(as_json)[0]["picture"] == path.name
+
+
+def test_without_any_run_the_model_in_the_package_answers(cifarlab, photos):
+    result = cifarlab("predict", photos / "red" / "00.png", "--json")
+    assert result.code == 0
+    assert result.err.splitlines() == ["model: cifar10"]
+    assert classes(result)[0] in cifar.CIFAR10_CLASSES
+
+
+def test_with_runs_the_newest_one_answers(cifarlab, trained, photos, tmp_path):
+    shutil.copytree(trained, tmp_path / "runs" / "mine-1")
+    result = cifarlab("predict", photos / "red" / "00.png", "--json")
+    assert result.err.splitlines() == ["model: runs/mine-1"]
+    assert classes(result) == ["red"]
+
+
+def test_a_folder_called_like_the_model_in_the_package_does_not_hide_it(cifarlab, photos):
+    Path("cifar10").mkdir()
+    assert cifarlab("predict", photos / "red" / "00.png").code == 0
