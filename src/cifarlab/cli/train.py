@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cifarlab.errors import NetworkError, UsageError
+from cifarlab.recipes import RECIPES
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,15 +19,17 @@ if TYPE_CHECKING:
     from cifarlab.training import Run
 
 # Longer lines are hard to read on a terminal.
+WIDTH = 80
 # A space at which no line is broken.
 UNBROKEN = "\u00a0"
-WIDTH = 80
 
 
 def train(
     recipe: Annotated[
         str | None,
-        typer.Argument(help="A recipe, or a .keras file to train. Default: baseline."),
+        typer.Argument(
+            help=f"A .keras file to train, or a recipe: {', '.join(RECIPES)}. Default: baseline."
+        ),
     ] = None,
     data: Annotated[
         str | None,
@@ -69,6 +72,7 @@ def train(
     \b
     Examples:
       cifarlab train                           the baseline on CIFAR-10
+      cifarlab train fast94                    94%, in minutes on a plain CPU
       cifarlab train baseline --epochs 5 --seed 1
       cifarlab train --data photos/            your pictures, a folder a class
       cifarlab train my_model.keras            your own Keras model
