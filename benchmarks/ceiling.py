@@ -75,12 +75,10 @@ def kernels(state: TrainState, images: Tensor) -> list[Kernel]:
 def work(kernel: Kernel, precision: torch.dtype) -> Callable[[], object]:
     """Return a function that does the layer's matrix work once."""
     layer = kernel.layer
-    x = torch.randn(kernel.size).to(precision)
-    weight = layer.kernel.detach().to(precision).requires_grad_(layer.kernel.requires_grad)
-    if isinstance(layer, Convolution):
-        x = x.contiguous(memory_format=torch.channels_last)
-        weight = weight.detach().contiguous(memory_format=torch.channels_last)
-        weight.requires_grad_(layer.kernel.requires_grad)
+    order = torch.channels_last if isinstance(layer, Convolution) else torch.contiguous_format
+    x = torch.randn(kernel.size).to(precision).contiguous(memory_format=order)
+    weight = layer.kernel.detach().to(precision).contiguous(memory_format=order)
+    weight.requires_grad_(layer.kernel.requires_grad)
     x.requires_grad_(kernel.passes_back)
     wanted = [t for t in (x, weight) if t.requires_grad]
 

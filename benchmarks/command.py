@@ -1,4 +1,4 @@
-"""What both benchmarks need as command-line programs."""
+"""What the benchmarks need as command-line programs."""
 
 from __future__ import annotations
 

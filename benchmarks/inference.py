@@ -24,6 +24,7 @@ import torch
 
 from benchmarks.command import end_in_order_on_sigterm, positive, say
 from benchmarks.pictures import CLASSES, SHAPE, synthetic
+from benchmarks.throughput import OURS, summary
 from cifarlab.boxed import NAME
 from cifarlab.classifier import Classifier
 from cifarlab.engine.lowering import lower
@@ -31,7 +32,6 @@ from cifarlab.environment import describe_hardware
 from cifarlab.errors import CifarlabError, UsageError
 from cifarlab.models import MODELS
 
-OURS = "cifarlab"
 BATCHES = (1, 64, 1000)
 # A round repeats a system for about this long.
 SECONDS = 1.0
@@ -50,7 +50,7 @@ def classifier(model: str) -> Classifier:
     """
     if model == NAME:
         # One look at each picture, as the others do.
-        return dataclasses.replace(Classifier.load(NAME, "cpu"), views=None)
+        return dataclasses.replace(Classifier.boxed("cpu"), views=None)
     if model not in MODELS:
         raise UsageError(f"no model is called {model!r}; choose from {', '.join((NAME, *MODELS))}")
     return Classifier.of(MODELS[model](SHAPE, CLASSES), [str(i) for i in range(CLASSES)], "cpu")
@@ -129,22 +129,6 @@ def _rate(predict: Predict, images: Images) -> float:
         predict(images)
         times.append(time.perf_counter() - began)
     return len(images) / statistics.median(times)
-
-
-def summary(rates: Mapping[str, Sequence[float]]) -> dict[str, Any]:
-    """Return the medians and, under ``"ratios"``, the medians of cifarlab's rate over each other.
-
-    Example:
-        >>> summary({"cifarlab": [300.0, 100.0], "other": [100.0, 50.0]})
-        {'cifarlab': 200.0, 'other': 75.0, 'ratios': {'other': 2.5}}
-    """
-    medians: dict[str, Any] = {name: statistics.median(values) for name, values in rates.items()}
-    ratios = {
-        name: statistics.median(a / b for a, b in zip(rates[OURS], values, strict=True))
-        for name, values in rates.items()
-        if name != OURS
-    }
-    return {**medians, "ratios": ratios}
 
 
 def table(found: Mapping[str, Mapping[str, Any]]) -> str:

@@ -19,7 +19,6 @@ from cifarlab.engine.device import choose_device, choose_precision
 from cifarlab.engine.loop import Setting, fit, run_steps, start
 from cifarlab.engine.lowering import lower
 from cifarlab.engine.reporter import Silent
-from cifarlab.engine.step import predict_logits
 from cifarlab.engine.views import view_logits
 from cifarlab.environment import describe_environment
 from cifarlab.errors import CifarlabError
@@ -86,10 +85,7 @@ def _accuracy(model: Any, recipe: Recipe, split: Split, setting: Setting) -> flo
     lowered = lower(model, setting.device)
     lowered.strip_softmax()
     pictures = torch.from_numpy(np.array(split.images))
-    if recipe.test_time is None:
-        logits = predict_logits(lowered, pictures, setting.precision)
-    else:
-        logits = view_logits(lowered, pictures, recipe.test_time, setting.precision)
+    logits = view_logits(lowered, pictures, recipe.test_time, setting.precision)
     return float((logits.argmax(1).cpu().numpy() == split.labels).mean())
 
 

@@ -46,16 +46,16 @@ def box(directory: Path, file: Path) -> dict[str, Any]:
 
 
 def _card(file: Path, recipe: Recipe, data: Dataset, environment: dict[str, Any]) -> dict[str, Any]:
-    rounded = Classifier.of(
-        read_boxed(file).model, data.class_names, views=recipe.test_time
-    ).predict_split(data.test)
+    model = read_boxed(file).model
+    classifier = Classifier.of(model, data.class_names, views=recipe.test_time)
+    rounded = classifier.predict_split(data.test)
     metrics = measure(rounded)
     return {
         "dataset": data.name,
         "data": describe_data(data),
         "recipe": recipe.name,
         "epochs": recipe.epochs,
-        "parameters": sum(int(v.value.numel()) for v in read_boxed(file).model.variables),
+        "parameters": sum(int(v.value.numel()) for v in model.variables),
         "test": {
             **metrics.to_json(),
             "expected_calibration_error": expected_calibration_error(rounded),

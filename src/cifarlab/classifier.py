@@ -20,7 +20,6 @@ from cifarlab.engine.device import choose_device
 from cifarlab.engine.inference import PreparedModel, prepare
 from cifarlab.engine.lowering import LoweredModel, lower
 from cifarlab.engine.memory import keeping_freed_memory
-from cifarlab.engine.step import predict_logits
 from cifarlab.engine.views import view_logits
 from cifarlab.errors import InputError
 from cifarlab.evaluation.metrics import Metrics, measure
@@ -178,10 +177,7 @@ class Classifier:
         # A copy, because memory-mapped arrays are read-only and PyTorch warns of those.
         pixels = torch.from_numpy(np.array(images))
         with keeping_freed_memory() if len(pixels) > MANY else contextlib.nullcontext():
-            if self.views is None:
-                logits = predict_logits(self._prepared, pixels, torch.float32)
-            else:
-                logits = view_logits(self._prepared, pixels, self.views, torch.float32)
+            logits = view_logits(self._prepared, pixels, self.views, torch.float32)
         return np.asarray(logits.softmax(1).cpu().numpy())
 
 

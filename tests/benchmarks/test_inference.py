@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from benchmarks import inference
-from benchmarks.inference import classifier, main, measure, summary, table
+from benchmarks.inference import classifier, main, measure, table
+from benchmarks.throughput import summary
 
 FIGURES = {"airnet": {"64": summary({"cifarlab": [300.0, 100.0], "other": [100.0, 50.0]})}}
 

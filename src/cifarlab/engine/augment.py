@@ -97,25 +97,20 @@ def jitter(batch: Batch, spec: Jitter, generator: torch.Generator) -> Batch:
     """Change brightness and contrast of each picture; values stay within 0 to 255."""
     images = batch.images
     draws = 2 * torch.rand(2, len(batch), 1, 1, 1, generator=generator).to(images.device) - 1
-    exact = images if images.is_floating_point() else images.float()
+    exact = _exact(images)
     stretched = (exact - 127.5) * (1 + spec.contrast * draws[0].to(exact.dtype)) + 127.5
     changed = (stretched + 255 * spec.brightness * draws[1].to(exact.dtype)).clamp(0, 255)
-    if not images.is_floating_point():
-        changed = changed.round()
-    return replace(batch, images=changed.to(images.dtype))
+    return replace(batch, images=_like(changed, images))
 
 
 def mixup(batch: Batch, spec: Mixup, generator: torch.Generator) -> Batch:
     """Blend each picture and its label with those of another."""
     share = _beta(spec.alpha, generator)
     partner = torch.randperm(len(batch), generator=generator).to(batch.images.device)
-    images = batch.images
-    exact = images if images.is_floating_point() else images.float()
+    exact = _exact(batch.images)
     blended = exact.lerp(exact[partner], 1 - share)
-    if not images.is_floating_point():
-        blended = blended.round()
     shares = batch.shares.lerp(batch.shares[partner], 1 - share)
-    return replace(batch, images=blended.to(images.dtype), targets=shares)
+    return replace(batch, images=_like(blended, batch.images), targets=shares)
 
 
 def cutmix(batch: Batch, spec: CutMix, generator: torch.Generator) -> Batch:
@@ -137,6 +132,15 @@ def _mirror(batch: Batch, which: Tensor) -> Batch:
     images = batch.images
     chosen = which.to(images.device).view(-1, 1, 1, 1)
     return replace(batch, images=torch.where(chosen, images.flip(3), images))
+
+
+def _exact(images: Tensor) -> Tensor:
+    return images if images.is_floating_point() else images.float()
+
+
+def _like(changed: Tensor, images: Tensor) -> Tensor:
+    """Bring changed pictures back to the dtype that they had, rounded where it is whole numbers."""
+    return (changed if images.is_floating_point() else changed.round()).to(images.dtype)
 
 
 def _coin(index: Tensor, salt: int) -> Tensor:

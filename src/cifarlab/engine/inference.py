@@ -8,7 +8,6 @@ are missing, the plain ones run.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -73,12 +72,20 @@ class PreparedConvolution(nn.Module):
             x, padding = same_padding(x, self.size, layer.stride, layer.dilation, "constant")
         if not self.kernel.is_mkldnn:
             y = F.conv2d(
-                *(x, self.kernel, self.bias, layer.stride, padding, layer.dilation, layer.groups)
+                x, self.kernel, self.bias, layer.stride, padding, layer.dilation, layer.groups
             )
             return layer.activation(y)
         result: Tensor = torch.ops.mkldnn._convolution_pointwise(
-            *(x, self.kernel, self.bias, padding, layer.stride, layer.dilation, layer.groups),
-            *(self.fused, [], ""),
+            x,
+            self.kernel,
+            self.bias,
+            padding,
+            layer.stride,
+            layer.dilation,
+            layer.groups,
+            self.fused,
+            [],
+            "",
         )
         return result
 
@@ -163,12 +170,8 @@ def _followers(graph: Steps, number: int) -> list[int]:
 
 def _only_user(graph: Steps, step: Step) -> int | None:
     (slot,) = step.outputs
-    uses = Counter(
-        number for number, other in enumerate(graph.steps) for used in _slots(other) if used == slot
-    )
-    if slot == graph.result or sum(uses.values()) != 1:
-        return None
-    return next(iter(uses))
+    users = [number for number, other in enumerate(graph.steps) if slot in _slots(other)]
+    return users[0] if len(users) == 1 and slot != graph.result else None
 
 
 def _slots(step: Step) -> Sequence[int]:

@@ -76,9 +76,9 @@ def fit(
     state = start(model, recipe, setting)
     if state.lowered.not_lowered:
         reporter.message(f"these layers run as themselves: {', '.join(state.lowered.not_lowered)}")
+    base_rate = _keras_rate(model)
     job = _Job(
-        *(model, state, train, validation, recipe, setting, callbacks, reporter, record),
-        base_rate=_keras_rate(model),
+        model, state, train, validation, recipe, setting, callbacks, reporter, record, base_rate
     )
     with (
         torch.random.fork_rng(devices=[]),

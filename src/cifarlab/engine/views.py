@@ -14,7 +14,10 @@ from cifarlab.recipes.parts import Views
 
 @torch.inference_mode()
 def view_logits(
-    lowered: LoweredModel | PreparedModel, images: Tensor, views: Views, precision: torch.dtype
+    lowered: LoweredModel | PreparedModel,
+    images: Tensor,
+    views: Views | None,
+    precision: torch.dtype,
 ) -> Tensor:
     """Return logits averaged over the views, float32 ``[N, K]``, on the model's device.
 
@@ -23,7 +26,10 @@ def view_logits(
 
     Args:
         images: uint8 ``[N, H, W, C]``, on any device.
+        views: ``None`` for one look at each picture, as it is.
     """
+    if views is None:
+        return predict_logits(lowered, images, precision)
     logits = _both_ways(lowered, images, views, precision)
     count = round(len(images) * views.share)
     if views.shift == 0 or count == 0:
