@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from cifarlab.backend import keras
 from cifarlab.engine.inference import PreparedConvolution, prepare
+from cifarlab.engine.layers import Apply, MaxPooling
 from cifarlab.engine.lowering import LoweredModel, lower
 from cifarlab.engine.weighted_layers import BatchNormalization
 from cifarlab.models.airnet import airnet
@@ -80,6 +81,40 @@ def test_a_negative_factor_is_not_folded_through_a_maximum() -> None:
     assert BatchNormalization in kinds(assert_prepares_exactly(model, images(8)))
     norm.gamma.assign([0.5, 0.5])
     assert BatchNormalization not in kinds(assert_prepares_exactly(model, images(8)))
+
+
+def test_pooling_comes_before_a_normalisation_that_turns_no_value_round() -> None:
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            layers.Conv2D(2, 3, activation="relu"),
+            layers.BatchNormalization(),
+            layers.MaxPooling2D(),
+        ]
+    )
+    norm = model.layers[1]
+    norm.gamma.assign([0.5, -0.5])
+    order = [PreparedConvolution, BatchNormalization, MaxPooling]
+    assert kinds(assert_prepares_exactly(model, images(8))) == order
+    norm.gamma.assign([0.5, 0.5])
+    order = [PreparedConvolution, MaxPooling, BatchNormalization]
+    assert kinds(assert_prepares_exactly(model, images(8))) == order
+
+
+@pytest.mark.parametrize("activation", ["relu", "silu", "gelu", "tanh"])
+def test_an_activation_is_applied_with_the_convolution_where_the_library_can(
+    activation: str,
+) -> None:
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            layers.Conv2D(4, 3),
+            layers.BatchNormalization(),
+            layers.Activation(activation),
+        ]
+    )
+    prepared = assert_prepares_exactly(randomised(model), images(8))
+    assert kinds(prepared) == [PreparedConvolution] + [Apply] * (activation == "tanh")
 
 
 def test_what_somebody_else_uses_too_is_not_folded() -> None:

@@ -1,9 +1,10 @@
 """A lowered model made ready to predict: fewer and prepared operations, the same values.
 
-Batch normalisation is folded into the convolution before it, through a max-pooling too. On a
-CPU the kernels are put once into the order that oneDNN computes in, and a ReLU is applied in
-the same pass. The operations for that are those that PyTorch's own compiler emits; where they
-are missing, the plain ones run.
+Batch normalisation is folded into the convolution before it, through a max-pooling too; where
+it cannot be, it is done after the pooling, on fewer values. On a CPU the kernels are put once
+into the order that oneDNN computes in, and the activation is applied in the same pass. The
+operations for that are those that PyTorch's own compiler emits; where they are missing, the
+plain ones run.
 """
 
 from __future__ import annotations
@@ -17,16 +18,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cifarlab.backend import keras
-from cifarlab.engine.activations import identity
+from cifarlab.engine.activations import Activation, identity
 from cifarlab.engine.binding import to_engine_layout, to_keras_layout
 from cifarlab.engine.graph import Slot, Step, Steps
-from cifarlab.engine.layers import MaxPooling
+from cifarlab.engine.layers import Apply, MaxPooling
 from cifarlab.engine.lowering import LoweredModel
 from cifarlab.engine.padding import same_padding
 from cifarlab.engine.weighted_layers import BatchNormalization, Convolution
 
-# oneDNN's names for what it can do to a convolution's output.
-FUSED: dict[Any, str] = {identity: "none", F.relu: "relu"}
+# What oneDNN can do to a convolution's output: PyTorch's name for it, and its choice of form.
+FUSED: dict[Any, tuple[str, str]] = {
+    identity: ("none", ""),
+    F.relu: ("relu", ""),
+    F.silu: ("swish", ""),
+    F.gelu: ("gelu", "none"),
+}
 
 
 class PreparedModel(nn.Module):
@@ -56,13 +62,15 @@ def prepare(lowered: LoweredModel) -> PreparedModel:
 
 
 class PreparedConvolution(nn.Module):
-    """A convolution with a kernel and a bias of its own, and the layer's activation."""
+    """A convolution with a kernel, a bias and an activation of its own."""
 
-    def __init__(self, layer: Convolution, kernel: Tensor, bias: Tensor | None) -> None:
+    def __init__(
+        self, layer: Convolution, kernel: Tensor, bias: Tensor | None, activation: Activation
+    ) -> None:
         super().__init__()
-        self.layer, self.bias = layer, bias
+        self.layer, self.bias, self.activation = layer, bias, activation
         self.size = kernel.shape[2:]
-        self.fused = FUSED.get(layer.activation)
+        self.fused = FUSED.get(activation)
         packed = _packed(layer, kernel) if self.fused else None
         self.kernel = kernel if packed is None else packed
 
@@ -74,7 +82,9 @@ class PreparedConvolution(nn.Module):
             y = F.conv2d(
                 x, self.kernel, self.bias, layer.stride, padding, layer.dilation, layer.groups
             )
-            return layer.activation(y)
+            return self.activation(y)
+        assert self.fused is not None
+        name, form = self.fused
         result: Tensor = torch.ops.mkldnn._convolution_pointwise(
             x,
             self.kernel,
@@ -83,9 +93,9 @@ class PreparedConvolution(nn.Module):
             layer.stride,
             layer.dilation,
             layer.groups,
-            self.fused,
+            name,
             [],
-            "",
+            form,
         )
         return result
 
@@ -109,30 +119,77 @@ def _prepared(graph: Steps) -> Steps:
     """Return a graph of the same result whose convolutions are prepared."""
     new = Steps()
     new.takes_floats, new.result = graph.takes_floats, graph.result
-    steps = list(graph.steps)
-    folded: set[int] = set()
-    for number, step in enumerate(steps):
-        if number in folded:
+    steps = _pooled_first(graph)
+    done: set[int] = set()
+    for number in range(len(steps)):
+        if number in done:
             continue
-        module = graph.modules_in_order[step.module]
+        module = graph.modules_in_order[steps[number].module]
         if isinstance(module, Convolution):
-            chain = _followers(graph, number)
-            norm = graph.modules_in_order[steps[chain[-1]].module] if chain else None
-            if isinstance(norm, BatchNormalization) and _folds(norm, len(chain) > 1):
-                # What stood before the normalisation now gives what came out of it.
-                folded.add(chain[-1])
-                if len(chain) == 1:
-                    step = replace(step, outputs=steps[chain[-1]].outputs)
-                else:
-                    steps[chain[0]] = replace(steps[chain[0]], outputs=steps[chain[-1]].outputs)
-                module = PreparedConvolution(module, *_fold(module, norm))
-            else:
-                module = PreparedConvolution(module, *_own(module))
+            module, absorbed = _absorbing(graph, steps, number)
+            done.update(absorbed)
         elif isinstance(module, Steps):
             module = _prepared(module)
-        new.steps.append(replace(step, module=len(new.modules_in_order)))
+        new.steps.append(replace(steps[number], module=len(new.modules_in_order)))
         new.modules_in_order.append(module)
     return new
+
+
+def _pooled_first(graph: Steps) -> list[Step]:
+    """Return the steps with each max-pooling before the normalisation that it followed.
+
+    The largest value is the same one, as long as the normalisation turns none round.
+    """
+    steps = list(graph.steps)
+    for number, step in enumerate(steps):
+        norm = graph.modules_in_order[step.module]
+        if not (isinstance(norm, BatchNormalization) and _keeps_order(norm)):
+            continue
+        user = _only_user(graph, steps, number)
+        if user is not None:
+            pooling = steps[user]
+            if isinstance(graph.modules_in_order[pooling.module], MaxPooling):
+                steps[number] = replace(step, module=pooling.module)
+                steps[user] = replace(pooling, module=step.module)
+    return steps
+
+
+def _absorbing(
+    graph: Steps, steps: list[Step], number: int
+) -> tuple[PreparedConvolution, list[int]]:
+    """Prepare a convolution; return it with the steps that it makes needless.
+
+    What stood before a needless step is made to give that step's outputs.
+    """
+    layer = graph.modules_in_order[steps[number].module]
+    assert isinstance(layer, Convolution)
+    kernel, bias, activation = *_own(layer), layer.activation
+    absorbed: list[int] = []
+
+    def module_of(step: int | None) -> Any:
+        return None if step is None else graph.modules_in_order[steps[step].module]
+
+    def absorb(step: int, into: int) -> None:
+        steps[into] = replace(steps[into], outputs=steps[step].outputs)
+        absorbed.append(step)
+
+    if activation is not identity:
+        return PreparedConvolution(layer, kernel, bias, activation), absorbed
+    user = _only_user(graph, steps, number)
+    pooling = user if isinstance(module_of(user), MaxPooling) else None
+    after = user if pooling is None else _only_user(graph, steps, pooling)
+    norm = module_of(after)
+    if after is not None and isinstance(norm, BatchNormalization):
+        # Through a pooling only if the largest value stays the largest.
+        if pooling is None or _keeps_order(norm):
+            kernel, bias = _fold(layer, norm)
+            absorb(after, number if pooling is None else pooling)
+    user = _only_user(graph, steps, number)
+    function = module_of(user)
+    if user is not None and isinstance(function, Apply) and function.function in FUSED:
+        activation = function.function
+        absorb(user, number)
+    return PreparedConvolution(layer, kernel, bias, activation), absorbed
 
 
 def _chain(graph: Steps) -> list[Callable[[Tensor], Tensor]] | None:
@@ -150,27 +207,10 @@ def _chain(graph: Steps) -> list[Callable[[Tensor], Tensor]] | None:
     return calls if slot == graph.result else None
 
 
-def _followers(graph: Steps, number: int) -> list[int]:
-    """Return the steps that alone use a convolution's output: a pooling or none, then a norm."""
-    convolution = graph.modules_in_order[graph.steps[number].module]
-    if convolution.activation is not identity:
-        return []
-    pooling = _only_user(graph, graph.steps[number])
-    if pooling is None:
-        return []
-    module = graph.modules_in_order[graph.steps[pooling].module]
-    if isinstance(module, BatchNormalization):
-        return [pooling]
-    norm = _only_user(graph, graph.steps[pooling]) if isinstance(module, MaxPooling) else None
-    if norm is None:
-        return []
-    is_norm = isinstance(graph.modules_in_order[graph.steps[norm].module], BatchNormalization)
-    return [pooling, norm] if is_norm else []
-
-
-def _only_user(graph: Steps, step: Step) -> int | None:
-    (slot,) = step.outputs
-    users = [number for number, other in enumerate(graph.steps) if slot in _slots(other)]
+def _only_user(graph: Steps, steps: Sequence[Step], number: int) -> int | None:
+    """Return the one step that uses what this one gives, if the graph's result does not."""
+    (slot,) = steps[number].outputs
+    users = [i for i, other in enumerate(steps) if i > number and slot in _slots(other)]
     return users[0] if len(users) == 1 and slot != graph.result else None
 
 
@@ -179,9 +219,8 @@ def _slots(step: Step) -> Sequence[int]:
     return [value.index for value in values if isinstance(value, Slot)]
 
 
-def _folds(norm: BatchNormalization, through_maximum: bool) -> bool:
-    # A maximum of values that a negative factor turns round is another value's.
-    return not through_maximum or norm.gamma is None or bool((norm.gamma > 0).all())
+def _keeps_order(norm: BatchNormalization) -> bool:
+    return norm.gamma is None or bool((norm.gamma > 0).all())
 
 
 def _fold(layer: Convolution, norm: BatchNormalization) -> tuple[Tensor, Tensor]:

@@ -14,10 +14,11 @@ from collections.abc import Iterator
 
 # Names and values of <malloc.h>.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-DEFAULT_THRESHOLD = 128 * 1024
 # The most that glibc takes. Larger blocks still come from the kernel and go back to it,
 # which keeps the process from growing with holes of odd sizes.
 LARGEST_KEPT = 32 << 20
+# Setting a limit ends glibc's own adapting, so what it would have come to is left behind.
+ADAPTED_TRIM = 2 * LARGEST_KEPT
 
 
 @contextlib.contextmanager
@@ -35,8 +36,7 @@ def keeping_freed_memory() -> Iterator[None]:
     try:
         yield
     finally:
-        library.mallopt(M_MMAP_THRESHOLD, DEFAULT_THRESHOLD)
-        library.mallopt(M_TRIM_THRESHOLD, DEFAULT_THRESHOLD)
+        library.mallopt(M_TRIM_THRESHOLD, ADAPTED_TRIM)
         library.malloc_trim(0)
 
 

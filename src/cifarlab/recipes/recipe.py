@@ -80,7 +80,7 @@ class Recipe:
     train_on: str = TRAIN
 
     def __post_init__(self) -> None:
-        micro, sizes = self.micro_batch, self.resolution
+        micro, sizes, reduction = self.micro_batch, self.resolution, self.loss.reduction
         choosing = self.keep == "best" or self.stop is not None
         rules = (
             ("epochs", self.epochs, self.epochs >= 1, "at least 1"),
@@ -89,6 +89,7 @@ class Recipe:
             ("optimizers", self.optimizers, len(self.optimizers) > 0, "at least one"),
             *((f"{type(o).__name__}.lr", o.lr, o.lr > 0, "above 0") for o in self.optimizers),
             ("resolution", sizes, all(size >= 1 for size in sizes), "sizes of at least 1"),
+            ("loss.reduction", reduction, reduction in ("mean", "sum"), '"mean" or "sum"'),
             ("keep", self.keep, self.keep in ("best", "last"), '"best" or "last"'),
             (
                 "train_on",
