@@ -819,3 +819,12 @@ def test_attention_and_arithmetic_between_layers_load(tmp_path: Path) -> None:
     data = np.random.default_rng(0).normal(size=(2, 6, 4)).astype("float32")
     loaded = load_model(saved(tmp_path / "m.keras", model)).model
     np.testing.assert_array_equal(loaded.predict(data, verbose=0), model.predict(data, verbose=0))
+
+
+def test_saving_as_h5_does_not_take_the_optimizer_from_later_files(tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, activation="softmax")])
+    model.compile(keras.optimizers.Adam(0.25), loss="categorical_crossentropy")
+    for name in ("first.h5", "then.keras"):
+        save_model(model, tmp_path / name, class_names=("a", "b"), recipe={})
+    reloaded = keras.saving.load_model(tmp_path / "then.keras")
+    assert float(reloaded.optimizer.learning_rate) == 0.25

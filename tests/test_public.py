@@ -24,6 +24,7 @@ DOCUMENTED = {
     "Split",
     "evaluate",
     "load",
+    "report",
     "resume",
     "train",
 }
@@ -70,7 +71,7 @@ def test_every_public_method_is_explained(kind):
 
 
 def test_the_functions_tell_what_they_raise_or_give_an_example():
-    for name in ("train", "resume", "load", "evaluate"):
+    for name in ("train", "resume", "load", "report", "evaluate"):
         text = inspect.getdoc(getattr(cifarlab, name))
         assert "Raises:" in text or "Example:" in text, name
 

@@ -83,7 +83,7 @@ def test_the_names_in_a_run_directory(tmp_path):
     assert names == {
         *("recipe.json", "environment.json", "history.csv", "metrics.json", "best.keras"),
         *("best.h5", "checkpoint", "curves.png", "confusion_matrix.png", "samples.png"),
-        "report.html",
+        *("report.html", "predictions.npz", "tracking.json"),
     }
     assert run.history == tmp_path / "history.csv"
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cifarlab.predictions import Predictions
     from cifarlab.recipes import RECIPES
     from cifarlab.recipes.recipe import Recipe
+    from cifarlab.reporting.build import report
     from cifarlab.training import Options, Run, resume, train
 
 __version__ = "0.1.0"
@@ -38,6 +39,7 @@ __all__ = [
     "Split",
     "evaluate",
     "load",
+    "report",
     "resume",
     "train",
 ]
@@ -56,6 +58,7 @@ _HOMES = {
     "Split": "data.dataset",
     "evaluate": "classifier",
     "load": "data.catalog",
+    "report": "reporting.build",
     "resume": "training",
     "train": "training",
 }

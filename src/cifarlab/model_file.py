@@ -124,7 +124,7 @@ def save_model(
         raise ResourceError(f"{path}: {path.parent} is not a directory; create it")
     with replacing(path, _count_bytes(model)) as temporary:
         try:
-            with _without_format_advice():
+            with _without_format_advice(), _keeping_compilation(model):
                 keras.saving.save_model(model, temporary)
         # Some stock layers cannot be put into ``.h5``, and some custom ones nowhere.
         except (TypeError, NotImplementedError) as error:
@@ -303,6 +303,18 @@ def _count_outputs(model: keras.Model) -> int | None:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:160] or type(error).__name__
+
+
+@contextmanager
+def _keeping_compilation(model: keras.Model) -> Iterator[None]:
+    """Undo that Keras's ``.h5`` writer takes the optimizer out of the model's own settings."""
+    settings = getattr(model, "_compile_config", None)
+    kept = None if settings is None else dict(settings.config)
+    try:
+        yield
+    finally:
+        if settings is not None:
+            settings.config = kept
 
 
 @contextmanager

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cifarlab.errors import InputError
+from cifarlab.files import atomic_write
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,15 @@ class Predictions:
         """The probability of the predicted class, float32 ``[N]``."""
         return np.asarray(self.probabilities.max(axis=1))
 
+    def subset(self, indices: np.ndarray[Any, Any]) -> Predictions:
+        """Return the predictions at ``indices`` (int ``[M]``), in that order."""
+        return Predictions(
+            self.probabilities[indices],
+            self.class_names,
+            None if self.labels is None else self.labels[indices],
+            tuple(self.names[i] for i in indices) if self.names else (),
+        )
+
     def top(self, k: int = 3) -> list[list[tuple[str, float]]]:
         """For each picture, the ``k`` likeliest classes with their probabilities, best first."""
         order = np.argsort(-self.probabilities, axis=1, kind="stable")[:, :k]
@@ -65,3 +78,46 @@ class Predictions:
             [(self.class_names[j], float(row[j])) for j in best]
             for row, best in zip(self.probabilities, order, strict=True)
         ]
+
+
+def write_predictions(path: Path, splits: Mapping[str, Predictions]) -> None:
+    """Write labelled predictions by split as one ``.npz``, whole or not at all.
+
+    Raises:
+        ResourceError: the disk is full or the place cannot be written to.
+    """
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    for split, predictions in splits.items():
+        arrays[f"{split}/probabilities"] = predictions.probabilities
+        arrays[f"{split}/class_names"] = np.array(predictions.class_names, dtype=np.str_)
+        if predictions.labels is not None:
+            arrays[f"{split}/labels"] = predictions.labels
+        if predictions.names:
+            arrays[f"{split}/names"] = np.array(predictions.names, dtype=np.str_)
+    # NumPy's types take the names of arrays for options.
+    save: Any = np.savez_compressed
+    atomic_write(path, lambda file: save(file, **arrays))
+
+
+def read_predictions(path: Path) -> dict[str, Predictions]:
+    """Return what ``write_predictions`` wrote; nothing in the file is run.
+
+    Raises:
+        InputError: the file is missing or something else.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        return {
+            split: Predictions(
+                arrays[f"{split}/probabilities"],
+                tuple(map(str, arrays[f"{split}/class_names"])),
+                arrays.get(f"{split}/labels"),
+                tuple(map(str, arrays.get(f"{split}/names", ()))),
+            )
+            for split in dict.fromkeys(name.split("/")[0] for name in arrays)
+        }
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"{path}: cannot be read as predictions ({error}); measure the run again"
+        ) from error

@@ -21,7 +21,7 @@ from cifarlab.errors import CifarlabError
 from cifarlab.evaluation.metrics import Metrics, measure
 from cifarlab.files import write_json
 from cifarlab.model_file import save_model
-from cifarlab.predictions import Predictions
+from cifarlab.predictions import Predictions, write_predictions
 from cifarlab.recipes.recipe import Recipe, to_json
 from cifarlab.run import RunDirectory
 
@@ -82,12 +82,14 @@ def write_results(
     """Save the model, read the test split once, and write numbers and pictures."""
     save_models(run, model, data.class_names, recipe)
     classifier = Classifier.of(model, data.class_names, views=recipe.test_time)
-    validation = None
-    if len(data.validation):
-        validation = measure(classifier.predict_split(data.validation))
     check_models(run, classifier, np.array(data.train.images[:64]))
-    on_test = classifier.predict_split(data.test)
-    test = measure(on_test)
+    found = {}
+    if len(data.validation):
+        found["validation"] = classifier.predict_split(data.validation)
+    on_test = found["test"] = classifier.predict_split(data.test)
+    write_predictions(run.predictions, found)
+    measured = {split: measure(predictions) for split, predictions in found.items()}
+    test, validation = measured["test"], measured.get("validation")
     write_json(
         run.metrics,
         {

@@ -44,12 +44,15 @@ class RunDirectory:
     environment = _Entry("environment.json")
     history = _Entry("history.csv")
     metrics = _Entry("metrics.json")
+    predictions = _Entry("predictions.npz")
     best_keras = _Entry(_BEST)
     best_h5 = _Entry("best.h5")
     curves = _Entry("curves.png")
     confusion_matrix = _Entry("confusion_matrix.png")
     samples = _Entry("samples.png")
     report = _Entry("report.html")
+    # Which tracked run this is, where a tracker is told of it.
+    tracking = _Entry("tracking.json")
     # A directory in which every file ends in one of CHECKPOINT_SUFFIXES.
     checkpoint = _Entry("checkpoint")
     lock_file = _Entry(".lock")
@@ -60,8 +63,8 @@ class RunDirectory:
         """Every file of a run except its checkpoint and lock, the one that makes it a run first."""
         return (
             *(self.recipe, self.environment, self.history, self.metrics),
-            *(self.best_keras, self.best_h5),
-            *(self.curves, self.confusion_matrix, self.samples, self.report),
+            *(self.predictions, self.best_keras, self.best_h5),
+            *(self.curves, self.confusion_matrix, self.samples, self.report, self.tracking),
         )
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,8 @@ from cifarlab.run import (
     use_directory,
     write_history,
 )
+from cifarlab.trackers import check_tracker
+from cifarlab.tracking import Tracking, tracked
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ def train(
     options: Options = DEFAULTS,
     directory: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
+    track: str | None = None,
     callbacks: Sequence[Any] = (),
     reporter: Reporter = SILENT,
 ) -> Run:
@@ -109,6 +112,8 @@ def train(
         epochs, batch_size, learning_rate: instead of the recipe's.
         directory: where to write; by default ``runs/<recipe>-<n>`` in the current directory.
         overwrite: replace an earlier run in ``directory``.
+        track: ``"tensorboard"``, ``"mlflow"`` or ``"wandb"``, written into the run directory
+            unless the client's own settings say otherwise.
         callbacks: stock Keras callbacks or your own, called at epoch ends.
         reporter: is told how it goes.
 
@@ -124,6 +129,8 @@ def train(
         >>> run.metrics.test.accuracy  # doctest: +SKIP
         0.7012
     """
+    if track is not None:
+        check_tracker(track)
     recipe, own_model = resolve(what)
     if model is not None:
         recipe, own_model = dataclasses.replace(recipe, model=ModelSpec(CUSTOM)), model
@@ -139,7 +146,8 @@ def train(
     with lock(run):
         write_json(run.recipe, to_json(recipe))
         write_json(run.environment, _record(options, dataset))
-        return _train(run, net, dataset, recipe, options, callbacks, reporter)
+        with tracked(track, run) as tracking:
+            return _train(run, net, dataset, recipe, options, callbacks, reporter, tracking)
 
 
 def resume(
@@ -186,7 +194,8 @@ def resume(
         model = _rebuild(run, saved, dataset, options)
     with lock(run):
         check_writable(run.path)
-        return _train(run, model, dataset, saved, options, callbacks, reporter)
+        with tracked(None, run) as tracking:
+            return _train(run, model, dataset, saved, options, callbacks, reporter, tracking)
 
 
 def read_recipe(directory: str | os.PathLike[str]) -> Recipe:
@@ -222,6 +231,7 @@ def _train(
     options: Options,
     callbacks: Sequence[Any],
     reporter: Reporter,
+    tracking: Tracking,
 ) -> Run:
     device = choose_device(options.device)
     setting = Setting(
@@ -235,6 +245,10 @@ def _train(
 
     def save_best() -> None:
         save_model(model, run.best_keras, class_names=data.class_names, recipe=to_json(recipe))
+
+    def record(rows: Sequence[Mapping[str, float]]) -> None:
+        write_history(run.history, rows)
+        tracking.record(rows)
 
     own: list[Any] = [SaveBest(save_best)] if recipe.keep == "best" else []
     if recipe.stop is not None:
@@ -254,7 +268,7 @@ def _train(
             setting,
             [*own, *callbacks],
             reporter,
-            lambda rows: write_history(run.history, rows),
+            record,
         )
     except (MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
@@ -266,6 +280,7 @@ def _train(
     if recipe.keep == "best":
         model.load_weights(run.best_keras)
     metrics = write_results(run, model, data, recipe, history)
+    tracking.finish(history, metrics.test)
     return Run(run.path, recipe, data.name, metrics, tuple(history))
 
 

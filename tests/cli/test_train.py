@@ -36,7 +36,7 @@ def test_the_run_directory_says_where_everything_is(cifarlab, photos, tmp_path):
 def test_no_line_is_wider_than_80_columns(cifarlab, photos, tmp_path):
     result = cifarlab("train", "--data", photos, "-o", "a run")
     assert [x for x in result.out.splitlines() if len(x) > 80 and str(tmp_path) not in x] == []
-    assert f"  cifarlab evaluate '{tmp_path}/a run'" in result.out.splitlines()
+    assert f"  cifarlab report '{tmp_path}/a run' --open" in result.out.splitlines()
 
 
 def test_json_is_the_only_thing_on_stdout(cifarlab, photos, tmp_path):

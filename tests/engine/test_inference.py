@@ -162,3 +162,14 @@ def test_the_model_that_trains_is_left_as_it_was() -> None:
     after = lowered.state_dict()
     assert all(torch.equal(after[name], value) for name, value in before.items())
     assert all(parameter.requires_grad for parameter in lowered.parameters())
+
+
+def test_losses_that_layers_add_do_not_pile_up() -> None:
+    model = keras.Sequential(
+        [keras.Input((8, 8, 3)), layers.Conv2D(2, 3, activity_regularizer="l2"), layers.Flatten()]
+    )
+    prepared = assert_prepares_exactly(model, images(8))
+    with torch.inference_mode():
+        for _ in range(3):
+            prepared(images(8))
+    assert [len(module.added_losses) for module in prepared.foreign] == [1]

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from cifarlab import __version__
-from cifarlab.cli import data, evaluate, predict, train
+from cifarlab.cli import compare, data, evaluate, lesson, lr_find, predict, report, train
 from cifarlab.cli.output import one_line
 from cifarlab.errors import CifarlabError
 
@@ -26,6 +26,8 @@ Examples:
   cifarlab train                      the baseline on CIFAR-10
   cifarlab predict cat.jpg            what the newest run says about a picture
   cifarlab evaluate runs/baseline-1   accuracy, class by class
+  cifarlab report --open              the newest run on one page
+  cifarlab lesson scaling             what scaling the pixels buys, measured
   cifarlab data check photos/         before you train on your own pictures
 """
 
@@ -41,6 +43,10 @@ app = typer.Typer(
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("report")(report.report)
+app.command("compare")(compare.compare)
+app.command("lr-find")(lr_find.lr_find)
+app.command("lesson")(lesson.lesson)
 app.add_typer(data.app, name="data")
 
 

@@ -63,6 +63,10 @@ def train(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out pictures that cannot be read.")
     ] = False,
+    track: Annotated[
+        str | None, typer.Option(help="Also tell tensorboard, mlflow or wandb, offline.")
+    ] = None,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Leave out report.html.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Train a recipe or your own Keras model.
@@ -85,12 +89,14 @@ def train(
     warnings_in_one_line()
     out = console(json)
     options = training.Options(seed, device, precision, deterministic)
+    dataset: Dataset | None = None
     if resume is not None:
-        if output is not None or overwrite or fallback is not None or options != training.DEFAULTS:
+        elsewhere = output is not None or overwrite or fallback is not None or track is not None
+        if elsewhere or options != training.DEFAULTS:
             raise UsageError(
                 "--resume goes on in the same directory, on the same data, with the same options; "
-                "leave out --output, --overwrite, --fallback, --seed, --device, --precision "
-                "and --deterministic"
+                "leave out --output, --overwrite, --fallback, --track, --seed, --device, "
+                "--precision and --deterministic"
             )
         before = preparation.resolve(recipe)[0] if recipe else training.read_recipe(resume)
         expected = preparation.override(before, epochs, batch_size, lr)
@@ -113,9 +119,25 @@ def train(
                 options=options,
                 directory=output,
                 overwrite=overwrite,
+                track=track,
                 reporter=reporter,
             )
+    if not no_report:
+        _report(run, dataset, out)
     _close(run, out, json)
+
+
+def _report(run: Run, data: Dataset | None, out: Console) -> None:
+    """Write the page; a run is complete without it, so that no problem here costs it."""
+    from cifarlab.cli.output import say
+    from cifarlab.errors import CifarlabError
+    from cifarlab.reporting.build import report
+
+    try:
+        with out.status("looking at what was learnt"):
+            report(run, data)
+    except CifarlabError as error:
+        say(f"cifarlab: warning: no report: {error}")
 
 
 def _source_to_resume(
@@ -210,7 +232,7 @@ def closing_lines(run: Run) -> list[str]:
         "",
         "next:",
         f"  cifarlab predict PICTURE --model {directory}",
-        f"  cifarlab evaluate {directory}",
+        f"  cifarlab report {directory} --open",
     ]
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from cifarlab.backend import keras
 from cifarlab.engine.activations import Activation, identity
 from cifarlab.engine.binding import to_engine_layout, to_keras_layout
-from cifarlab.engine.graph import Slot, Step, Steps
+from cifarlab.engine.graph import AsItself, Slot, Step, Steps
 from cifarlab.engine.layers import Apply, MaxPooling
 from cifarlab.engine.lowering import LoweredModel
 from cifarlab.engine.padding import same_padding
@@ -43,8 +43,11 @@ class PreparedModel(nn.Module):
         self.device = lowered.device
         self.graph = _prepared(lowered)
         self.chain = _chain(self.graph)
+        self.foreign = tuple(m for m in self.modules() if isinstance(m, AsItself))
 
     def forward(self, x: Tensor) -> Tensor:
+        for module in self.foreign:
+            module.added_losses.clear()
         x = to_engine_layout(x)
         if self.chain is None:
             return to_keras_layout(self.graph(x))
@@ -179,11 +182,11 @@ def _absorbing(
     pooling = user if isinstance(module_of(user), MaxPooling) else None
     after = user if pooling is None else _only_user(graph, steps, pooling)
     norm = module_of(after)
-    if after is not None and isinstance(norm, BatchNormalization):
-        # Through a pooling only if the largest value stays the largest.
-        if pooling is None or _keeps_order(norm):
-            kernel, bias = _fold(layer, norm)
-            absorb(after, number if pooling is None else pooling)
+    # Through a pooling only if the largest value stays the largest.
+    folds = isinstance(norm, BatchNormalization) and (pooling is None or _keeps_order(norm))
+    if after is not None and folds:
+        kernel, bias = _fold(layer, norm)
+        absorb(after, number if pooling is None else pooling)
     user = _only_user(graph, steps, number)
     function = module_of(user)
     if user is not None and isinstance(function, Apply) and function.function in FUSED:

@@ -21,7 +21,8 @@ class Interrupts:
 def catching_signals() -> Iterator[Interrupts]:
     """Note SIGINT and SIGTERM inside the block instead of dying of them.
 
-    The handler only sets a flag. A second SIGINT raises ``KeyboardInterrupt`` at once.
+    The handler only sets a flag; a signal that nobody acted upon, by leaving the block with an
+    error, is raised again after it. A second SIGINT raises ``KeyboardInterrupt`` at once.
     Outside the main thread, where Python allows no handlers, nothing is caught.
     """
     asked = Interrupts()
@@ -40,3 +41,6 @@ def catching_signals() -> Iterator[Interrupts]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    if asked.signal_number is not None:
+        # It came after the last step, where nobody looked at the flag any more.
+        signal.raise_signal(asked.signal_number)

@@ -165,7 +165,7 @@ class _Job:
 
 def _train(job: _Job, interrupts: Interrupts) -> None:
     model, state, device = job.model, job.state, job.setting.device
-    data = _on_device(job.train, device), _on_device(job.validation, device)
+    data = on_device(job.train, device), on_device(job.validation, device)
     hooks = keras.callbacks.CallbackList(list(job.callbacks), add_history=True, model=model)
     model.stop_training = False
     hooks.on_train_begin()
@@ -191,7 +191,8 @@ def _train(job: _Job, interrupts: Interrupts) -> None:
     hooks.on_train_end()
 
 
-def _on_device(split: Split, device: torch.device) -> tuple[Tensor, Tensor]:
+def on_device(split: Split, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return a split's images, uint8 ``[N, H, W, C]``, and labels, int64 ``[N]``, on a device."""
     # PyTorch warns about read-only memory maps, and nothing here writes to them.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)

@@ -1,5 +1,23 @@
-"""Pure functions from predictions to results: no files, no pictures, no model."""
+"""Pure functions from predictions to results: no files, no model, and pictures only as arrays."""
 
+from cifarlab.evaluation.calibration import (
+    Calibration,
+    ReliabilityBin,
+    expected_calibration_error,
+    fit_temperature,
+    measure_calibration,
+    with_temperature,
+)
+from cifarlab.evaluation.comparison import (
+    Comparison,
+    Pair,
+    PairedPictures,
+    Sample,
+    compare,
+    same_pictures,
+)
+from cifarlab.evaluation.duplicates import DuplicatePair, near_duplicates
+from cifarlab.evaluation.label_issues import LabelIssue, LabelIssues, find_label_issues
 from cifarlab.evaluation.metrics import (
     ClassMetrics,
     Confusion,
@@ -8,12 +26,46 @@ from cifarlab.evaluation.metrics import (
     most_confused,
     wilson_interval,
 )
+from cifarlab.evaluation.mistakes import Mistake, cell, top_k_accuracy, top_losses
+from cifarlab.evaluation.selective import (
+    NotSure,
+    RiskCoverage,
+    apply_threshold,
+    choose_threshold,
+    risk_coverage,
+)
 
 __all__ = [
+    "Calibration",
     "ClassMetrics",
+    "Comparison",
     "Confusion",
+    "DuplicatePair",
+    "LabelIssue",
+    "LabelIssues",
     "Metrics",
+    "Mistake",
+    "NotSure",
+    "Pair",
+    "PairedPictures",
+    "ReliabilityBin",
+    "RiskCoverage",
+    "Sample",
+    "apply_threshold",
+    "cell",
+    "choose_threshold",
+    "compare",
+    "expected_calibration_error",
+    "find_label_issues",
+    "fit_temperature",
     "measure",
+    "measure_calibration",
     "most_confused",
+    "near_duplicates",
+    "risk_coverage",
+    "same_pictures",
+    "top_k_accuracy",
+    "top_losses",
     "wilson_interval",
+    "with_temperature",
 ]

@@ -18,6 +18,7 @@ from PIL import Image
 from cifarlab import plots
 from cifarlab.errors import InputError, ResourceError
 from cifarlab.evaluation import measure
+from cifarlab.plots import style
 from cifarlab.predictions import Predictions
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -283,7 +284,7 @@ def test_awkward_names_are_drawn_as_they_are(tmp_path):
 
 
 def test_a_character_that_no_font_has_becomes_a_box(monkeypatch):
-    monkeypatch.setattr(plots, "FALLBACK_FONTS", ())
+    monkeypatch.setattr(style, "FALLBACK_FONTS", ())
     figure = plots.samples(
         pictures_of(1), Predictions(np.ones((1, 1), np.float32), ("猫 cat",)), "猫"
     )

@@ -1,0 +1,142 @@
+"""Everything that a report says about one set of predictions, in one value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cifarlab.evaluation.calibration import (
+    Calibration,
+    fit_temperature,
+    measure_calibration,
+    with_temperature,
+)
+from cifarlab.evaluation.duplicates import DuplicatePair
+from cifarlab.evaluation.label_issues import LabelIssues, find_label_issues
+from cifarlab.evaluation.metrics import Metrics, measure
+from cifarlab.evaluation.mistakes import Mistake, top_losses
+from cifarlab.evaluation.robustness import Robustness
+from cifarlab.evaluation.selective import (
+    NotSure,
+    RiskCoverage,
+    apply_threshold,
+    choose_threshold,
+    risk_coverage,
+)
+from cifarlab.predictions import Predictions
+
+TOP_LOSSES = 24
+
+
+@dataclass(frozen=True, eq=False)
+class Duplicates:
+    """Test pictures that have a near-duplicate among those trained on.
+
+    Attributes:
+        pairs: the test picture, and its like in the other split, nearest first.
+        without: the metrics of all other test pictures; ``None`` where none is left.
+    """
+
+    pairs: tuple[DuplicatePair, ...]
+    without: Metrics | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return their number and the accuracy without them as plain Python values."""
+        return {
+            "count": len(self.pairs),
+            "accuracy_without": self.without and self.without.accuracy,
+            "n_without": self.without.n if self.without else 0,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """What N labelled predictions tell beyond their accuracy.
+
+    Attributes:
+        metrics: accuracy and the like.
+        calibration: of the probabilities as they are.
+        temperature: fitted on validation; ``None`` without validation predictions.
+        calibrated: calibration with that temperature.
+        curve: what is gained by answering only when sure.
+        not_sure: at the threshold that validation chose, with the temperature.
+        mistakes: the wrong answers with the highest loss.
+        label_issues: labels that the predictions contradict.
+        duplicates: ``None`` where nobody looked for them.
+        robustness: ``None`` where nobody measured it.
+    """
+
+    metrics: Metrics
+    calibration: Calibration
+    temperature: float | None
+    calibrated: Calibration | None
+    curve: RiskCoverage
+    not_sure: NotSure | None
+    mistakes: tuple[Mistake, ...]
+    label_issues: LabelIssues
+    duplicates: Duplicates | None = None
+    robustness: Robustness | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the numbers as plain Python values, without what ``metrics`` has."""
+        parts = {
+            "calibration": self.calibration,
+            "calibrated": self.calibrated,
+            "not_sure": self.not_sure,
+            "label_issues": self.label_issues,
+            "duplicates": self.duplicates,
+            "robustness": self.robustness,
+        }
+        found = {name: part and part.to_json() for name, part in parts.items()}
+        return {
+            **found,
+            "temperature": self.temperature,
+            "area_under_risk_coverage": self.curve.aurc,
+        }
+
+
+def analyse(
+    test: Predictions,
+    validation: Predictions | None = None,
+    duplicates: Duplicates | None = None,
+    robustness: Robustness | None = None,
+) -> Analysis:
+    """Look at predictions from every side.
+
+    Args:
+        test: with labels; what is reported on.
+        validation: with labels; what the temperature and the threshold are chosen on.
+
+    Raises:
+        InputError: as ``measure`` does.
+    """
+    metrics = measure(test)
+    temperature = calibrated = not_sure = None
+    sure = test
+    if validation is not None and len(validation):
+        temperature = fit_temperature(validation)
+        sure = with_temperature(test, temperature)
+        calibrated = measure_calibration(sure)
+        threshold = choose_threshold(with_temperature(validation, temperature))
+        not_sure = apply_threshold(sure, threshold)
+    return Analysis(
+        metrics=metrics,
+        calibration=measure_calibration(test),
+        temperature=temperature,
+        calibrated=calibrated,
+        curve=risk_coverage(sure),
+        not_sure=not_sure,
+        mistakes=top_losses(test, TOP_LOSSES),
+        label_issues=find_label_issues(test),
+        duplicates=duplicates,
+        robustness=robustness,
+    )
+
+
+def without_duplicates(test: Predictions, pairs: Sequence[DuplicatePair]) -> Duplicates:
+    """Measure what is left of ``test`` without the pictures that have a near-duplicate."""
+    kept = np.setdiff1d(np.arange(len(test)), [pair.index for pair in pairs])
+    return Duplicates(tuple(pairs), measure(test.subset(kept)) if len(kept) else None)

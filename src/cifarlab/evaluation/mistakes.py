@@ -1,0 +1,114 @@
+"""The single pictures behind the numbers: which ones a classifier gets wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cifarlab.errors import UsageError
+from cifarlab.evaluation.metrics import SMALLEST_PROBABILITY, measure
+from cifarlab.predictions import Predictions
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A picture that was given the wrong class.
+
+    Attributes:
+        index: its place among the pictures.
+        name: its name, or ``index`` as text when the predictions have no names.
+        true: name of the true class.
+        predicted: name of the class given instead.
+        confidence: probability of the predicted class; 0 to 1.
+        true_probability: probability of the true class; 0 to 1.
+        loss: cross-entropy in nats, the probability raised to 1e-7 as in ``Metrics.loss``.
+    """
+
+    index: int
+    name: str
+    true: str
+    predicted: str
+    confidence: float
+    true_probability: float
+    loss: float
+
+
+def top_losses(predictions: Predictions, k: int = 25) -> tuple[Mistake, ...]:
+    """Return the ``k`` wrong pictures of the highest loss, highest first; fewer when there are
+    fewer.
+
+    Pictures of equal loss come in their own order.
+
+    Raises:
+        InputError: labels are missing or out of range, there are no pictures, a
+            probability is not a finite number, or two classes share a name.
+        UsageError: ``k`` is negative.
+    """
+    if k < 0:
+        raise UsageError(f"{k} mistakes: it must be 0 or more; use 25")
+    labels = _labels(predictions)
+    predicted, confidence = predictions.predicted, predictions.confidence
+    probability = predictions.probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    loss = -np.log(np.clip(probability, SMALLEST_PROBABILITY, 1.0))
+    wrong = np.flatnonzero(predicted != labels)
+    worst = wrong[np.argsort(-loss[wrong], kind="stable")][:k]
+    return tuple(
+        Mistake(
+            index=int(i),
+            name=predictions.names[i] if predictions.names else str(i),
+            true=predictions.class_names[labels[i]],
+            predicted=predictions.class_names[predicted[i]],
+            confidence=float(confidence[i]),
+            true_probability=float(probability[i]),
+            loss=float(loss[i]),
+        )
+        for i in worst
+    )
+
+
+def top_k_accuracy(predictions: Predictions, k: int) -> float:
+    """Return the share of pictures whose true class is among the ``k`` likeliest, 0 to 1.
+
+    Of equally likely classes the first come first, as in ``Metrics.top2``. From as many as there
+    are classes on, the share is 1.0.
+
+    Raises:
+        InputError: as ``top_losses``.
+        UsageError: ``k`` is below 1.
+    """
+    if k < 1:
+        raise UsageError(f"top {k}: it must be 1 or more; 1 is the plain accuracy")
+    labels = _labels(predictions)
+    likeliest = np.argsort(-predictions.probabilities, axis=1, kind="stable")[:, :k]
+    return int((likeliest == labels[:, None]).sum()) / len(labels)
+
+
+def cell(predictions: Predictions, true: int, predicted: int) -> np.ndarray[Any, Any]:
+    """Return the pictures of one cell of the confusion matrix, int64, most confident first.
+
+    Pictures of equal confidence come in their own order.
+
+    Args:
+        true: the true class, from 0.
+        predicted: the class given; equal to ``true`` for the pictures that are right.
+
+    Raises:
+        InputError: as ``top_losses``.
+        UsageError: there is no such class.
+    """
+    labels = _labels(predictions)
+    classes = len(predictions.class_names)
+    for value in (true, predicted):
+        if not 0 <= value < classes:
+            raise UsageError(f"class {value}: {classes} classes are numbered 0 to {classes - 1}")
+    inside = np.flatnonzero((labels == true) & (predictions.predicted == predicted))
+    order = np.argsort(-predictions.confidence[inside], kind="stable")
+    return np.asarray(inside[order], dtype=np.int64)
+
+
+def _labels(predictions: Predictions) -> np.ndarray[Any, Any]:
+    # Measured for its checks: they are the same here.
+    measure(predictions)
+    return np.asarray(predictions.labels, dtype=np.int64)

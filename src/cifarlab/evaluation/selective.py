@@ -1,0 +1,136 @@
+"""Saying "not sure": fewer answers for fewer wrong ones."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from cifarlab.errors import UsageError
+from cifarlab.evaluation.metrics import measure
+from cifarlab.predictions import Predictions
+
+# More than any confidence, rounding included.
+NEVER = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class RiskCoverage:
+    """How often a classifier is wrong when it answers only what it is surest of.
+
+    A point for each of M different confidences, in order of growing coverage.
+
+    Attributes:
+        thresholds: float64 ``[M]``, falling: answered are the pictures this confident or more.
+        coverage: float64 ``[M]``, rising to 1: share of the pictures answered.
+        risk: float64 ``[M]``: share of those answered that is wrong; 0 to 1.
+        aurc: area under the risk over the coverage, a mean risk; 0 to 1, lower is better.
+    """
+
+    thresholds: np.ndarray[Any, Any]
+    coverage: np.ndarray[Any, Any]
+    risk: np.ndarray[Any, Any]
+    aurc: float
+
+
+@dataclass(frozen=True)
+class NotSure:
+    """What comes of answering only from a certain confidence on.
+
+    Attributes:
+        threshold: the confidence from which a picture is answered.
+        coverage: share of the pictures answered; 0 to 1.
+        accuracy: share of those answered that is right, ``None`` when there are none; 0 to 1.
+        answered: pictures answered.
+        n: all pictures.
+    """
+
+    threshold: float
+    coverage: float
+    accuracy: float | None
+    answered: int
+    n: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the numbers as plain Python values."""
+        return asdict(self)
+
+
+def risk_coverage(predictions: Predictions) -> RiskCoverage:
+    """Return the risk at every coverage (Geifman and El-Yaniv, "Selective classification for deep
+    neural networks", 2017).
+
+    Pictures come by falling confidence; those of equal confidence are answered together, so that
+    the order of the pictures changes nothing. The area is the mean over pictures of the risk at
+    the point where each is answered.
+
+    Raises:
+        InputError: labels are missing or out of range, there are no pictures, a
+            probability is not a finite number, or two classes share a name.
+    """
+    thresholds, answered, wrong = _points(predictions)
+    risk = wrong / answered
+    coverage = answered / len(predictions)
+    area = float((np.diff(coverage, prepend=0.0) * risk).sum())
+    return RiskCoverage(thresholds, coverage, risk, area)
+
+
+def choose_threshold(predictions: Predictions, risk_factor: float = 0.5) -> float:
+    """Return the smallest confidence from which answers are wrong far less often.
+
+    The pictures that are answered are wrong at most ``risk_factor`` times as often as all
+    pictures are. Choose it on validation pictures, never on those that the result is measured on.
+
+    Returns:
+        A confidence that occurs; 0.0 when answering everything is good enough, as when nothing is
+        wrong; 2.0, which no confidence reaches, when even the surest pictures are wrong too
+        often: then nothing is answered, rather than a promise broken.
+
+    Raises:
+        InputError: as ``risk_coverage``.
+        UsageError: ``risk_factor`` is negative or not a finite number.
+    """
+    if not (math.isfinite(risk_factor) and risk_factor >= 0):
+        raise UsageError(f"risk factor {risk_factor}: it must be 0 or more; 0.5 halves the risk")
+    thresholds, answered, wrong = _points(predictions)
+    # Multiplied out, because quotients of equal counts can differ in the last digit.
+    good = np.flatnonzero(wrong * answered[-1] <= risk_factor * wrong[-1] * answered)
+    if not len(good):
+        return NEVER
+    return 0.0 if good[-1] == len(answered) - 1 else float(thresholds[good[-1]])
+
+
+def apply_threshold(predictions: Predictions, threshold: float) -> NotSure:
+    """Answer the pictures whose confidence is ``threshold`` or more, and count.
+
+    Raises:
+        InputError: as ``risk_coverage``.
+        UsageError: ``threshold`` is not a finite number.
+    """
+    if not math.isfinite(threshold):
+        raise UsageError(f"threshold {threshold}: it must be a number; 0 answers everything")
+    measure(predictions)
+    sure = predictions.confidence.astype(np.float64) >= threshold
+    answered = int(sure.sum())
+    right = int((predictions.predicted == predictions.labels)[sure].sum())
+    return NotSure(
+        threshold=float(threshold),
+        coverage=answered / len(predictions),
+        accuracy=right / answered if answered else None,
+        answered=answered,
+        n=len(predictions),
+    )
+
+
+def _points(
+    predictions: Predictions,
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Each different confidence, highest first, with the pictures and mistakes down to it."""
+    # Measured for its checks: they are the same here.
+    measure(predictions)
+    confidence = predictions.confidence.astype(np.float64)
+    thresholds, place = np.unique(-confidence, return_inverse=True)
+    wrong = np.bincount(place, predictions.predicted != predictions.labels)
+    return -thresholds, np.cumsum(np.bincount(place)), np.cumsum(wrong)

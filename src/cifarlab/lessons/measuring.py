@@ -1,0 +1,45 @@
+"""What lessons measure of a model besides the history of its training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from cifarlab.data.dataset import Dataset, Split
+from cifarlab.engine.batch import batches
+from cifarlab.engine.device import choose_device
+from cifarlab.engine.loop import Setting, start
+from cifarlab.engine.lowering import lower
+from cifarlab.engine.step import evaluate
+from cifarlab.recipes.recipe import Recipe
+
+
+def first_gradient(model: Any, recipe: Recipe, data: Dataset, seed: int) -> float:
+    """Return the length of the gradient at the first batch: the L2 norm over all weights.
+
+    In float32 on the CPU, without augmentation; the model stays as it is.
+    """
+    device = torch.device("cpu")
+    setting = Setting(device, torch.float32, seed, Path())
+    state = start(model, recipe, setting)
+    state.lowered.train()
+    images, labels = _tensors(data.train)
+    classes = len(data.class_names)
+    _, batch = next(batches(images, labels, classes, recipe.batch_size, seed, 0))
+    logits = state.lowered(batch.images.permute(0, 2, 3, 1))
+    torch.autograd.backward(F.cross_entropy(logits, batch.targets))
+    squares = [t.grad.square().sum() for t in state.lowered.trained() if t.grad is not None]
+    return float(torch.stack(squares).sum().sqrt())
+
+
+def accuracy_on(model: Any, split: Split, device: str) -> float:
+    """Return the accuracy in evaluation mode, on the pictures as they are; 0 to 1."""
+    images, labels = _tensors(split)
+    return evaluate(lower(model, choose_device(device)), images, labels)[1]
+
+
+def _tensors(split: Split) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.from_numpy(split.images), torch.from_numpy(split.labels.astype("int64"))

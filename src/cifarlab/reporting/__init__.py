@@ -1,0 +1,1 @@
+"""From results to one self-contained HTML page."""

@@ -1,0 +1,161 @@
+"""From a report's content to one HTML page that needs nothing else."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from cifarlab.evaluation.metrics import most_confused
+from cifarlab.evaluation.mistakes import cell
+from cifarlab.reporting.content import Content
+from cifarlab.reporting.figures import plots
+from cifarlab.reporting.pictures import Sheet, picture_uri, sheet
+
+SAMPLES = 24
+LABEL_ISSUES = 24
+DUPLICATES = 16
+CONFUSED = 5
+# All pictures of a page together; what keeps it small enough to send by mail.
+MOST_PICTURES = 3600
+# How many pictures of a cell are shown, as many as the page has room for.
+CELL_CAPS = (400, 200, 120, 80, 60, 40, 24, 12, 6, 3, 1, 0)
+RIGHT_CELL_CAP = 40
+
+Cells = dict[str, list[int]]
+
+
+def render(content: Content) -> str:
+    """Return the page; every text of the user's is escaped."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("cifarlab.reporting", "template"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html").render(_view(content))
+
+
+def _view(content: Content) -> dict[str, Any]:
+    found, predictions = content.analysis, content.predictions
+    samples = _samples(len(predictions))
+    suspects = found.label_issues.issues[:LABEL_ISSUES]
+    pairs = found.duplicates.pairs[:DUPLICATES] if found.duplicates else ()
+    listed = [
+        *samples,
+        *(mistake.index for mistake in found.mistakes),
+        *(issue.index for issue in suspects),
+        *(pair.index for pair in pairs),
+    ]
+    cells, total = _cells(content, MOST_PICTURES - len(listed))
+    pictures = None
+    if content.images is not None:
+        shown = [i for indices in cells.values() for i in indices]
+        pictures = sheet(content.images, [*listed, *shown])
+    return {
+        "content": content,
+        "found": found,
+        "metrics": found.metrics,
+        "names": predictions.class_names,
+        "matrix": _matrix(content),
+        "confused": most_confused(found.metrics, CONFUSED),
+        "plots": plots(content),
+        "samples": [_sample(content, i) for i in samples],
+        "suspects": suspects,
+        "pairs": list(zip(pairs, map(picture_uri, content.like), strict=False)),
+        "looks": {look.index: picture_uri(look.overlay) for look in content.looks},
+        "pictures": pictures,
+        "data": _data(content, pictures, cells, total),
+        "number": number,
+        "style": Markup(_file("style.css")),
+        "script": Markup(_file("page.js")),
+    }
+
+
+def number(key: str, value: float | int | None, form: str) -> Markup:
+    """Return a number as people read it, with its key in ``metrics.json`` and its exact value."""
+    if value is None:
+        return Markup("–")
+    return Markup('<data class="n" data-key="{}" value="{}">{}</data>').format(
+        key, repr(value), format(value, form)
+    )
+
+
+def _samples(count: int) -> list[int]:
+    # By lot, the same ones every time.
+    chosen = np.random.default_rng(0).choice(count, min(count, SAMPLES), replace=False)
+    return [int(i) for i in np.sort(chosen)]
+
+
+def _sample(content: Content, index: int) -> dict[str, Any]:
+    predictions = content.predictions
+    assert predictions.labels is not None
+    true, predicted = int(predictions.labels[index]), int(predictions.predicted[index])
+    return {
+        "index": index,
+        "true": predictions.class_names[true],
+        "predicted": predictions.class_names[predicted],
+        "confidence": float(predictions.confidence[index]),
+        "right": true == predicted,
+    }
+
+
+def _matrix(content: Content) -> list[list[dict[str, Any]]]:
+    confusion = content.analysis.metrics.confusion
+    support = np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    shares = confusion / support
+    return [
+        [
+            {"count": int(count), "share": float(share), "key": f"{row},{column}"}
+            for column, (count, share) in enumerate(zip(counts, parts, strict=True))
+        ]
+        for row, (counts, parts) in enumerate(zip(confusion, shares, strict=True))
+    ]
+
+
+def _cells(content: Content, room: int) -> tuple[Cells, dict[str, int]]:
+    """Return which pictures each cell shows, and how many it has."""
+    predictions, confusion = content.predictions, content.analysis.metrics.confusion
+    members = {
+        f"{row},{column}": cell(predictions, int(row), int(column))
+        for row, column in np.argwhere(confusion)
+    }
+    cap = next(cap for cap in CELL_CAPS if _size(members, cap) <= room or cap == 0)
+    shown = {key: [int(i) for i in found[: _cap(key, cap)]] for key, found in members.items()}
+    return shown, {key: len(found) for key, found in members.items()}
+
+
+def _size(members: dict[str, np.ndarray[Any, Any]], cap: int) -> int:
+    return sum(min(len(found), _cap(key, cap)) for key, found in members.items())
+
+
+def _cap(key: str, cap: int) -> int:
+    row, column = key.split(",")
+    return min(cap, RIGHT_CELL_CAP) if row == column else cap
+
+
+def _data(content: Content, pictures: Sheet | None, cells: Cells, total: dict[str, int]) -> Markup:
+    """Return what the page's script needs, as JSON that no text in it can break out of."""
+    predictions = content.predictions
+    used = sorted({i for indices in cells.values() for i in indices})
+    named = any(name != str(i) for i, name in enumerate(predictions.names))
+    data = {
+        "classes": predictions.class_names,
+        "cells": cells,
+        "total": total,
+        "confidence": {i: round(float(predictions.confidence[i]), 4) for i in used},
+        "names": {i: predictions.names[i] for i in used} if named else {},
+        "places": {i: pictures.places[i] for i in used} if pictures else {},
+    }
+    text = json.dumps(data, ensure_ascii=True, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+def _file(name: str) -> str:
+    return resources.files("cifarlab.reporting").joinpath("template", name).read_text("utf-8")

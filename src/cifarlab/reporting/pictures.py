@@ -1,0 +1,67 @@
+"""Many small pictures in one file, so that a page can show any of them without a server."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+# Larger pictures are shown smaller. A multiple of 16, the block in which WebP mixes colours,
+# so that no picture runs into its neighbour.
+LARGEST_SIDE = 64
+BLOCK = 16
+COLUMNS = 48
+QUALITY = 88
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Pictures side by side in one image.
+
+    Attributes:
+        uri: the image as a ``data:`` address.
+        places: column and row of each picture, by its index in the split.
+        columns, rows: of the image.
+    """
+
+    uri: str
+    places: dict[int, tuple[int, int]]
+    columns: int
+    rows: int
+
+
+def sheet(images: np.ndarray[Any, Any], indices: Sequence[int]) -> Sheet:
+    """Put some of ``images`` (uint8 ``[N, H, W, 3]``) on a sheet, each index once."""
+    wanted = list(dict.fromkeys(int(i) for i in indices))
+    columns = max(1, min(COLUMNS, len(wanted)))
+    rows = max(1, math.ceil(len(wanted) / columns))
+    side = min(LARGEST_SIDE, math.ceil(max(images.shape[1:3]) / BLOCK) * BLOCK)
+    canvas = Image.new("RGB", (columns * side, rows * side))
+    places = {}
+    for number, index in enumerate(wanted):
+        column, row = number % columns, number // columns
+        places[index] = (column, row)
+        picture = Image.fromarray(np.asarray(images[index]))
+        if picture.size != (side, side):
+            picture = picture.resize((side, side), Image.Resampling.BICUBIC)
+        canvas.paste(picture, (column * side, row * side))
+    return Sheet(picture_uri(canvas, QUALITY), places, columns, rows)
+
+
+def picture_uri(picture: Image.Image | np.ndarray[Any, Any], quality: int = QUALITY) -> str:
+    """Return a picture (PIL, or uint8 ``[H, W, 3]``) as a WebP ``data:`` address."""
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    file = io.BytesIO()
+    image.save(file, "WEBP", quality=quality, method=4)
+    return data_uri(file.getvalue(), "image/webp")
+
+
+def data_uri(content: bytes, kind: str) -> str:
+    """Return bytes of a MIME type as an address that holds them."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

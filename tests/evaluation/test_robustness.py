@@ -1,0 +1,132 @@
+"""Accuracy under corruption: sums by hand, what is asked of the model, what is refused."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cifarlab.data.corruptions import CORRUPTIONS, FAMILIES, SEVERITIES, corrupt
+from cifarlab.errors import InputError, UsageError
+from cifarlab.evaluation.robustness import Robustness, measure_robustness
+from support import one_line
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
+LABELS = np.array([0, 1, 0, 1, 0, 1])
+
+
+def always_first(images: np.ndarray) -> np.ndarray:
+    return np.tile([0.9, 0.1], (len(images), 1))
+
+
+# --- the numbers
+
+
+def test_means_by_hand():
+    found = Robustness(
+        n=10,
+        clean=0.9,
+        accuracy={"fog": (0.8, 0.7, 0.6, 0.5, 0.4), "jpeg": (0.6, 0.5, 0.4, 0.3, 0.2)},
+    )
+    assert found.by_severity == pytest.approx((0.7, 0.6, 0.5, 0.4, 0.3))
+    assert found.mean == pytest.approx(0.5)
+    assert found.by_family == {"weather": pytest.approx(0.6), "digital": pytest.approx(0.4)}
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(list(CORRUPTIONS)), st.tuples(*[st.floats(0, 1)] * 5), min_size=1
+    )
+)
+def test_all_means_are_of_the_same_numbers(accuracy):
+    found = Robustness(100, 1.0, accuracy)
+    sizes = {family: sum(n in accuracy for n in names) for family, names in FAMILIES.items()}
+    by_family = sum(sizes[family] * value for family, value in found.by_family.items())
+    assert by_family / len(accuracy) == pytest.approx(found.mean)
+    assert np.mean(found.by_severity) == pytest.approx(found.mean)
+    assert 0 <= min(found.by_severity) <= found.mean + 1e-12 <= max(found.by_severity) + 2e-12
+
+
+def test_json_holds_everything_as_plain_values():
+    found = measure_robustness(always_first, IMAGES, LABELS, names=("fog", "contrast"))
+    read = json.loads(json.dumps(found.to_json()))
+    assert read["n"] == 6
+    assert read["clean"] == read["mean"] == 0.5
+    assert read["by_severity"] == [0.5] * 5
+    assert read["by_family"] == {"weather": 0.5, "digital": 0.5}
+    assert read["accuracy"] == {"fog": [0.5] * 5, "contrast": [0.5] * 5}
+
+
+# --- measuring
+
+
+def test_the_model_sees_each_corruption_at_each_severity_once():
+    seen = []
+
+    def predict(images):
+        seen.append(images.copy())
+        return always_first(images)
+
+    told: list[str] = []
+    found = measure_robustness(predict, IMAGES, LABELS, seed=3, progress=told.append)
+    expected = [IMAGES] + [corrupt(IMAGES, n, s, seed=3) for n in CORRUPTIONS for s in SEVERITIES]
+    assert len(seen) == len(expected) == 61
+    assert all((a == b).all() for a, b in zip(seen, expected, strict=True))
+    assert told == list(found.accuracy) == list(CORRUPTIONS)
+    assert set(found.by_family) == set(FAMILIES)
+
+
+def test_a_model_that_reads_brightness_fails_by_how_much_brighter_it_gets():
+    # Greys from 0 to 255; the model finds those above 127.
+    greys = np.arange(256, dtype=np.uint8)
+    images = np.broadcast_to(greys[:, None, None, None], (256, 4, 4, 3))
+
+    def predict(images):
+        light = (images.mean(axis=(1, 2, 3)) > 127).astype(float)
+        return np.stack([1 - light, light], axis=1)
+
+    found = measure_robustness(predict, images, (greys > 127).astype(int), names=("brightness",))
+    assert found.clean == 1.0
+    # The share of greys that 0.05, 0.1, 0.15, 0.2 and 0.3 of white lift over the middle.
+    lost = np.array([13, 26, 38, 51, 77]) / 256
+    np.testing.assert_allclose(found.accuracy["brightness"], 1 - lost, atol=0.5 / 256)
+
+
+# --- what it refuses
+
+
+@pytest.mark.parametrize("names", [(), ("rain",), ("fog", "fog")])
+def test_other_corruptions_are_refused(names):
+    with pytest.raises(UsageError) as error:
+        measure_robustness(always_first, IMAGES, LABELS, names=names)
+    assert "gaussian_noise" in one_line(error)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels"), [(IMAGES[:0], LABELS[:0]), (IMAGES, LABELS[:5]), (IMAGES, LABELS[None])]
+)
+def test_labels_must_match(images, labels):
+    with pytest.raises(InputError) as error:
+        measure_robustness(always_first, images, labels)
+    one_line(error)
+
+
+@pytest.mark.parametrize(
+    "answer", [np.ones(6), np.ones((5, 2)), np.full((6, 2), np.nan)], ids=["flat", "few", "nan"]
+)
+def test_other_predictions_are_refused(answer):
+    with pytest.raises(InputError) as error:
+        measure_robustness(lambda _: answer, IMAGES, LABELS)
+    one_line(error)
+
+
+def test_results_must_be_complete():
+    with pytest.raises(InputError) as error:
+        Robustness(5, 0.5, {"fog": (0.5, 0.4)})
+    assert "fog" in one_line(error)
+    with pytest.raises(UsageError) as error:
+        Robustness(5, 0.5, {})
+    one_line(error)
