@@ -22,6 +22,7 @@ VERBS = (
     ("data", "info"),
     ("data", "check"),
     ("data", "download"),
+    ("data", "labels"),
 )
 HEAVY = ("keras", "torch", "numpy", "PIL", "sklearn", "matplotlib", "pyarrow", "scipy", "requests")
 

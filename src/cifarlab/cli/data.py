@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -74,6 +75,52 @@ def download(data: Spec = "cifar10", json: Json = False) -> None:
 
     loaded = load(data, progress=say)
     result = {"name": loaded.name, "source": loaded.source, "cache": str(cache.directory())}
+    _show(result, json)
+
+
+@app.command()
+def labels(
+    data: Spec = "cifar10",
+    recipe: Annotated[str, typer.Option(help="What to train on the other parts.")] = "baseline",
+    folds: Annotated[int, typer.Option(help="Into how many parts to divide the pictures.")] = 3,
+    epochs: Annotated[int | None, typer.Option(help="At most this many epochs.")] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="A table of all suspects, .csv.")
+    ] = Path("labels.csv"),
+    json: Json = False,
+) -> None:
+    """Look for wrong labels among the training pictures.
+
+    Trains a model without each part of them and asks what it says of that part.
+
+    \b
+    Examples:
+      cifarlab data labels photos/
+      cifarlab data labels cifar10 --folds 5 -o suspects.csv
+    """
+    from dataclasses import asdict
+
+    from cifarlab.cli.output import warnings_in_one_line
+    from cifarlab.data.catalog import load
+    from cifarlab.evaluation.label_issues import find_label_issues
+    from cifarlab.files import write_csv
+    from cifarlab.label_audit import out_of_fold
+    from cifarlab.recipes import find_recipe
+
+    warnings_in_one_line()
+    chosen = find_recipe(recipe)
+    loaded = load(data, progress=say)
+    found = find_label_issues(out_of_fold(chosen, loaded, folds, epochs=epochs, say=say))
+    write_csv(output, [asdict(issue) for issue in found.issues])
+    listed = [
+        f"{i.name}: labelled {i.given}, looks like {i.suggested} ({i.suggested_probability:.0%})"
+        for i in found.issues
+    ]
+    result = {
+        "pictures": len(loaded.train),
+        "suspects_in": str(output.absolute()),
+        "suspects": [asdict(issue) for issue in found.issues] if json else listed,
+    }
     _show(result, json)
 
 

@@ -207,6 +207,7 @@ def provenance(
 ) -> tuple[tuple[str, str], ...]:
     """Return what a reader needs to do it again, as label and value."""
     data, hardware = record["dataset"], record["hardware"]
+    program, *arguments = record["command"]
     timing, test = metrics["timing"], metrics["dataset"]["test"]
     seconds = timing["training_seconds"]
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
@@ -223,7 +224,7 @@ def provenance(
     )
     optimizers = ", ".join(f"{type(o).__name__} {o.lr:g}" for o in recipe.optimizers)
     return (
-        ("command", shlex.join(record["command"])),
+        ("command", shlex.join([Path(program).name, *arguments])),
         ("recipe", f"{recipe.name}: {recipe.summary}"),
         ("settings", f"batches of {recipe.batch_size:,}, {optimizers}, seed {_seed(record)}"),
         ("epochs", f"{timing['epochs']} of at most {recipe.epochs}"),
