@@ -92,7 +92,8 @@ def _show(out: Console, found: Comparison, pictures: str | None, plot: Path) -> 
     out.print(table(("", "mean", "spread", "95% interval", "seeds"), rows, align="lrrrr"))
     out.print()
     for pair in found.pairs:
-        out.print(pair.verdict, markup=False)
+        which = f"{pair.first}, {pair.second}: " if len(found.pairs) > 1 else ""
+        out.print(which + pair.verdict, markup=False)
     if pictures:
         out.print(pictures, markup=False)
     out.print(f"\nplot: {plot.absolute()}", markup=False, soft_wrap=True)
