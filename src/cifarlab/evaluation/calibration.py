@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cifarlab.errors import InputError, UsageError
-from cifarlab.evaluation.metrics import SMALLEST_PROBABILITY, measure
+from cifarlab.evaluation.metrics import SMALLEST_PROBABILITY, checked_labels, measure
 from cifarlab.predictions import Predictions
 
 BINS = 15
@@ -128,7 +128,7 @@ def fit_temperature(predictions: Predictions) -> float:
     from scipy.optimize import minimize_scalar
 
     # Measured for its checks: they are the same here.
-    measure(predictions)
+    checked_labels(predictions)
     logs = _logs(predictions)
     labels = predictions.labels
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from cifarlab.errors import InputError, UsageError
-from cifarlab.evaluation.metrics import measure
+from cifarlab.evaluation.metrics import checked_labels
 from cifarlab.predictions import Predictions
 
 POWER = 0.8
@@ -152,7 +152,7 @@ def same_pictures(first: Predictions, second: Predictions) -> PairedPictures:
     from scipy.stats import binomtest
 
     for predictions in (first, second):
-        measure(predictions)
+        checked_labels(predictions)
     if first.class_names != second.class_names or not np.array_equal(
         np.asarray(first.labels), np.asarray(second.labels)
     ):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cifarlab.evaluation.metrics import measure
+from cifarlab.evaluation.metrics import checked_labels
 from cifarlab.predictions import Predictions
 
 # A mean of equal numbers can be larger than they are, by rounding alone.
@@ -81,9 +81,7 @@ def find_label_issues(predictions: Predictions) -> LabelIssues:
         InputError: labels are missing or out of range, there are no pictures, a
             probability is not a finite number, or two classes share a name.
     """
-    # Measured for its checks: they are the same here.
-    measure(predictions)
-    labels = np.asarray(predictions.labels, dtype=np.int64)
+    labels = checked_labels(predictions)
     rows = predictions.probabilities.astype(np.float64)
     sure_class = _sure_class(rows, labels)
     scores = _scores(rows, labels)

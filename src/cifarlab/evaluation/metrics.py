@@ -100,7 +100,7 @@ def measure(predictions: Predictions) -> Metrics:
         >>> measure(Predictions(rows, ("cat", "dog"), labels=np.array([0, 1]))).accuracy
         0.5
     """
-    labels = _checked_labels(predictions)
+    labels = checked_labels(predictions)
     n, classes = predictions.probabilities.shape
     predicted = predictions.predicted
     confusion = np.bincount(labels * classes + predicted, minlength=classes * classes)
@@ -169,7 +169,13 @@ def wilson_interval(correct: int, n: int, confidence: float = 0.95) -> tuple[flo
     return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
 
 
-def _checked_labels(predictions: Predictions) -> np.ndarray[Any, Any]:
+def checked_labels(predictions: Predictions) -> np.ndarray[Any, Any]:
+    """Return the labels, int64 ``[N]``, of predictions that can be measured.
+
+    Raises:
+        InputError: labels are missing or out of range, there are no pictures, a
+            probability is not a finite number, or two classes share a name.
+    """
     labels, names = predictions.labels, predictions.class_names
     if labels is None:
         raise InputError("predictions without labels: nothing to measure against; give the labels")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cifarlab.errors import UsageError
-from cifarlab.evaluation.metrics import SMALLEST_PROBABILITY, measure
+from cifarlab.evaluation.metrics import SMALLEST_PROBABILITY, checked_labels
 from cifarlab.predictions import Predictions
 
 
@@ -48,7 +48,7 @@ def top_losses(predictions: Predictions, k: int = 25) -> tuple[Mistake, ...]:
     """
     if k < 0:
         raise UsageError(f"{k} mistakes: it must be 0 or more; use 25")
-    labels = _labels(predictions)
+    labels = checked_labels(predictions)
     predicted, confidence = predictions.predicted, predictions.confidence
     probability = predictions.probabilities[np.arange(len(labels)), labels].astype(np.float64)
     loss = -np.log(np.clip(probability, SMALLEST_PROBABILITY, 1.0))
@@ -80,7 +80,7 @@ def top_k_accuracy(predictions: Predictions, k: int) -> float:
     """
     if k < 1:
         raise UsageError(f"top {k}: it must be 1 or more; 1 is the plain accuracy")
-    labels = _labels(predictions)
+    labels = checked_labels(predictions)
     likeliest = np.argsort(-predictions.probabilities, axis=1, kind="stable")[:, :k]
     return int((likeliest == labels[:, None]).sum()) / len(labels)
 
@@ -98,7 +98,7 @@ def cell(predictions: Predictions, true: int, predicted: int) -> np.ndarray[Any,
         InputError: as ``top_losses``.
         UsageError: there is no such class.
     """
-    labels = _labels(predictions)
+    labels = checked_labels(predictions)
     classes = len(predictions.class_names)
     for value in (true, predicted):
         if not 0 <= value < classes:
@@ -106,9 +106,3 @@ def cell(predictions: Predictions, true: int, predicted: int) -> np.ndarray[Any,
     inside = np.flatnonzero((labels == true) & (predictions.predicted == predicted))
     order = np.argsort(-predictions.confidence[inside], kind="stable")
     return np.asarray(inside[order], dtype=np.int64)
-
-
-def _labels(predictions: Predictions) -> np.ndarray[Any, Any]:
-    # Measured for its checks: they are the same here.
-    measure(predictions)
-    return np.asarray(predictions.labels, dtype=np.int64)

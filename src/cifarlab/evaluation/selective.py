@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cifarlab.errors import UsageError
-from cifarlab.evaluation.metrics import measure
+from cifarlab.evaluation.metrics import checked_labels
 from cifarlab.predictions import Predictions
 
 # More than any confidence, rounding included.
@@ -111,10 +111,10 @@ def apply_threshold(predictions: Predictions, threshold: float) -> NotSure:
     """
     if not math.isfinite(threshold):
         raise UsageError(f"threshold {threshold}: it must be a number; 0 answers everything")
-    measure(predictions)
+    labels = checked_labels(predictions)
     sure = predictions.confidence.astype(np.float64) >= threshold
     answered = int(sure.sum())
-    right = int((predictions.predicted == predictions.labels)[sure].sum())
+    right = int((predictions.predicted == labels)[sure].sum())
     return NotSure(
         threshold=float(threshold),
         coverage=answered / len(predictions),
@@ -128,9 +128,8 @@ def _points(
     predictions: Predictions,
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Each different confidence, highest first, with the pictures and mistakes down to it."""
-    # Measured for its checks: they are the same here.
-    measure(predictions)
+    labels = checked_labels(predictions)
     confidence = predictions.confidence.astype(np.float64)
     thresholds, place = np.unique(-confidence, return_inverse=True)
-    wrong = np.bincount(place, predictions.predicted != predictions.labels)
+    wrong = np.bincount(place, predictions.predicted != labels)
     return -thresholds, np.cumsum(np.bincount(place)), np.cumsum(wrong)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from cifarlab.data.dataset import Dataset, Split
 from cifarlab.engine.batch import batches
 from cifarlab.engine.device import choose_device
-from cifarlab.engine.loop import Setting, start
+from cifarlab.engine.loop import Setting, on_device, start
 from cifarlab.engine.lowering import lower
 from cifarlab.engine.step import evaluate
 from cifarlab.recipes.recipe import Recipe
@@ -26,7 +26,7 @@ def first_gradient(model: Any, recipe: Recipe, data: Dataset, seed: int) -> floa
     setting = Setting(device, torch.float32, seed, Path())
     state = start(model, recipe, setting)
     state.lowered.train()
-    images, labels = _tensors(data.train)
+    images, labels = on_device(data.train, device)
     classes = len(data.class_names)
     _, batch = next(batches(images, labels, classes, recipe.batch_size, seed, 0))
     logits = state.lowered(batch.images.permute(0, 2, 3, 1))
@@ -37,9 +37,5 @@ def first_gradient(model: Any, recipe: Recipe, data: Dataset, seed: int) -> floa
 
 def accuracy_on(model: Any, split: Split, device: str) -> float:
     """Return the accuracy in evaluation mode, on the pictures as they are; 0 to 1."""
-    images, labels = _tensors(split)
-    return evaluate(lower(model, choose_device(device)), images, labels)[1]
-
-
-def _tensors(split: Split) -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.from_numpy(split.images), torch.from_numpy(split.labels.astype("int64"))
+    where = choose_device(device)
+    return evaluate(lower(model, where), *on_device(split, where))[1]
