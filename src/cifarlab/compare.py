@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from cifarlab.errors import InputError, UsageError
 from cifarlab.evaluation.comparison import Comparison, PairedPictures, compare, same_pictures
 from cifarlab.predictions import read_predictions
 from cifarlab.recipes import RECIPES
-from cifarlab.run import RunDirectory, find_run
+from cifarlab.run import RunDirectory, find_run, read_json
 from cifarlab.training import DEFAULTS, Options, read_recipe, train
 
 # Of two copies of one recipe at most one comparison in a hundred says that they differ. At the
@@ -95,8 +94,8 @@ def read_entry(directory: Path, name: str | None = None) -> Entry:
     run = find_run(directory)
     if not run.metrics.exists():
         raise InputError(f"{directory}: not finished; go on with cifarlab train --resume")
-    metrics = json.loads(run.metrics.read_text(encoding="utf-8"))
-    record = json.loads(run.environment.read_text(encoding="utf-8"))
+    metrics = read_json(run.metrics)
+    record = read_json(run.environment)
     return Entry(
         name or read_recipe(directory).name,
         record["options"]["seed"],

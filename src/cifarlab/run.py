@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -98,6 +100,18 @@ def read_history(path: Path) -> list[dict[str, float]]:
                 f"{len(header)} columns; train again or restore the file"
             ) from error
     return rows
+
+
+def read_json(path: Path) -> Any:
+    """Return what one of a run's ``.json`` files holds.
+
+    Raises:
+        InputError: it is missing or is no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); start a new run") from error
 
 
 # Directories

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -42,6 +41,7 @@ from cifarlab.run import (
     find_run,
     lock,
     new_run_directory,
+    read_json,
     use_directory,
     write_history,
 )
@@ -181,7 +181,7 @@ def resume(
         )
     if run.metrics.exists():
         raise UsageError(f"{run.path} is complete: {run.metrics.name} has its numbers; train anew")
-    record = _read_json(run.environment)
+    record = read_json(run.environment)
     options = Options(**record["options"])
     found = data if isinstance(data, Dataset) else load(data or data_of(run.path))
     dataset = data_for(saved, found)
@@ -205,7 +205,7 @@ def read_recipe(directory: str | os.PathLike[str]) -> Recipe:
         InputError: it is no run, or its recipe cannot be read.
     """
     path = find_run(Path(directory)).recipe
-    recipe = from_json(_read_json(path))
+    recipe = from_json(read_json(path))
     if not isinstance(recipe, Recipe):
         raise InputError(f"{path}: holds no recipe; start a new run")
     return recipe
@@ -293,13 +293,6 @@ def _rebuild(run: RunDirectory, recipe: Recipe, data: Dataset, options: Options)
         f"{run.path} trains a model of your own and has saved none yet; "
         "resume it from Python: cifarlab.resume(directory, model=model)"
     )
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); start a new run") from error
 
 
 def _is_out_of_memory(error: Exception) -> bool:

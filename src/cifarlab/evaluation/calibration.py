@@ -127,10 +127,8 @@ def fit_temperature(predictions: Predictions) -> float:
     """
     from scipy.optimize import minimize_scalar
 
-    # Measured for its checks: they are the same here.
-    checked_labels(predictions)
+    labels = checked_labels(predictions)
     logs = _logs(predictions)
-    labels = predictions.labels
 
     # The loss is convex in 1 / T, so it has one valley in log T and the search cannot get stuck.
     def loss(log_temperature: float) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 from collections.abc import Callable, Mapping
@@ -29,7 +28,7 @@ from cifarlab.recorded import data_of
 from cifarlab.reporting.content import Content, Look
 from cifarlab.reporting.page import render
 from cifarlab.results import chosen_epoch
-from cifarlab.run import RunDirectory, find_run, read_history
+from cifarlab.run import RunDirectory, find_run, read_history, read_json
 from cifarlab.training import Run, read_recipe
 
 # Of the test split, for each kind and severity of damage.
@@ -77,7 +76,7 @@ def report(
     content = _content(place, recipe, classifier, found, predictions, robustness, progress)
     content = replace(content, missing=tuple(missing))
     progress("writing the page")
-    metrics = json.loads(place.metrics.read_text(encoding="utf-8"))
+    metrics = read_json(place.metrics)
     write_json(place.metrics, {**metrics, "analysis": content.analysis.to_json()})
     write_text(place.report, render(content))
     return place.report.absolute()
@@ -149,8 +148,8 @@ def _content(
             progress(f"damaging {min(robustness, len(test)):,} pictures in many ways")
             damaged = _robustness(classifier, data, robustness)
     history = read_history(place.history)
-    record = json.loads(place.environment.read_text(encoding="utf-8"))
-    metrics = json.loads(place.metrics.read_text(encoding="utf-8"))
+    record = read_json(place.environment)
+    metrics = read_json(place.metrics)
     return Content(
         title=f"{recipe.name} on {record['dataset']['name']}",
         statement=_statement(record),
