@@ -44,6 +44,13 @@ def test_what_is_written_comes_back_rounded_to_half_precision(file, model):
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(one), expected)
 
 
+def test_temperature_and_threshold_come_back(tmp_path, model):
+    path = tmp_path / "some.safetensors"
+    write_boxed(path, model, NAMES, rich_recipe(model=SPEC), {}, 0.75, 0.5)
+    found = read_boxed(path)
+    assert (found.temperature, found.not_sure_below) == (0.75, 0.5)
+
+
 def test_two_bytes_a_weight(file, model):
     count = sum(int(v.value.numel()) for v in model.variables)
     assert 2 * count < file.stat().st_size < 2 * count + 10_000
@@ -81,7 +88,6 @@ def test_a_damaged_file_is_bad_input(file, damage):
 def test_it_classifies_right_after_install():
     classifier = cifarlab.Classifier.boxed()
     assert classifier.class_names == tuple(read_card()["data"]["classes"])
-    assert classifier.views is not None
     probabilities = classifier.probabilities(np.zeros((2, 32, 32, 3), np.uint8))
     np.testing.assert_allclose(probabilities.sum(1), 1.0, atol=1e-5)
 

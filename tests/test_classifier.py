@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,10 @@ from cifarlab.backend import keras
 from cifarlab.classifier import Classifier, evaluate
 from cifarlab.data.dataset import Split
 from cifarlab.errors import InputError, UsageError
+from cifarlab.evaluation.calibration import with_temperature
 from cifarlab.evaluation.metrics import measure
 from cifarlab.model_file import save_model
+from cifarlab.recipes.parts import Views
 from support import one_line
 from tiny import CLASSES, SIDE, tiny_split
 
@@ -92,6 +95,35 @@ def test_a_prediction_does_not_depend_on_its_companions(classifier, cuts, order)
     pieces = np.split(np.array(order), sorted(cuts))
     together = np.concatenate([classifier.probabilities(images[piece]) for piece in pieces])
     np.testing.assert_allclose(together, alone[order], atol=1e-6)
+
+
+def test_a_recipe_that_looks_harder_at_a_few_does_not_make_companions_matter():
+    few = Classifier.of(random_model(), CLASSES, views=Views(share=0.5))
+    assert few.views == Views(share=1.0)
+    images = tiny_split(12, 3).images
+    alone = np.concatenate([few.probabilities(image[None]) for image in images])
+    np.testing.assert_allclose(few.probabilities(images), alone, atol=1e-6)
+
+
+def test_a_temperature_divides_the_logits(classifier):
+    images = tiny_split(10, 3).images
+    before = classifier.predict(images)
+    after = replace(classifier, temperature=0.5).predict(images)
+    expected = with_temperature(before, 0.5).probabilities
+    np.testing.assert_allclose(after.probabilities, expected, atol=1e-5)
+    np.testing.assert_array_equal(after.predicted, before.predicted)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_temperature_and_threshold_travel_in_the_file(tmp_path, suffix):
+    path, names = tmp_path / f"model{suffix}", ("red", "blue")
+    save_model(
+        red_or_blue(), path, class_names=names, recipe={}, temperature=2.0, not_sure_below=0.7
+    )
+    loaded = Classifier.load(path)
+    assert (loaded.temperature, loaded.not_sure_below) == (2.0, 0.7)
+    assert (loaded.sure(0.7), loaded.sure(0.69)) == (True, False)
+    assert replace(loaded, not_sure_below=None).sure(0.1) is None
 
 
 def test_keras_says_the_same(classifier):

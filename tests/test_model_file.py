@@ -123,7 +123,8 @@ def test_names_and_recipe_can_be_read_without_us(tmp_path: Path) -> None:
         in_keras = json.loads(archive.read("cifarlab.json"))
     with h5py.File(saved(tmp_path / "m.h5")) as file:
         in_h5 = json.loads(file.attrs["cifarlab"])
-    assert in_keras == in_h5 == {"class_names": list(NAMES), "recipe": RECIPE}
+    plain = {"temperature": 1.0, "not_sure_below": None}
+    assert in_keras == in_h5 == {"class_names": list(NAMES), "recipe": RECIPE, **plain}
 
 
 def test_plain_keras_reads_both_formats_and_predicts_the_same(tmp_path: Path) -> None:
@@ -681,16 +682,23 @@ def test_class_names_that_do_not_fit_the_outputs_are_refused(good: Path) -> None
     refused(good, InputError, "a class name for each of 3 outputs, found 2")
 
 
+WRONG_TRUST = (
+    *('"temperature": 0', '"temperature": -1', '"temperature": "hot"', '"temperature": true'),
+    *('"temperature": NaN', '"temperature": null', '"not_sure_below": "x"', '"not_sure_below": []'),
+)
+
+
 @pytest.mark.parametrize(
     "notes",
     [
         *("", "[]", "{}", '{"class_names": [1, 2, 3], "recipe": {}}', "[" * 100_000, '"x"'),
+        *(f'{{"class_names": ["a", "b", "c"], "recipe": {{}}, {wrong}}}' for wrong in WRONG_TRUST),
         *('{"class_names": "abc", "recipe": {}}', '{"class_names": ["a", "b"], "recipe": 7}'),
     ],
 )
 def test_notes_that_make_no_sense_are_an_input_error(good: Path, notes: str) -> None:
     set_notes(good, notes)
-    refused(good, InputError, "its class names")
+    refused(good, InputError, "its (class names|temperature|not_sure_below)")
 
 
 def set_notes(path: Path, text: str) -> None:

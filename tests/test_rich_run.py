@@ -58,7 +58,7 @@ def test_held_out_validation_is_measured(tmp_path):
 
 def test_a_loaded_classifier_looks_as_the_recipe_says(whole):
     classifier = cifarlab.Classifier.load(whole.directory)
-    assert classifier.views == rich_recipe().test_time
+    assert classifier.views == dataclasses.replace(rich_recipe().test_time, share=1.0)
     data = tiny_dataset()
     assert cifarlab.evaluate(classifier, data.test).accuracy == whole.metrics.test.accuracy
     plain = dataclasses.replace(classifier, views=None)

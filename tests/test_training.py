@@ -16,6 +16,9 @@ from cifarlab.backend import keras
 from cifarlab.classifier import Classifier, evaluate
 from cifarlab.data.dataset import Dataset, Split
 from cifarlab.errors import DivergedError, InputError, ResourceError, UnsafeError, UsageError
+from cifarlab.evaluation.calibration import fit_temperature, with_temperature
+from cifarlab.evaluation.selective import choose_threshold
+from cifarlab.predictions import read_predictions
 from cifarlab.recipes import RECIPES
 from cifarlab.recipes.parts import SGD, Adam, ModelSpec
 from cifarlab.recipes.recipe import to_json
@@ -78,12 +81,20 @@ def test_metrics_json_has_the_promised_shape(finished):
     assert metrics["timing"]["epochs"] == len(finished.history)
 
 
+def test_confidence_is_mended_in_the_files_by_what_validation_says(finished):
+    loaded = Classifier.load(finished.directory)
+    validation = read_predictions(RunDirectory(finished.directory).predictions)["validation"]
+    assert loaded.temperature == fit_temperature(validation)
+    mended = with_temperature(validation, loaded.temperature)
+    assert loaded.not_sure_below == choose_threshold(mended)
+
+
 def test_the_kept_weights_are_those_of_the_lowest_validation_loss(tmp_path):
     data = tiny_dataset()
     run = train(tiny_recipe(epochs=6, stop=None), data, directory=tmp_path / "run")
     best = min(row["val_loss"] for row in run.history)
     classifier = Classifier.load(run.directory, device="cpu")
-    found = evaluate(classifier, data.validation)
+    found = evaluate(replace(classifier, temperature=1.0), data.validation)
     assert found.loss == pytest.approx(best, rel=1e-4)
     assert run.metrics.validation.to_json() == found.to_json()
 

@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,10 @@ from cifarlab.data.dataset import Dataset
 from cifarlab.errors import CifarlabError, InputError
 from cifarlab.evaluation.calibration import expected_calibration_error
 from cifarlab.evaluation.metrics import measure
-from cifarlab.recipes.recipe import Recipe
+from cifarlab.evaluation.selective import apply_threshold
+from cifarlab.predictions import Predictions
+from cifarlab.recipes.parts import Views
+from cifarlab.recipes.recipe import EVERYTHING_BUT_TEST, Recipe
 from cifarlab.recorded import data_of
 from cifarlab.results import describe_data
 from cifarlab.run import find_run
@@ -37,17 +41,23 @@ def box(directory: Path, file: Path) -> dict[str, Any]:
     if not run.metrics.exists():
         raise InputError(f"{directory}: not complete; finish it with cifarlab train --resume")
     recipe, trained = read_recipe(directory), Classifier.load(directory)
-    # Written twice: what the card says is measured on the rounded weights.
-    write_boxed(file, trained.model, trained.class_names, recipe, {})
     data = load(data_of(directory) or "cifar10")
+    trust = (trained.temperature, trained.not_sure_below)
+    # Written twice: what the card says is measured on the rounded weights.
+    write_boxed(file, trained.model, trained.class_names, recipe, {}, *trust)
     card = _card(file, recipe, data, json.loads(run.environment.read_text()))
-    write_boxed(file, trained.model, trained.class_names, recipe, card)
+    write_boxed(file, trained.model, trained.class_names, recipe, card, *trust)
     return card
 
 
 def _card(file: Path, recipe: Recipe, data: Dataset, environment: dict[str, Any]) -> dict[str, Any]:
-    model = read_boxed(file).model
-    classifier = Classifier.of(model, data.class_names, views=recipe.test_time)
+    boxed = read_boxed(file)
+    model = boxed.model
+    classifier = replace(
+        Classifier.of(model, data.class_names, views=recipe.test_time),
+        temperature=boxed.temperature,
+        not_sure_below=boxed.not_sure_below,
+    )
     rounded = classifier.predict_split(data.test)
     metrics = measure(rounded)
     return {
@@ -60,6 +70,10 @@ def _card(file: Path, recipe: Recipe, data: Dataset, environment: dict[str, Any]
             **metrics.to_json(),
             "expected_calibration_error": expected_calibration_error(rounded),
         },
+        "views": _views_in_words(recipe.test_time),
+        "trained_on": _trained_on_in_words(recipe, data),
+        "temperature": boxed.temperature,
+        "not_sure": _not_sure(rounded, boxed.not_sure_below),
         "trained": {
             "seed": environment["options"]["seed"],
             "precision": environment["precision"],
@@ -67,6 +81,35 @@ def _card(file: Path, recipe: Recipe, data: Dataset, environment: dict[str, Any]
             "versions": environment["versions"],
         },
     }
+
+
+def _views_in_words(views: Views | None) -> str:
+    if views is None:
+        return "one look at each picture, as it is"
+    looks = "the picture and its mirror image" if views.mirror else "the picture"
+    return f"{looks}; the same shifted by {views.shift} both ways" if views.shift else looks
+
+
+def _trained_on_in_words(recipe: Recipe, data: Dataset) -> str:
+    if recipe.train_on == EVERYTHING_BUT_TEST:
+        return f"{data.name}, all {len(data.train) + len(data.validation):,} training pictures"
+    return (
+        f"{data.name}, {len(data.train):,} training pictures; {len(data.validation):,} others "
+        "chose the temperature and the threshold"
+    )
+
+
+def _not_sure(predictions: Predictions, threshold: float | None) -> dict[str, Any] | None:
+    return None if threshold is None else apply_threshold(predictions, threshold).to_json()
+
+
+def _not_sure_in_words(found: dict[str, Any] | None) -> str:
+    if found is None or found["accuracy"] is None:
+        return "never said: no pictures were left to choose when"
+    return (
+        f"said below a confidence of {found['threshold']:.1%}; the other {found['coverage']:.1%} "
+        f"of the test pictures are right in {found['accuracy']:.2%}"
+    )
 
 
 def page(card: dict[str, Any]) -> str:
@@ -91,10 +134,12 @@ the weights file and a test measures them again where the real CIFAR-10 is prese
 | test accuracy | **{test["accuracy"]:.2%}** ({interval}) |
 | top 2 | {test["top2"]:.2%} |
 | cross-entropy | {test["loss"]:.4f} |
-| expected calibration error | {test["expected_calibration_error"]:.2%} (15 intervals) |
+| expected calibration error | {test["expected_calibration_error"]:.2%} (15 intervals), \
+with a temperature of {card["temperature"]:.3f} |
 | network | `airnet`, {card["parameters"]:,} weights and statistics, half precision |
-| views | the picture and its mirror image; four shifted ones more for the least sure quarter |
-| trained on | {card["dataset"]}, all 50,000 training pictures |
+| "not sure" | {_not_sure_in_words(card["not_sure"])} |
+| views | {card["views"]} |
+| trained on | {card["trained_on"]} |
 | recipe | `{card["recipe"]}` with {card["epochs"]} epochs, seed {trained["seed"]} |
 | hardware | {hardware["processor"]}, {hardware["cores"]} cores, {trained["precision"]} |
 
@@ -107,8 +152,8 @@ the weights file and a test measures them again where the real CIFAR-10 is prese
 - It knows ten classes and nothing else: a picture of anything else gets one of the ten, often with
   confidence. It was never shown anything but CIFAR-10.
 - Pictures are brought to 32x32 first. What cannot be told at that size cannot be told.
-- The settings were chosen on a validation split of the training pictures; the weights were then
-  trained on all of them. The test split was read for the figures above and chose nothing.
+- The settings were chosen on a validation split of the training pictures. The test split was read
+  for the figures above and chose nothing.
 - Some labels of CIFAR-10 are wrong, and 3.3% of its test pictures have near-duplicates among the
   training pictures (Barz and Denzler, "Do we train on test data?", 2020).
 """

@@ -40,7 +40,9 @@ def read_boxed(path: Path = FILE) -> LoadedModel:
     model = build(shape, len(names), **recipe.model.arguments)
     for variable in model.variables:
         variable.assign(tensors[variable.path].astype("float32"))
-    return LoadedModel(model, names, facts["recipe"])
+    return LoadedModel(
+        model, names, facts["recipe"], facts.get("temperature", 1.0), facts.get("not_sure_below")
+    )
 
 
 def read_card(path: Path = FILE) -> dict[str, Any]:
@@ -59,8 +61,12 @@ def write_boxed(
     class_names: Sequence[str],
     recipe: Recipe,
     card: Mapping[str, Any],
+    temperature: float = 1.0,
+    not_sure_below: float | None = None,
 ) -> None:
     """Write a model that ``recipe`` built, its weights rounded to half precision.
+
+    ``temperature`` and ``not_sure_below`` are as in ``LoadedModel``.
 
     Raises:
         InputError: a weight is too large for half precision, or the file would be larger than
@@ -80,6 +86,8 @@ def write_boxed(
         "recipe": to_json(recipe),
         "input_shape": list(model.input_shape[1:]),
         "class_names": list(class_names),
+        "temperature": temperature,
+        "not_sure_below": not_sure_below,
         "card": dict(card),
     }
     content = safetensors.numpy.save(weights, {"cifarlab": json.dumps(facts)})

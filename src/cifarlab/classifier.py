@@ -43,8 +43,12 @@ class Classifier:
         model: the Keras model, pixels 0 to 255 ``[N, H, W, 3]`` in, probabilities out.
         class_names: one name a class, in the order of the model's outputs.
         lowered: the native form that computes.
-        views: how often and how it looks at each picture; ``None`` for once, as it is.
+        views: how often and how it looks at each picture; ``None`` for once, as it is. All
+            pictures alike, so that an answer never depends on a picture's companions.
         recipe: what the model was trained with, as its file says, in plain JSON values.
+        temperature: logits are divided by it before the softmax; 1 changes nothing.
+        not_sure_below: an answer of lower confidence, 0 to 1, is "not sure"; ``None`` where
+            nothing is known of that.
     """
 
     model: Any
@@ -52,13 +56,15 @@ class Classifier:
     lowered: LoweredModel
     views: Views | None = None
     recipe: Mapping[str, Any] | None = None
+    temperature: float = 1.0
+    not_sure_below: float | None = None
 
     @staticmethod
     def load(path: PathLike, device: str = "auto") -> Classifier:
         """Read a run directory, a ``.keras`` or an ``.h5`` file; never runs code from it.
 
-        It looks at pictures as the recipe in the file says. ``"cifar10"`` is the model that
-        comes with the package.
+        It looks at pictures as the recipe in the file says, but at all of them equally often.
+        ``"cifar10"`` is the model that comes with the package.
 
         Raises:
             InputError: no such file, not a model, or a model that is no classifier.
@@ -99,7 +105,7 @@ class Classifier:
                 f"model {model.name!r} gives {list(model.output_shape)}; a classifier ends "
                 f"in a softmax over its {len(names)} classes: add one"
             )
-        return Classifier(model, names, lowered, views)
+        return Classifier(model, names, lowered, views and replace(views, share=1.0))
 
     @cached_property
     def _prepared(self) -> PreparedModel:
@@ -120,6 +126,10 @@ class Classifier:
         """Height, width and channels of the pictures that the model takes."""
         height, width, channels = self.model.input_shape[1:]
         return height, width, channels
+
+    def sure(self, confidence: float) -> bool | None:
+        """Whether an answer of this confidence, 0 to 1, is sure; ``None`` if nobody knows."""
+        return None if self.not_sure_below is None else confidence >= self.not_sure_below
 
     def predict(
         self,
@@ -178,7 +188,7 @@ class Classifier:
         pixels = torch.from_numpy(np.array(images))
         with keeping_freed_memory() if len(pixels) > MANY else contextlib.nullcontext():
             logits = view_logits(self._prepared, pixels, self.views, torch.float32)
-        return np.asarray(logits.softmax(1).cpu().numpy())
+        return np.asarray((logits / self.temperature).softmax(1).cpu().numpy())
 
 
 def evaluate(classifier: Classifier, split: Split) -> Metrics:
@@ -207,7 +217,12 @@ def _paths(pictures: PathLike | Sequence[PathLike]) -> list[PathLike]:
 def _of_loaded(loaded: LoadedModel, device: str) -> Classifier:
     names = loaded.class_names or _numbered(_classes(loaded.model))
     classifier = Classifier.of(loaded.model, names, device, _views(loaded.recipe))
-    return replace(classifier, recipe=loaded.recipe)
+    return replace(
+        classifier,
+        recipe=loaded.recipe,
+        temperature=loaded.temperature,
+        not_sure_below=loaded.not_sure_below,
+    )
 
 
 def _load(place: Path) -> LoadedModel:

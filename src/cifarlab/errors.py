@@ -25,6 +25,14 @@ class InputError(CifarlabError):
     exit_code = 3
 
 
+class TooLargeError(InputError):
+    """A picture or file of more bytes or pixels than are taken."""
+
+
+class UnsupportedFormatError(InputError):
+    """Not a picture, or one of a format that is not read."""
+
+
 class UnsafeError(CifarlabError):
     """Something was refused because it could run code or read other files."""
 

@@ -68,11 +68,16 @@ class LoadedModel:
         model: built and filled with the weights, not compiled.
         class_names: one name for each output, or ``None`` when the file has none.
         recipe: what the model was trained with, or ``None`` when the file has none.
+        temperature: what the logits are divided by before the softmax, above 0; the model
+            itself does not do that.
+        not_sure_below: the confidence from which answers are sure, or ``None`` if not known.
     """
 
     model: keras.Model
     class_names: tuple[str, ...] | None
     recipe: dict[str, Any] | None
+    temperature: float = 1.0
+    not_sure_below: float | None = None
 
 
 @dataclass(frozen=True)
@@ -91,12 +96,14 @@ def save_model(
     *,
     class_names: tuple[str, ...],
     recipe: Mapping[str, object],
+    temperature: float = 1.0,
+    not_sure_below: float | None = None,
 ) -> None:
     """Write ``model`` to ``path``, as ``.keras`` or ``.h5`` by its suffix, whole or not at all.
 
-    Class names and recipe go along as JSON, in the zip member or root attribute
-    ``cifarlab``: ``{"class_names": [...], "recipe": {...}}``. The optimizer is saved the
-    way Keras does it.
+    What ``LoadedModel`` holds beside the model goes along as JSON, in the zip member or root
+    attribute ``cifarlab``: ``{"class_names": [...], "recipe": {...}, "temperature": 1.0,
+    "not_sure_below": null}``. The optimizer is saved the way Keras does it.
 
     Raises:
         UsageError: another suffix, a recipe that JSON cannot hold, not as many class
@@ -114,7 +121,13 @@ def save_model(
         raise UsageError(f"{len(class_names)} class names for {outputs} outputs: give one for each")
     try:
         notes = json.dumps(
-            {"class_names": list(class_names), "recipe": dict(recipe)}, allow_nan=False
+            {
+                "class_names": list(class_names),
+                "recipe": dict(recipe),
+                "temperature": temperature,
+                "not_sure_below": not_sure_below,
+            },
+            allow_nan=False,
         )
     except (TypeError, ValueError) as error:
         message = f"the recipe cannot be written as JSON ({error}); use plain values"
@@ -191,8 +204,7 @@ def load_model(path: Path) -> LoadedModel:
             raise InputError(
                 f"{where}: its weights cannot be loaded ({_one_line(error)}); save the model again"
             ) from None
-    class_names, recipe = _read_notes(contents.notes, model, where)
-    return LoadedModel(model, class_names, recipe)
+    return _with_notes(model, contents.notes, where)
 
 
 # Reading
@@ -262,26 +274,33 @@ def _check_members(members: list[zipfile.ZipInfo], where: str) -> None:
         raise InputError(f"{where}: {_TRUNCATED} (it lacks {', '.join(sorted(missing))})")
 
 
-def _read_notes(
-    notes: Any, model: keras.Model, where: str
-) -> tuple[tuple[str, ...] | None, dict[str, Any] | None]:
+def _with_notes(model: keras.Model, notes: Any, where: str) -> LoadedModel:
     if notes is None:
-        return None, None
+        return LoadedModel(model, None, None)
     try:
         parsed = json.loads(notes)
         names, recipe = parsed["class_names"], parsed["recipe"]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        temperature, threshold = parsed.get("temperature", 1.0), parsed.get("not_sure_below")
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InputError(f"{where}: its class names cannot be read ({_one_line(error)})") from None
     right = isinstance(names, list) and all(isinstance(name, str) for name in names)
     if not right or not isinstance(recipe, dict):
         raise InputError(f"{where}: its class names must be texts and its recipe an object")
+    if not _is_number(temperature) or temperature <= 0:
+        raise InputError(f"{where}: its temperature must be a number above 0; save it again")
+    if threshold is not None and not _is_number(threshold):
+        raise InputError(f"{where}: its not_sure_below must be a number or null; save it again")
     outputs = _count_outputs(model)
     if outputs is not None and outputs != len(names):
         raise InputError(
             f"{where}: expected a class name for each of {outputs} outputs, found {len(names)}; "
             "save the model again"
         )
-    return tuple(names), recipe
+    return LoadedModel(model, tuple(names), recipe, temperature, threshold)
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
 
 
 # Sizes

@@ -18,7 +18,9 @@ from cifarlab.backend import keras
 from cifarlab.classifier import Classifier
 from cifarlab.data.dataset import Dataset, Split, fingerprint
 from cifarlab.errors import CifarlabError
+from cifarlab.evaluation.calibration import fit_temperature, with_temperature
 from cifarlab.evaluation.metrics import Metrics, measure
+from cifarlab.evaluation.selective import choose_threshold
 from cifarlab.files import write_json
 from cifarlab.model_file import save_model
 from cifarlab.predictions import Predictions, write_predictions
@@ -36,10 +38,42 @@ class RunMetrics:
     validation: Metrics | None
 
 
-def save_models(run: RunDirectory, model: Any, class_names: Sequence[str], recipe: Recipe) -> None:
+@dataclass(frozen=True)
+class Trust:
+    """How far confidence can be trusted, chosen on validation; see ``LoadedModel``."""
+
+    temperature: float = 1.0
+    not_sure_below: float | None = None
+
+
+NOTHING_KNOWN = Trust()
+
+
+def choose_trust(validation: Predictions | None) -> Trust:
+    """Choose temperature and threshold on pictures that were not trained on."""
+    if validation is None:
+        return NOTHING_KNOWN
+    temperature = fit_temperature(validation)
+    return Trust(temperature, choose_threshold(with_temperature(validation, temperature)))
+
+
+def save_models(
+    run: RunDirectory,
+    model: Any,
+    class_names: Sequence[str],
+    recipe: Recipe,
+    trust: Trust = NOTHING_KNOWN,
+) -> None:
     """Write ``best.keras`` and ``best.h5``, compiled, with class names and recipe inside."""
     for path in (run.best_keras, run.best_h5):
-        save_model(model, path, class_names=tuple(class_names), recipe=to_json(recipe))
+        save_model(
+            model,
+            path,
+            class_names=tuple(class_names),
+            recipe=to_json(recipe),
+            temperature=trust.temperature,
+            not_sure_below=trust.not_sure_below,
+        )
 
 
 def check_models(run: RunDirectory, classifier: Classifier, images: np.ndarray[Any, Any]) -> None:
@@ -80,12 +114,13 @@ def write_results(
     history: Sequence[Mapping[str, float]],
 ) -> RunMetrics:
     """Save the model, read the test split once, and write numbers and pictures."""
-    save_models(run, model, data.class_names, recipe)
     classifier = Classifier.of(model, data.class_names, views=recipe.test_time)
-    check_models(run, classifier, np.array(data.train.images[:64]))
     found = {}
     if len(data.validation):
         found["validation"] = classifier.predict_split(data.validation)
+    trust = choose_trust(found.get("validation"))
+    save_models(run, model, data.class_names, recipe, trust)
+    check_models(run, classifier, np.array(data.train.images[:64]))
     on_test = found["test"] = classifier.predict_split(data.test)
     write_predictions(run.predictions, found)
     measured = {split: measure(predictions) for split, predictions in found.items()}

@@ -17,6 +17,7 @@ from PIL import Image
 from cifarlab.classifier import Classifier
 from cifarlab.data import cifar
 from cifarlab.data.image import read_image
+from cifarlab.model_file import save_model
 
 
 def predicted(result) -> list[dict]:
@@ -57,7 +58,18 @@ def test_stdin(cifarlab, trained, photos, monkeypatch):
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(path.read_bytes())))
     (piped,) = predicted(cifarlab("predict", "-", "--model", trained, "--json"))
     (named,) = predicted(cifarlab("predict", path, "--model", trained, "--json"))
-    assert piped == {"picture": "-", "top": named["top"]}
+    assert piped == {**named, "picture": "-"}
+
+
+@pytest.mark.parametrize(("below", "sure"), [(0.0, True), (2.0, False), (None, None)])
+def test_not_sure_is_said(cifarlab, trained, photos, tmp_path, below, sure):
+    whole, path = Classifier.load(trained), tmp_path / "some.keras"
+    save_model(whole.model, path, class_names=whole.class_names, recipe={}, not_sure_below=below)
+    picture = photos / "red" / "05.png"
+    (row,) = predicted(cifarlab("predict", picture, "--model", path, "--json"))
+    assert row["sure"] is sure
+    shown = cifarlab("predict", picture, "--model", path).out
+    assert ("(not sure)" in shown) == (sure is False)
 
 
 @pytest.mark.parametrize(("top", "shown"), [(1, 1), (2, 2), (3, 3), (50, 3)])

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from cifarlab.data.image import MAX_BYTES, MAX_PIXELS, decode_image, read_image
-from cifarlab.errors import InputError, UsageError
+from cifarlab.errors import InputError, TooLargeError, UnsupportedFormatError, UsageError
 
 ENCODERS = {
     "PNG": {},
@@ -240,7 +240,7 @@ def test_an_empty_file_is_named_as_such() -> None:
     ids=["heic", "svg", "html", "eps", "tiff", "ppm", "text"],
 )
 def test_other_formats_are_refused_with_the_accepted_ones_listed(data: bytes) -> None:
-    with pytest.raises(InputError, match="PNG, JPEG, WEBP, GIF, BMP"):
+    with pytest.raises(UnsupportedFormatError, match="PNG, JPEG, WEBP, GIF, BMP"):
         decode_image(data, name="cat.png")
 
 
@@ -263,8 +263,15 @@ def test_a_process_that_fills_truncated_pictures_is_told_to_stop(
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("side", [5_001, 9_500, 20_000, 60_000])
 def test_too_many_pixels_are_refused_from_the_header(side: int) -> None:
-    with pytest.raises(InputError, match=f"at most {MAX_PIXELS:,} are decoded"):
+    with pytest.raises(TooLargeError, match=f"at most {MAX_PIXELS:,} are decoded"):
         decode(png_header(side, side))
+
+
+def test_a_caller_may_take_fewer_pixels() -> None:
+    data = encode(Image.new("RGB", (30, 20)))
+    assert decode_image(data, name="cat.png", max_pixels=600).shape == (32, 32, 3)
+    with pytest.raises(TooLargeError, match="30 x 20 pixels; at most 599 are decoded"):
+        decode_image(data, name="cat.png", max_pixels=599)
 
 
 def test_a_huge_picture_takes_no_memory() -> None:
@@ -293,7 +300,7 @@ def webp_header(side: int) -> bytes:
 
 
 def test_too_many_bytes_are_refused() -> None:
-    with pytest.raises(InputError, match=f"at most {MAX_BYTES:,} are read"):
+    with pytest.raises(TooLargeError, match=f"at most {MAX_BYTES:,} are read"):
         decode(bytes(MAX_BYTES + 1))
 
 

@@ -73,7 +73,7 @@ def predict(
         print_json({"predictions": found, "bad": bad})
     elif found:
         rows = [
-            (printable(row["picture"]), first["class"], _percent(first), _rest(others))
+            (printable(row["picture"]), _named(row), _percent(first), _rest(others))
             for row in found
             for first, *others in [row["top"]]
         ]
@@ -99,6 +99,11 @@ def _names(pictures: Sequence[str]) -> Iterator[str]:
             yield from map(str, inside)
         else:
             yield name
+
+
+def _named(row: dict[str, Any]) -> str:
+    name: str = row["top"][0]["class"]
+    return f"{name} (not sure)" if row["sure"] is False else name
 
 
 def _percent(choice: dict[str, Any]) -> str:
@@ -131,7 +136,11 @@ def _classify(
     probabilities = classifier.probabilities(np.stack(images))
     predictions = Predictions(probabilities, classifier.class_names, names=tuple(read))
     results = [
-        {"picture": name, "top": [{"class": c, "probability": p} for c, p in best]}
+        {
+            "picture": name,
+            "top": [{"class": c, "probability": p} for c, p in best],
+            "sure": classifier.sure(best[0][1]),
+        }
         for name, best in zip(read, predictions.top(top), strict=True)
     ]
     return results, bad

@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from cifarlab.errors import InputError, UsageError
+from cifarlab.errors import InputError, TooLargeError, UnsupportedFormatError, UsageError
 from cifarlab.files import printable
 
 # No TIFF: its decoder is the one with the longest record of memory faults.
@@ -35,7 +35,12 @@ _NOT_ANIMATED = ("JPEG", "MPO")
 
 
 def decode_image(
-    data: bytes, *, name: str, size: int | None = 32, resize_mode: str = "squash"
+    data: bytes,
+    *,
+    name: str,
+    size: int | None = 32,
+    resize_mode: str = "squash",
+    max_pixels: int = MAX_PIXELS,
 ) -> np.ndarray[Any, Any]:
     """Decode one picture.
 
@@ -58,12 +63,15 @@ def decode_image(
         size: height and width of the result in pixels, or ``None`` for the original size.
         resize_mode: ``"squash"`` stretches to a square and loses nothing, ``"crop"`` cuts
             the largest square out of the middle, ``"pad"`` adds black bars.
+        max_pixels: pictures of more are refused before they are decoded.
 
     Returns:
         uint8 ``[size, size, 3]``, RGB, 0 to 255.
 
     Raises:
-        InputError: not a picture of an accepted format, damaged, truncated or too large.
+        UnsupportedFormatError: not a picture of an accepted format.
+        TooLargeError: too many bytes or pixels.
+        InputError: empty, damaged or truncated.
         UsageError: ``size`` or ``resize_mode`` is not a possible value.
     """
     check_options(size, resize_mode)
@@ -75,17 +83,17 @@ def decode_image(
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise _too_many_pixels(shown, f"{width} x {height} pixels")
+            if width * height > max_pixels:
+                raise _too_many_pixels(shown, f"{width} x {height} pixels", max_pixels)
             animated = image.format not in _NOT_ANIMATED and getattr(image, "n_frames", 1) > 1
             image.load()
             rgb = _to_rgb(ImageOps.exif_transpose(image))
     except InputError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise _too_many_pixels(shown, "far too many pixels") from None
+        raise _too_many_pixels(shown, "far too many pixels", max_pixels) from None
     except UnidentifiedImageError:
-        raise InputError(
+        raise UnsupportedFormatError(
             f"{shown}: not a picture that can be read; accepted formats are {ACCEPTED}; convert it"
         ) from None
     # Damaged files make Pillow's decoders raise nearly every built-in exception.
@@ -135,14 +143,14 @@ def check_options(size: int | None, resize_mode: str) -> None:
         )
 
 
-def _too_many_bytes(shown: str, count: int) -> InputError:
-    return InputError(
+def _too_many_bytes(shown: str, count: int) -> TooLargeError:
+    return TooLargeError(
         f"{shown}: {count:,} bytes or more; at most {MAX_BYTES:,} are read; shrink it"
     )
 
 
-def _too_many_pixels(shown: str, found: str) -> InputError:
-    return InputError(f"{shown}: {found}; at most {MAX_PIXELS:,} are decoded; shrink it")
+def _too_many_pixels(shown: str, found: str, most: int) -> TooLargeError:
+    return TooLargeError(f"{shown}: {found}; at most {most:,} are decoded; shrink it")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cifarlab.errors import UsageError
 from cifarlab.recipes.airbench import AIRBENCH94
 from cifarlab.recipes.baseline import BASELINE, BASELINE_UNSCALED
-from cifarlab.recipes.fast import FAST94
+from cifarlab.recipes.fast import FAST94, FAST95
 from cifarlab.recipes.recipe import Recipe
 
 RECIPES: dict[str, Recipe] = {
@@ -15,6 +15,7 @@ RECIPES: dict[str, Recipe] = {
         BASELINE_UNSCALED,
         AIRBENCH94,
         FAST94,
+        FAST95,
     )
 }
 

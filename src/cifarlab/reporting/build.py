@@ -109,7 +109,9 @@ def _predictions(
                 f"{place.predictions}: is not there, and neither is the data; name it with --data"
             )
         parts = {"validation": data.validation, "test": data.test}
-        found = {name: classifier.predict_split(part) for name, part in parts.items() if len(part)}
+        # As a run measures itself: the temperature is one of the results.
+        plain = replace(classifier, temperature=1.0)
+        found = {name: plain.predict_split(part) for name, part in parts.items() if len(part)}
         write_predictions(place.predictions, found)
     found = read_predictions(place.predictions)
     if data is not None and not np.array_equal(data.test.labels, _labels(found["test"])):
