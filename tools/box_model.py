@@ -1,6 +1,6 @@
 """Put a finished run's model into the package, with what is measured of it.
 
-Command: ``python -m tools.box_model runs/fast94-1``. The test split is read once more, because
+Command: ``python -m tools.box_model runs/boxed94-1``. The test split is read once more, because
 rounding to half precision makes another model of it.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,17 +17,15 @@ from typing import Any
 from cifarlab.boxed import FILE, read_boxed, write_boxed
 from cifarlab.classifier import Classifier
 from cifarlab.data.catalog import load
-from cifarlab.data.dataset import Dataset
+from cifarlab.data.dataset import Split
 from cifarlab.errors import CifarlabError, InputError
 from cifarlab.evaluation.calibration import expected_calibration_error
 from cifarlab.evaluation.metrics import measure
 from cifarlab.evaluation.selective import apply_threshold
-from cifarlab.predictions import Predictions
 from cifarlab.recipes.parts import Views
-from cifarlab.recipes.recipe import EVERYTHING_BUT_TEST, Recipe
+from cifarlab.recipes.recipe import Recipe
 from cifarlab.recorded import data_of
-from cifarlab.results import describe_data
-from cifarlab.run import find_run
+from cifarlab.run import find_run, read_json
 from cifarlab.training import read_recipe
 
 
@@ -41,39 +39,44 @@ def box(directory: Path, file: Path) -> dict[str, Any]:
     if not run.metrics.exists():
         raise InputError(f"{directory}: not complete; finish it with cifarlab train --resume")
     recipe, trained = read_recipe(directory), Classifier.load(directory)
-    data = load(data_of(directory) or "cifar10")
     trust = (trained.temperature, trained.not_sure_below)
     # Written twice: what the card says is measured on the rounded weights.
     write_boxed(file, trained.model, trained.class_names, recipe, {}, *trust)
-    card = _card(file, recipe, data, json.loads(run.environment.read_text()))
+    rounded = replace(
+        Classifier.of(read_boxed(file).model, trained.class_names, views=recipe.test_time),
+        temperature=trained.temperature,
+        not_sure_below=trained.not_sure_below,
+    )
+    test = load(data_of(directory) or "cifar10").test
+    card = _card(recipe, rounded, test, read_json(run.metrics), read_json(run.environment))
     write_boxed(file, trained.model, trained.class_names, recipe, card, *trust)
     return card
 
 
-def _card(file: Path, recipe: Recipe, data: Dataset, environment: dict[str, Any]) -> dict[str, Any]:
-    boxed = read_boxed(file)
-    model = boxed.model
-    classifier = replace(
-        Classifier.of(model, data.class_names, views=recipe.test_time),
-        temperature=boxed.temperature,
-        not_sure_below=boxed.not_sure_below,
-    )
-    rounded = classifier.predict_split(data.test)
-    metrics = measure(rounded)
+def _card(
+    recipe: Recipe,
+    classifier: Classifier,
+    test: Split,
+    metrics: Mapping[str, Any],
+    environment: Mapping[str, Any],
+) -> dict[str, Any]:
+    predictions = classifier.predict_split(test)
+    # Where it lay on the machine that trained is nobody's business.
+    data = {name: value for name, value in metrics["dataset"].items() if name != "source"}
+    below = classifier.not_sure_below
     return {
-        "dataset": data.name,
-        "data": describe_data(data),
+        "data": data,
         "recipe": recipe.name,
         "epochs": recipe.epochs,
-        "parameters": sum(int(v.value.numel()) for v in model.variables),
+        "parameters": sum(int(v.value.numel()) for v in classifier.model.variables),
         "test": {
-            **metrics.to_json(),
-            "expected_calibration_error": expected_calibration_error(rounded),
+            **measure(predictions).to_json(),
+            "expected_calibration_error": expected_calibration_error(predictions),
         },
         "views": _views_in_words(recipe.test_time),
-        "trained_on": _trained_on_in_words(recipe, data),
-        "temperature": boxed.temperature,
-        "not_sure": _not_sure(rounded, boxed.not_sure_below),
+        "one_look": measure(replace(classifier, views=None).predict_split(test)).to_json(),
+        "temperature": classifier.temperature,
+        "not_sure": None if below is None else apply_threshold(predictions, below).to_json(),
         "trained": {
             "seed": environment["options"]["seed"],
             "precision": environment["precision"],
@@ -90,17 +93,11 @@ def _views_in_words(views: Views | None) -> str:
     return f"{looks}; the same shifted by {views.shift} both ways" if views.shift else looks
 
 
-def _trained_on_in_words(recipe: Recipe, data: Dataset) -> str:
-    if recipe.train_on == EVERYTHING_BUT_TEST:
-        return f"{data.name}, all {len(data.train) + len(data.validation):,} training pictures"
-    return (
-        f"{data.name}, {len(data.train):,} training pictures; {len(data.validation):,} others "
-        "chose the temperature and the threshold"
-    )
-
-
-def _not_sure(predictions: Predictions, threshold: float | None) -> dict[str, Any] | None:
-    return None if threshold is None else apply_threshold(predictions, threshold).to_json()
+def _trained_on_in_words(data: Mapping[str, Any]) -> str:
+    seen = f"{data['train']['pictures']:,} training pictures of {data['name']}"
+    held_out = data["validation"]["pictures"]
+    chose = f"; {held_out:,} others chose the temperature and the threshold"
+    return seen + chose if held_out else seen
 
 
 def _not_sure_in_words(found: dict[str, Any] | None) -> str:
@@ -139,7 +136,8 @@ with a temperature of {card["temperature"]:.3f} |
 | network | `airnet`, {card["parameters"]:,} weights and statistics, half precision |
 | "not sure" | {_not_sure_in_words(card["not_sure"])} |
 | views | {card["views"]} |
-| trained on | {card["trained_on"]} |
+| at one look | {card["one_look"]["accuracy"]:.2%} (`cifarlab serve --looks once`) |
+| trained on | {_trained_on_in_words(card["data"])} |
 | recipe | `{card["recipe"]}` with {card["epochs"]} epochs, seed {trained["seed"]} |
 | hardware | {hardware["processor"]}, {hardware["cores"]} cores, {trained["precision"]} |
 

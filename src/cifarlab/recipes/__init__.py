@@ -5,7 +5,8 @@ from __future__ import annotations
 from cifarlab.errors import UsageError
 from cifarlab.recipes.airbench import AIRBENCH94
 from cifarlab.recipes.baseline import BASELINE, BASELINE_UNSCALED
-from cifarlab.recipes.fast import FAST94, FAST95
+from cifarlab.recipes.boxed import BOXED94
+from cifarlab.recipes.fast import FAST94, FAST95, FAST96
 from cifarlab.recipes.recipe import Recipe
 
 RECIPES: dict[str, Recipe] = {
@@ -16,6 +17,8 @@ RECIPES: dict[str, Recipe] = {
         AIRBENCH94,
         FAST94,
         FAST95,
+        FAST96,
+        BOXED94,
     )
 }
 
