@@ -14,7 +14,18 @@ from typing import Annotated, Any
 import typer
 
 from cifarlab import __version__
-from cifarlab.cli import compare, data, evaluate, lesson, lr_find, predict, report, train
+from cifarlab.cli import (
+    compare,
+    data,
+    evaluate,
+    export,
+    lesson,
+    lr_find,
+    predict,
+    report,
+    serve,
+    train,
+)
 from cifarlab.cli.output import one_line
 from cifarlab.errors import CifarlabError
 
@@ -27,6 +38,8 @@ Examples:
   cifarlab predict cat.jpg            what the newest run says about a picture
   cifarlab evaluate runs/baseline-1   accuracy, class by class
   cifarlab report --open              the newest run on one page
+  cifarlab serve                      the model as web page and REST service
+  cifarlab export --format onnx       the model for other programs
   cifarlab lesson scaling             what scaling the pixels buys, measured
   cifarlab data check photos/         before you train on your own pictures
 """
@@ -44,6 +57,8 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.command("report")(report.report)
+app.command("export")(export.export)
+app.command("serve")(serve.serve)
 app.command("compare")(compare.compare)
 app.command("lr-find")(lr_find.lr_find)
 app.command("lesson")(lesson.lesson)

@@ -1,0 +1,98 @@
+"""``cifarlab export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from cifarlab.data.dataset import Dataset
+    from cifarlab.exporting import Exported
+
+
+def export(
+    model: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A run directory, a .keras or an .h5 file, or cifar10, the model in the "
+            "package. Default: the newest run, else cifar10."
+        ),
+    ] = None,
+    format: Annotated[
+        str, typer.Option("--format", "-f", help="keras, h5, onnx, onnx-int8, torch or web.")
+    ] = "onnx",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Default: the model's name, here.")
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="For onnx-int8: dataset name or path. Default: the run's own."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Write a trained model in another format, compared with the model before it is kept.
+
+    \b
+    Examples:
+      cifarlab export
+      cifarlab export runs/baseline-1 --format onnx-int8
+      cifarlab export cifar10 --format web     a folder for any web server
+    """
+    from cifarlab.boxed import NAME
+    from cifarlab.classifier import Classifier
+    from cifarlab.cli.output import console, print_json, say, warnings_in_one_line
+    from cifarlab.exporting import FORMATS
+    from cifarlab.exporting import export as export_model
+    from cifarlab.exporting.about import about
+    from cifarlab.exporting.export import INT8
+    from cifarlab.run import newest_run
+
+    warnings_in_one_line()
+    chosen = model or newest_run(Path("runs")) or Path(NAME)
+    if model is None:
+        say(f"model: {chosen}")
+    classifier = Classifier.load(chosen, "cpu")
+    target = output or Path(f"{chosen.stem}{FORMATS.get(format, '')}")
+    done = export_model(
+        classifier,
+        format,
+        target,
+        data=_data(data, chosen) if format == INT8 else None,
+        facts={"name": chosen.stem, **about(chosen)},
+        overwrite=overwrite,
+    )
+    if json:
+        print_json(done.to_json())
+        return
+    out = console(json)
+    out.print(_table(done))
+    out.print(str(done.path), markup=False, soft_wrap=True)
+
+
+def _data(spec: str | None, model: Path) -> Dataset:
+    from cifarlab.data.catalog import load
+    from cifarlab.recorded import data_of
+
+    return load(spec or data_of(model) or "cifar10")
+
+
+def _table(done: Exported) -> Any:
+    from cifarlab.cli.output import table
+
+    parity = done.parity
+    rows = [
+        ("size", f"{done.size / 2**20:.2f} MiB"),
+        ("same class", f"{parity.agreement:.2%} of {parity.pictures:,} drawn pictures"),
+        ("largest difference", f"{parity.largest_difference:.1e} of a probability"),
+        ("speed", f"{parity.images_per_second:,.0f} images/s in batches of 64"),
+        ("the classifier's", f"{parity.classifier_images_per_second:,.0f} images/s"),
+    ]
+    if done.loss is not None:
+        loss = done.loss
+        lost = f"{abs(loss.points):.2f} points {'lost' if loss.points >= 0 else 'gained'}"
+        rows.append(("accuracy", f"{loss.before:.2%} before, {loss.after:.2%} after: {lost}"))
+        rows.append(("measured on", f"{loss.pictures:,} pictures of the {loss.split} split"))
+    return table((done.format, ""), rows, align="ll")

@@ -1,0 +1,68 @@
+"""``cifarlab serve``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def serve(
+    model: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A run directory, a .keras or an .h5 file, or cifar10, the model in the "
+            "package. Default: the newest run, else cifar10."
+        ),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Where to listen; 0.0.0.0 for all.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="Processes, each with a model.")] = 1,
+    name: Annotated[
+        str | None, typer.Option(help="What clients call the model. Default: its file's name.")
+    ] = None,
+    looks: Annotated[
+        str, typer.Option(help="model: look as the model was made to; once: faster.")
+    ] = "model",
+    queue: Annotated[
+        int, typer.Option(min=1, help="Requests in work or waiting; more get 503.")
+    ] = 64,
+    max_body: Annotated[int, typer.Option(min=1, help="Largest request, in MiB.")] = 16,
+    no_page: Annotated[bool, typer.Option("--no-page", help="REST only.")] = False,
+) -> None:
+    """Serve a model as a web page and a REST service; see docs/serving.md.
+
+    \b
+    Examples:
+      cifarlab serve
+      cifarlab serve runs/baseline-1 --port 80 --host 0.0.0.0 --no-page
+      curl -F pictures=@cat.jpg http://127.0.0.1:8000/predict
+    """
+    from cifarlab.cli.output import say, warnings_in_one_line
+
+    # Before PyTorch is imported: threads that wait for work would take the cores that decode
+    # pictures.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from cifarlab.boxed import NAME
+    from cifarlab.run import newest_run
+    from cifarlab.serving.server import check_packages
+    from cifarlab.serving.server import serve as run_server
+    from cifarlab.serving.settings import Settings, load_classifier
+
+    warnings_in_one_line()
+    check_packages(not no_page)
+    chosen = model or newest_run(Path("runs")) or Path(NAME)
+    settings = Settings(
+        model=str(chosen),
+        name=name or chosen.stem,
+        looks=looks,
+        queue=queue,
+        body=max_body * 2**20,
+        page=not no_page,
+    )
+    # Here a file that cannot be used is one line; in the server it would be a log.
+    load_classifier(settings)
+    say(f"{settings.name} on http://{host}:{port} (Ctrl-C ends it)")
+    run_server(settings, host, port, workers)

@@ -1,0 +1,35 @@
+"""What is known of a model beside its weights, for people who look at what was exported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cifarlab.boxed import NAME, read_card
+from cifarlab.run import RunDirectory, read_json
+
+
+def about(model: Path) -> dict[str, Any]:
+    """Return ``accuracy`` and ``confusion`` on the test split, each ``None`` if not known.
+
+    Args:
+        model: as ``Classifier.load`` takes it.
+
+    Raises:
+        InputError: the run's record cannot be read.
+    """
+    metrics = RunDirectory(model).metrics
+    if metrics.exists():
+        return _of(read_json(metrics)["test"])
+    if str(model) == NAME and not model.exists():
+        return _of(read_card()["test"])
+    return {"accuracy": None, "confusion": None}
+
+
+def _of(test: Mapping[str, Any]) -> dict[str, Any]:
+    low, high = test["accuracy_interval"]
+    return {
+        "accuracy": {"value": test["accuracy"], "low": low, "high": high, "n": test["n"]},
+        "confusion": test["confusion"],
+    }

@@ -1,0 +1,153 @@
+"""``export``: write a file in a format of choice, run it, compare it, and only then keep it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from cifarlab.classifier import Classifier
+from cifarlab.data.dataset import Dataset
+from cifarlab.errors import CifarlabError, UsageError
+from cifarlab.exporting import files, parity, quantize, runners
+from cifarlab.files import atomic_write, cannot_write
+
+INT8 = "onnx-int8"
+WEB = "web"
+# What a file of each format is called after the model's name.
+FORMATS: Mapping[str, str] = {
+    "keras": ".keras",
+    "h5": ".h5",
+    "onnx": ".onnx",
+    INT8: "-int8.onnx",
+    "torch": ".pt2",
+    WEB: "-web",
+}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file that was written and found to say what the classifier says.
+
+    Attributes:
+        path: absolute; a folder for ``web``.
+        size: bytes, of everything in a folder.
+        parity: how it compares with the classifier.
+        loss: what 8 bits cost, for ``onnx-int8``.
+    """
+
+    format: str
+    path: Path
+    size: int
+    parity: parity.Parity
+    loss: quantize.Loss | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as plain JSON values."""
+        return {**asdict(self), "path": str(self.path)}
+
+
+def export(
+    classifier: Classifier,
+    format: str,
+    target: str | os.PathLike[str],
+    *,
+    data: Dataset | None = None,
+    facts: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> Exported:
+    """Write the classifier to ``target`` in another format.
+
+    The new file is run by the program that it is made for on 1,000 drawn pictures, and appears
+    under its name only if it says the same: the same classes, probabilities within 1e-4. In
+    8 bits it may differ; the loss of accuracy on the data's test pictures is returned.
+
+    Args:
+        format: one of ``FORMATS``.
+        data: for ``onnx-int8``: training pictures set the scales, test pictures tell the loss.
+        facts: for ``web``: ``name``, ``accuracy`` and ``confusion``, shown on the page.
+
+    Raises:
+        UsageError: another format, a target that exists, a package or data that is missing,
+            or a model that the format cannot hold.
+        CifarlabError: the exported file does not say what the classifier says.
+        ResourceError: the target cannot be written.
+    """
+    target = Path(target).absolute()
+    if format not in FORMATS:
+        raise UsageError(f"no format is called {format!r}; choose from {', '.join(FORMATS)}")
+    if target.exists() and not overwrite:
+        raise UsageError(f"{target}: exists; give another --output, or --overwrite")
+    if format == INT8 and data is None:
+        raise UsageError(
+            "8 bits need training pictures to choose scales on; name the data set with --data"
+        )
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent) as folder:
+            made = Path(folder) / ("new" + FORMATS[format])
+            predict, loss = _write(classifier, format, made, data, facts or {})
+            images = parity.comparison_pictures(classifier.input_shape[:2])
+            found = parity.compare(predict, classifier, images)
+            if format != INT8 and not found.exact:
+                raise _disagrees(format, found)
+            _move(made, target)
+    except OSError as error:
+        raise cannot_write(target, error) from error
+    return Exported(format, target, _size(target), found, loss)
+
+
+def _write(
+    classifier: Classifier,
+    format: str,
+    path: Path,
+    data: Dataset | None,
+    facts: Mapping[str, Any],
+) -> tuple[runners.Predict, quantize.Loss | None]:
+    """Write the file and return what runs it."""
+    if format in ("keras", "h5"):
+        files.write_keras(classifier, path)
+        return runners.plain_keras(path), None
+    if format == "torch":
+        files.write_torch(classifier, path)
+        return runners.plain_torch(path), None
+    model = files.onnx_bytes(classifier)
+    if format == WEB:
+        from cifarlab.exporting.web import write_site
+
+        path.mkdir()
+        write_site(path, model, {**files.facts_of(classifier), **facts})
+        return runners.onnxruntime(path / "model.onnx"), None
+    if format == INT8:
+        assert data is not None
+        model = quantize.int8(model, data)
+    atomic_write(path, lambda file: file.write(model))
+    predict = runners.onnxruntime(path)
+    if format == INT8 and data is not None:
+        return predict, quantize.measure_loss(predict, classifier, data.test, "test")
+    return predict, None
+
+
+def _disagrees(format: str, found: parity.Parity) -> CifarlabError:
+    return CifarlabError(
+        f"the exported {format} model differs from the classifier: {found.agreement:.2%} of "
+        f"{found.pictures:,} pictures have the same class (all must), the largest difference is "
+        f"{found.largest_difference:.2g} (below {parity.TOLERANCE:g} is allowed); nothing was "
+        "kept; try another format, and please report this model"
+    )
+
+
+def _move(made: Path, target: Path) -> None:
+    if target.is_dir() and not target.is_symlink():
+        shutil.rmtree(target)
+    made.replace(target)
+
+
+def _size(path: Path) -> int:
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return path.stat().st_size

@@ -1,0 +1,54 @@
+"""Exported files run for real, by the programs that others will run them with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from cifarlab.backend import keras
+from cifarlab.exporting.files import INPUT, missing_packages
+
+# uint8 [N, H, W, 3] in, float32 [N, K] out.
+Predict = Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]
+
+
+def plain_keras(path: Path) -> Predict:
+    """Run a ``.keras`` or ``.h5`` file with Keras alone."""
+    model = keras.saving.load_model(path, compile=False)
+    return lambda images: np.asarray(model.predict(images.astype("float32"), verbose=0))
+
+
+def plain_torch(path: Path) -> Predict:
+    """Run a ``.pt2`` file with PyTorch alone."""
+    program: Any = torch.export.load(path).module()
+
+    def predict(images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        with torch.inference_mode():
+            return np.asarray(program(torch.from_numpy(images)).numpy())
+
+    return predict
+
+
+def onnxruntime(model: Path | bytes) -> Predict:
+    """Run an ONNX file with onnxruntime, on as many threads as PyTorch has.
+
+    Raises:
+        UsageError: the package onnxruntime is not installed.
+    """
+    try:
+        import onnxruntime as runtime
+    except ImportError as error:
+        raise missing_packages() from error
+
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = runtime.InferenceSession(
+        model if isinstance(model, bytes) else str(model),
+        options,
+        providers=["CPUExecutionProvider"],
+    )
+    return lambda images: np.asarray(session.run(None, {INPUT: images})[0])

@@ -1,0 +1,1 @@
+"""A trained model as a REST service and a web page; nothing here calls other hosts."""

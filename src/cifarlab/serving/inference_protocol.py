@@ -1,0 +1,183 @@
+"""The Open Inference Protocol, version 2, over HTTP: tensors in, probabilities out.
+
+The protocol that KServe, Triton and others speak (github.com/kserve/open-inference-protocol).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from cifarlab import __version__
+from cifarlab.classifier import Classifier
+from cifarlab.errors import InputError, TooLargeError
+from cifarlab.exporting.files import INPUT, OUTPUT
+from cifarlab.serving.answers import Problem, answer, problems
+from cifarlab.serving.model_worker import ModelWorker, State
+from cifarlab.serving.settings import Settings
+
+
+class Tensor(BaseModel):
+    """A tensor; ``data`` is flat or nested, row by row."""
+
+    name: str
+    shape: list[int] = Field(min_length=1, max_length=8)
+    datatype: str
+    data: list[Any]
+
+
+class Question(BaseModel):
+    """Pictures as one tensor, ``UINT8 [n, height, width, 3]``, 0 to 255."""
+
+    id: str | None = None
+    inputs: list[Tensor] = Field(min_length=1, max_length=1)
+
+
+class Reply(BaseModel):
+    """Probabilities as one tensor, ``FP32 [n, classes]``."""
+
+    model_name: str
+    id: str | None = None
+    outputs: list[Tensor]
+
+
+class TensorFacts(BaseModel):
+    """What a tensor looks like; -1 stands for any number."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+
+
+class ModelFacts(BaseModel):
+    """What the model takes and gives."""
+
+    name: str
+    platform: str
+    inputs: list[TensorFacts]
+    outputs: list[TensorFacts]
+
+
+class ServerFacts(BaseModel):
+    """What this server is."""
+
+    name: str
+    version: str
+    extensions: list[str]
+
+
+class Live(BaseModel):
+    live: Literal[True] = True
+
+
+class Ready(BaseModel):
+    ready: bool
+
+
+def protocol_router(settings: Settings, worker: ModelWorker) -> APIRouter:
+    """Return the protocol's endpoints for one model."""
+    router = APIRouter(prefix="/v2")
+
+    def check(name: str) -> None:
+        if name != settings.name:
+            raise HTTPException(404, f"no model is called {name!r}; there is {settings.name!r}")
+
+    def readiness() -> JSONResponse:
+        ready = worker.state is State.READY
+        return JSONResponse({"ready": ready}, 200 if ready else 503)
+
+    unready: dict[int | str, dict[str, Any]] = {503: {"model": Ready, "description": "Not ready"}}
+
+    @router.get("")
+    def server() -> ServerFacts:
+        """Say what this server is."""
+        return ServerFacts(name="cifarlab", version=__version__, extensions=[])
+
+    @router.get("/health/live")
+    async def live() -> Live:
+        """Say that the process answers."""
+        return Live()
+
+    @router.get("/health/ready", response_model=Ready, responses=unready)
+    async def ready() -> JSONResponse:
+        """Say whether the model is loaded, warm and working."""
+        return readiness()
+
+    @router.get(
+        "/models/{name}/ready",
+        response_model=Ready,
+        responses={**unready, 404: {"model": Problem, "description": "No such model"}},
+    )
+    async def model_ready(name: str) -> JSONResponse:
+        """Say whether the model is loaded, warm and working."""
+        check(name)
+        return readiness()
+
+    @router.get("/models/{name}", responses=problems(404, 503))
+    async def model(name: str) -> ModelFacts:
+        """Say what the model takes and gives."""
+        check(name)
+        classifier = worker.ready_classifier()
+        return ModelFacts(
+            name=name,
+            platform="cifarlab_keras",
+            inputs=[TensorFacts(name=INPUT, datatype="UINT8", shape=[-1, *classifier.input_shape])],
+            outputs=[
+                TensorFacts(name=OUTPUT, datatype="FP32", shape=[-1, len(classifier.class_names)])
+            ],
+        )
+
+    @router.post(
+        "/models/{name}/infer", response_model=Reply, responses=problems(400, 404, 413, 422, 503)
+    )
+    async def infer(name: str, question: Question) -> JSONResponse:
+        """Classify pictures that are already of the model's size."""
+        check(name)
+        classifier = worker.ready_classifier()
+        images = _images(question.inputs[0], classifier, settings.pictures)
+        probabilities = await answer(worker, images, settings.timeout)
+        output = {
+            "name": OUTPUT,
+            "shape": list(probabilities.shape),
+            "datatype": "FP32",
+            "data": probabilities.ravel().tolist(),
+        }
+        reply = {"model_name": name, "outputs": [output]}
+        return JSONResponse(reply if question.id is None else {**reply, "id": question.id})
+
+    return router
+
+
+def _images(tensor: Tensor, classifier: Classifier, most: int) -> np.ndarray[Any, Any]:
+    """Return uint8 ``[N, H, W, 3]``.
+
+    Raises:
+        TooLargeError: more than ``most`` pictures.
+        InputError: another datatype or shape, or values that are no bytes.
+    """
+    wanted = classifier.input_shape
+    if tensor.datatype != "UINT8" or tuple(tensor.shape[1:]) != wanted or tensor.shape[0] < 1:
+        raise InputError(
+            f"input {tensor.name!r} is {tensor.datatype} {tensor.shape}; this model takes "
+            f"UINT8 [n, {', '.join(map(str, wanted))}]: convert or resize it"
+        )
+    if tensor.shape[0] > most:
+        raise TooLargeError(
+            f"{tensor.shape[0]} pictures in one request; at most {most} are taken; send several"
+        )
+    try:
+        values = np.array(tensor.data)
+        if values.dtype.kind not in "iu" or values.min() < 0 or values.max() > 255:
+            raise ValueError("values must be whole numbers from 0 to 255")
+        return values.astype(np.uint8).reshape(tensor.shape)
+    except (ValueError, TypeError, OverflowError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise InputError(
+            f"input {tensor.name!r}: its data does not fit ({reason}); "
+            f"give {' x '.join(map(str, tensor.shape))} bytes"
+        ) from None

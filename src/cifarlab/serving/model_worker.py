@@ -1,0 +1,175 @@
+"""The one thread that computes: it gathers what waits into batches and answers each caller."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from cifarlab.classifier import Classifier
+from cifarlab.errors import CifarlabError
+
+Array = np.ndarray[Any, Any]
+# Seconds between attempts to get a failed model to work again.
+RETRY = 1.0
+
+
+class State(enum.Enum):
+    """Where the model stands: it answers only when it is ready."""
+
+    WARMING = "warming up"
+    READY = "ready"
+    FAILED = "failed"
+
+
+class NotReadyError(CifarlabError):
+    """The model cannot answer now; it may a little later."""
+
+
+@dataclass
+class _Question:
+    images: Array
+    loop: asyncio.AbstractEventLoop
+    answer: asyncio.Future[Array] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.answer = self.loop.create_future()
+
+
+class ModelWorker:
+    """Loads a classifier in a thread of its own, warms it up, and predicts in batches.
+
+    Attributes:
+        state: see ``State``.
+        classifier: loaded, or ``None`` until then.
+        lock: held while the classifier computes.
+        waiting: questions that nobody has looked at yet.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], Classifier],
+        most: int,
+        on_batch: Callable[[int], object] = lambda _: None,
+    ) -> None:
+        self.state = State.WARMING
+        self.classifier: Classifier | None = None
+        self.lock = threading.Lock()
+        self.waiting: queue.SimpleQueue[_Question | None] = queue.SimpleQueue()
+        self._load, self._most, self._on_batch = load, most, on_batch
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="model", daemon=True)
+
+    def start(self) -> None:
+        """Begin to load; returns at once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Answer what waits, then end the thread."""
+        self._stopping.set()
+        self.waiting.put(None)
+        self._thread.join()
+
+    def ready_classifier(self) -> Classifier:
+        """Return the classifier.
+
+        Raises:
+            NotReadyError: it is warming up or has failed.
+        """
+        if self.classifier is None or self.state is not State.READY:
+            raise NotReadyError(f"the model is not ready ({self.state.value}); try again")
+        return self.classifier
+
+    async def predict(self, images: Array) -> Array:
+        """Return probabilities, float32 ``[N, K]``, of uint8 ``[N, H, W, 3]``.
+
+        Cancelling the call frees its place.
+
+        Raises:
+            NotReadyError: the model is warming up or has failed.
+        """
+        self.ready_classifier()
+        question = _Question(images, asyncio.get_running_loop())
+        self.waiting.put(question)
+        return await question.answer
+
+    # --- in the thread
+
+    def _run(self) -> None:
+        while not self._warmed_up():
+            if self._stopping.wait(RETRY):
+                return
+        while (question := self.waiting.get()) is not None:
+            self._answer(self._gather(question))
+            while self.state is State.FAILED and not self._stopping.wait(RETRY):
+                self._warmed_up()
+
+    def _warmed_up(self) -> bool:
+        """Load if need be, and predict nothing in particular; note how that went."""
+        try:
+            if self.classifier is None:
+                self.classifier = self._load()
+            for count in (1, self._most):
+                blank = np.zeros((count, *self.classifier.input_shape), np.uint8)
+                with self.lock:
+                    self.classifier.probabilities(blank)
+        # Whatever it is, the server goes on and says that the model does not work.
+        except Exception:
+            self.state = State.FAILED
+            return False
+        self.state = State.READY
+        return True
+
+    def _gather(self, first: _Question) -> list[_Question]:
+        """Return ``first`` and what else waits, up to a batch's worth of pictures."""
+        batch, pictures = [first], len(first.images)
+        while pictures < self._most:
+            try:
+                question = self.waiting.get_nowait()
+            except queue.Empty:
+                break
+            if question is None:
+                self.waiting.put(None)
+                break
+            batch.append(question)
+            pictures += len(question.images)
+        # Those whose caller has gone need no answer.
+        return [question for question in batch if not question.answer.cancelled()]
+
+    def _answer(self, batch: list[_Question]) -> None:
+        if not batch:
+            return
+        assert self.classifier is not None
+        images = np.concatenate([question.images for question in batch])
+        self._on_batch(len(images))
+        found: list[Array] | NotReadyError
+        try:
+            with self.lock:
+                probabilities = self.classifier.probabilities(images)
+            ends = np.cumsum([len(question.images) for question in batch])
+            found = np.split(probabilities, ends[:-1])
+        # As above: readiness tells, and the warm-up decides when it may answer again.
+        except Exception:
+            self.state = State.FAILED
+            found = NotReadyError("the model failed on this batch; try again")
+        for loop in {question.loop for question in batch}:
+            loop.call_soon_threadsafe(_deliver, loop, batch, found)
+
+
+def _deliver(
+    loop: asyncio.AbstractEventLoop, batch: list[_Question], found: list[Array] | NotReadyError
+) -> None:
+    """Hand out the answers to the callers of this event loop."""
+    for number, question in enumerate(batch):
+        if question.loop is not loop or question.answer.done():
+            continue
+        if isinstance(found, NotReadyError):
+            question.answer.set_exception(found)
+        else:
+            question.answer.set_result(found[number])

@@ -1,0 +1,105 @@
+"""``POST /predict``: pictures in, classes out."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from fastapi import APIRouter, File, Query, UploadFile
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+
+from cifarlab.classifier import Classifier
+from cifarlab.data.image import decode_image
+from cifarlab.errors import TooLargeError
+from cifarlab.predictions import Predictions
+from cifarlab.serving.answers import answer, problems
+from cifarlab.serving.model_worker import ModelWorker
+from cifarlab.serving.settings import Settings
+
+
+class Choice(BaseModel):
+    """A class and how likely it is, 0 to 1."""
+
+    class_: str = Field(alias="class")
+    probability: float
+
+
+class Prediction(BaseModel):
+    """What one picture shows."""
+
+    picture: str
+    top: list[Choice]
+    sure: bool | None
+
+
+class Answer(BaseModel):
+    """What the pictures show, in the order that they came in."""
+
+    model: str
+    predictions: list[Prediction]
+
+
+def predict_router(settings: Settings, worker: ModelWorker, pool: ThreadPoolExecutor) -> APIRouter:
+    """Return the endpoint; ``pool`` decodes the pictures."""
+    router = APIRouter()
+
+    @router.post("/predict", response_model=Answer, responses=problems(400, 413, 415, 422, 503))
+    async def predict(
+        pictures: Annotated[list[UploadFile], File(description="PNG, JPEG, WEBP, GIF or BMP")],
+        top: Annotated[int, Query(ge=1, le=1000, description="How many classes")] = 3,
+        resize_mode: Annotated[
+            Literal["squash", "crop", "pad"], Query(description="For other shapes")
+        ] = "squash",
+    ) -> JSONResponse:
+        """Say what is in pictures of any size; all of them must be readable."""
+        if len(pictures) > settings.pictures:
+            raise TooLargeError(
+                f"{len(pictures)} pictures in one request; at most {settings.pictures} are taken; "
+                "send several requests"
+            )
+        classifier = worker.ready_classifier()
+        size = classifier.input_shape[0]
+        names = [picture.filename or "picture" for picture in pictures]
+        loop = asyncio.get_running_loop()
+
+        def decode(number: int, content: bytes) -> np.ndarray[Any, Any]:
+            return decode_image(
+                content,
+                name=names[number],
+                size=size,
+                resize_mode=resize_mode,
+                max_pixels=settings.pixels,
+            )
+
+        decoded = [
+            await loop.run_in_executor(pool, decode, number, await picture.read())
+            for number, picture in enumerate(pictures)
+        ]
+        probabilities = await answer(worker, np.stack(decoded), settings.timeout)
+        return JSONResponse(_answer(settings.name, classifier, probabilities, names, top))
+
+    return router
+
+
+def _answer(
+    model: str,
+    classifier: Classifier,
+    probabilities: np.ndarray[Any, Any],
+    names: list[str],
+    top: int,
+) -> dict[str, Any]:
+    best = Predictions(probabilities, classifier.class_names).top(top)
+    return {
+        "model": model,
+        "predictions": [
+            {
+                "picture": name,
+                "top": [{"class": c, "probability": p} for c, p in row],
+                "sure": classifier.sure(row[0][1]),
+            }
+            for name, row in zip(names, best, strict=True)
+        ],
+    }
