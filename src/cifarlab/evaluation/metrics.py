@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import Any
@@ -67,6 +68,22 @@ class Metrics:
             "per_class": {name: asdict(numbers) for name, numbers in self.per_class.items()},
             "confusion": self.confusion.tolist(),
         }
+
+    @staticmethod
+    def from_json(found: Mapping[str, Any]) -> Metrics:
+        """Return what ``to_json`` gave."""
+        low, high = found["accuracy_interval"]
+        per_class = {name: ClassMetrics(**one) for name, one in found["per_class"].items()}
+        return Metrics(
+            found["accuracy"],
+            (low, high),
+            found["top2"],
+            found["loss"],
+            found["n"],
+            tuple(per_class),
+            per_class,
+            np.array(found["confusion"], np.int64),
+        )
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from cifarlab.run import RunDirectory, read_json
 
 
 def about(model: Path) -> dict[str, Any]:
-    """Return ``accuracy`` and ``confusion`` on the test split, each ``None`` if not known.
+    """Return ``accuracy``, ``confusion`` and all of ``test``, each ``None`` if not known.
 
     Args:
         model: as ``Classifier.load`` takes it.
@@ -24,7 +24,7 @@ def about(model: Path) -> dict[str, Any]:
         return _of(read_json(metrics)["test"])
     if str(model) == NAME and not model.exists():
         return _of(read_card()["test"])
-    return {"accuracy": None, "confusion": None}
+    return {"accuracy": None, "confusion": None, "test": None}
 
 
 def _of(test: Mapping[str, Any]) -> dict[str, Any]:
@@ -32,4 +32,5 @@ def _of(test: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "accuracy": {"value": test["accuracy"], "low": low, "high": high, "n": test["n"]},
         "confusion": test["confusion"],
+        "test": dict(test),
     }

@@ -64,7 +64,7 @@ def create_app(settings: Settings, load: Callable[[], Classifier] | None = None)
     if settings.page:
         from cifarlab.serving.page import mount_page
 
-        app = mount_page(app, settings.name, worker)
+        app = mount_page(app, settings.name, settings.model, worker)
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.body)
     app.add_middleware(Admission, most=settings.queue, metrics=metrics)  # type: ignore[arg-type]
     return app
