@@ -1,0 +1,50 @@
+"""A folder that classifies pictures in any browser, without a server that computes.
+
+The page, the ONNX model, and onnxruntime-web to run it: any host of static files will do. The
+pictures that people look at never leave their computer.
+"""
+
+from __future__ import annotations
+
+import json
+import lzma
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cifarlab.files import atomic_write, write_text
+
+HERE = Path(__file__).parent
+PAGE, RUNTIME = HERE / "site", HERE / "runtime"
+# The runtime travels packed, because it is six times as large unpacked.
+PACKED = ".xz"
+# For reading, not for the browser.
+NOT_SERVED = ("README.md",)
+
+
+def write_site(directory: Path, model: bytes, facts: Mapping[str, Any]) -> None:
+    """Fill an empty directory.
+
+    Args:
+        model: ONNX, input ``pictures`` uint8 ``[n, H, W, 3]``, output ``probabilities``.
+        facts: what the page shows and needs: ``class_names``, ``not_sure_below``, ``name``,
+            ``accuracy`` (``value``, ``low``, ``high``, ``n``) and ``confusion``; the latter
+            three may be missing.
+
+    Raises:
+        ResourceError: the disk is full or the place cannot be written to.
+    """
+    for file in sorted(PAGE.iterdir()):
+        _write(directory / file.name, file.read_bytes())
+    (directory / "runtime").mkdir()
+    for file in sorted(RUNTIME.iterdir()):
+        if file.suffix == PACKED:
+            _write(directory / "runtime" / file.stem, lzma.decompress(file.read_bytes()))
+        elif file.name not in NOT_SERVED:
+            _write(directory / "runtime" / file.name, file.read_bytes())
+    _write(directory / "model.onnx", model)
+    write_text(directory / "facts.json", json.dumps(facts, ensure_ascii=False))
+
+
+def _write(path: Path, content: bytes) -> None:
+    atomic_write(path, lambda file: file.write(content))
