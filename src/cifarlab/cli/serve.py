@@ -28,7 +28,7 @@ def serve(
     ] = "model",
     queue: Annotated[
         int, typer.Option(min=1, help="Requests in work or waiting; more get 503.")
-    ] = 64,
+    ] = 40,
     max_body: Annotated[int, typer.Option(min=1, help="Largest request, in MiB.")] = 16,
     no_page: Annotated[bool, typer.Option("--no-page", help="REST only.")] = False,
 ) -> None:

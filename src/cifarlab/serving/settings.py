@@ -36,7 +36,7 @@ class Settings:
     model: str = NAME
     name: str = NAME
     looks: str = MODEL
-    queue: int = 64
+    queue: int = 40
     batch: int = 64
     pictures: int = 64
     body: int = 16 * 2**20
