@@ -1,0 +1,183 @@
+"""``POST /predict``: what the library says, and an answer to everything that can go wrong."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+import zlib
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from cifarlab.data.image import decode_image
+from serving.conftest import SETTINGS, noise, png
+from tiny import CLASSES, SIDE
+
+
+def post(client, *contents: bytes, query: str = ""):
+    files = [("pictures", (f"{i}.png", content)) for i, content in enumerate(contents)]
+    return client.post(f"/predict{query}", files=files)
+
+
+def error_of(answer) -> str:
+    message = answer.json()["error"]
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("mode", ["squash", "crop", "pad"])
+def test_it_says_what_the_library_says(client, classifier, mode):
+    contents = [png(noise(1)), png(noise(2, 40), "JPEG"), png(noise(3, 30)[:20])]
+    answer = post(client, *contents, query=f"?top=2&resize_mode={mode}").json()
+    images = [decode_image(c, name="p", size=SIDE, resize_mode=mode) for c in contents]
+    expected = classifier.predict(np.stack(images))
+    assert answer["model"] == "tiny"
+    for row, best, number in zip(answer["predictions"], expected.top(2), range(3), strict=True):
+        assert row["picture"] == f"{number}.png"
+        assert row["sure"] is None
+        assert [one["class"] for one in row["top"]] == [name for name, _ in best]
+        for one, (_, probability) in zip(row["top"], best, strict=True):
+            assert one["probability"] == pytest.approx(probability, abs=1e-6)
+
+
+def test_top_gives_no_more_classes_than_there_are(client):
+    (row,) = post(client, png(noise(1)), query="?top=50").json()["predictions"]
+    assert len(row["top"]) == len(CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "said"),
+    [
+        (b"just some text", 415, "accepted formats are PNG"),
+        (b"", 422, "empty"),
+        (png(noise(1, 90))[:400], 422, "damaged or truncated"),
+        (png(noise(1, 101)), 413, "101 x 101 pixels; at most 10,000"),
+    ],
+)
+def test_a_bad_picture_is_one_line(client, content, status, said):
+    answer = post(client, png(noise(1)), content)
+    assert answer.status_code == status
+    assert said in error_of(answer)
+
+
+@pytest.mark.parametrize("query", ["?top=0", "?top=x", "?resize_mode=stretch"])
+def test_a_bad_option_is_one_line(client, query):
+    answer = post(client, png(noise(1)), query=query)
+    assert answer.status_code == 422
+    assert "query." in error_of(answer)
+
+
+def test_too_many_pictures_are_refused(client):
+    answer = post(client, *[png(noise(1))] * (SETTINGS.pictures + 1))
+    assert answer.status_code == 413
+    assert "at most 64" in error_of(answer)
+
+
+# --- limits
+
+
+def test_check_48_an_oversized_upload_is_413_by_its_length(client):
+    answer = post(client, b"x" * (SETTINGS.body + 1))
+    assert answer.status_code == 413
+
+
+def test_check_48_an_oversized_chunked_upload_is_413_and_is_not_read_to_its_end(client):
+    taken = []
+
+    def endless() -> Iterator[bytes]:
+        yield b'--b\r\nContent-Disposition: form-data; name="pictures"; filename="x"\r\n\r\n'
+        for i in range(1000):
+            taken.append(i)
+            yield b"x" * 10_000
+
+    headers = {"content-type": "multipart/form-data; boundary=b"}
+    answer = client.post("/predict", content=endless(), headers=headers)
+    assert answer.status_code == 413
+
+
+# --- paths and addresses
+
+
+@pytest.mark.parametrize(
+    "path", ["/..%2f..%2fetc/passwd", "/../../etc/passwd", "/v2/models/..%2f..%2fetc%2fpasswd"]
+)
+def test_check_54_no_path_leads_out(client, path):
+    answer = client.get(path)
+    assert answer.status_code == 404
+    assert "root:" not in answer.text
+
+
+def test_check_54_an_address_is_no_picture_and_nothing_is_fetched(client, monkeypatch):
+    reached = []
+    monkeypatch.setattr(socket.socket, "connect", lambda _, to: reached.append(to))
+    for value in ("http://example.org/cat.jpg", "file:///etc/passwd"):
+        answer = client.post("/predict", data={"pictures": value})
+        assert answer.status_code == 422
+        assert error_of(answer)
+        answer = post(client, value.encode())
+        assert answer.status_code == 415
+    assert reached == []
+
+
+def test_no_page_of_the_api_loads_anything_from_elsewhere(client):
+    assert client.get("/docs").status_code == 404
+    assert client.get("/openapi.json").json()["info"]["title"] == "cifarlab"
+
+
+def test_metrics_count_answers(client):
+    post(client, png(noise(1)))
+    text = client.get("/metrics").text
+    assert 'cifarlab_requests_total{route="/predict",status="200"}' in text
+    assert "cifarlab_batch_pictures_bucket" in text
+    assert "cifarlab_requests_in_work 0.0" in text
+
+
+# --- damage
+
+
+def mutated(count: int) -> Iterator[bytes]:
+    """Pictures of every format with bytes flipped, cut out, doubled or spliced."""
+    generator = np.random.default_rng(22)
+    seeds = [
+        png(noise(i, 24), kind) for i, kind in enumerate(("PNG", "JPEG", "WEBP", "GIF", "BMP"))
+    ]
+    for number in range(count):
+        data = bytearray(seeds[number % len(seeds)])
+        for _ in range(generator.integers(1, 6)):
+            place = int(generator.integers(0, len(data)))
+            kind = generator.integers(0, 4)
+            if kind == 0:
+                data[place] = int(generator.integers(0, 256))
+            elif kind == 1:
+                del data[place : place + int(generator.integers(1, 40))]
+            elif kind == 2:
+                data[place:place] = data[place : place + 30]
+            else:
+                other = seeds[int(generator.integers(0, len(seeds)))]
+                data[place:] = other[place:]
+            data = data or bytearray(b"x")
+        yield bytes(data)
+
+
+def test_check_22_ten_thousand_mutated_pictures_never_crash_it(client):
+    seen = set()
+    for data in mutated(10_000):
+        began = time.process_time()
+        answer = post(client, data)
+        assert answer.status_code in (200, 413, 415, 422), (answer.status_code, data)
+        assert time.process_time() - began < 2.0, data
+        seen.add(answer.status_code)
+    assert {200, 415, 422} <= seen
+
+
+def test_check_15_a_bomb_is_413(client):
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
+
+    header = struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
+    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"0" * 999))
+    assert post(client, bomb).status_code == 413
