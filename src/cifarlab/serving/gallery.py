@@ -13,79 +13,110 @@ from cifarlab.boxed import NAME
 from cifarlab.classifier import Classifier
 from cifarlab.data.catalog import load
 from cifarlab.data.dataset import Split
-from cifarlab.errors import CifarlabError
+from cifarlab.errors import CifarlabError, UsageError
+from cifarlab.predictions import read_predictions
 from cifarlab.recorded import data_of
+from cifarlab.run import RunDirectory
 
+Array = np.ndarray[Any, Any]
 EVERY_CLASS = "every class"
+# So many are predicted where no run has kept its predictions.
 PICTURES = 1000
-MOST_SHOWN = 64
-# Pictures are shown this many times as large.
-TIMES = 3
+MOST_SHOWN = 60
 
 
 class Gallery:
-    """The first test pictures of the data set that a model was trained on.
-
-    They are predicted when they are first asked for.
+    """Test pictures and what was predicted of them, on first use where no run has kept it.
 
     Attributes:
-        test: labelled pictures, or ``None`` where the data set is not at hand.
+        test: labelled pictures.
         class_names: of that data set.
     """
 
     def __init__(
         self,
-        model: Path | None,
+        test: Split,
+        class_names: tuple[str, ...],
+        predicted: Array | None,
         classifier: Callable[[], Classifier],
         lock: threading.Lock,
     ) -> None:
-        self.test, self.class_names = _test_pictures(model)
-        self._classifier, self._lock = classifier, lock
-        self._predicted: np.ndarray[Any, Any] | None = None
+        self.test, self.class_names = test, class_names
+        self._predicted, self._classifier, self._lock = predicted, classifier, lock
 
-    def choose(self, true_class: str, only_mistakes: bool) -> list[tuple[Any, str]]:
-        """Return pictures, uint8 ``[3H, 3W, 3]``, each with its caption.
+    def choose(self, true_class: str, only_mistakes: bool) -> Array:
+        """Return the first 60 pictures that fit, int64 ``[M]``.
+
+        Raises:
+            UsageError: no such class.
+            CifarlabError: the model is not ready.
+        """
+        wanted = np.ones(len(self.test), bool)
+        if true_class != EVERY_CLASS:
+            if true_class not in self.class_names:
+                raise UsageError(
+                    f"no class is called {true_class!r}; choose from {', '.join(self.class_names)}"
+                )
+            wanted &= self.test.labels == self.class_names.index(true_class)
+        if only_mistakes:
+            wanted &= self.predicted() != self.test.labels
+        return np.flatnonzero(wanted)[:MOST_SHOWN]
+
+    def predicted(self) -> Array:
+        """Return the class that the model gives each picture, int64 ``[N]``.
 
         Raises:
             CifarlabError: the model is not ready.
         """
-        assert self.test is not None
-        predicted = self._predictions(self.test)
-        wanted = np.ones(len(self.test), bool)
-        if true_class != EVERY_CLASS:
-            wanted &= self.test.labels == self.class_names.index(true_class)
-        if only_mistakes:
-            wanted &= predicted != self.test.labels
-        return [
-            (_enlarged(self.test.images[i]), self._caption(self.test.labels[i], predicted[i]))
-            for i in np.flatnonzero(wanted)[:MOST_SHOWN]
-        ]
-
-    def _predictions(self, test: Split) -> np.ndarray[Any, Any]:
         if self._predicted is None:
             classifier = self._classifier()
             with self._lock:
-                self._predicted = classifier.predict_split(test).predicted
+                # Another visitor may have waited for the same.
+                if self._predicted is None:
+                    self._predicted = classifier.predict_split(self.test).predicted
         return self._predicted
 
-    def _caption(self, true: int, predicted: int) -> str:
-        said, was = self.class_names[predicted], self.class_names[true]
-        return was if said == was else f"{was}, taken for {said}"
 
+def find_gallery(
+    model: Path | None, classifier: Callable[[], Classifier], lock: threading.Lock
+) -> Gallery | None:
+    """Return the test pictures of the data that a model was trained on; never downloads.
 
-def _test_pictures(model: Path | None) -> tuple[Split | None, tuple[str, ...]]:
+    What a run has predicted at its end is read; else the first 1,000 pictures are predicted when
+    they are first looked at.
+
+    Args:
+        model: what ``Classifier.load`` takes; ``None`` if the model came from elsewhere.
+        classifier: gives the classifier, or raises a ``CifarlabError`` while it is not ready.
+        lock: held while the classifier computes.
+
+    Returns:
+        ``None`` where the data is not at hand or not known.
+    """
     if model is None:
-        return None, ()
+        return None
     try:
-        source = data_of(model) or (NAME if str(model) == NAME else None)
+        source = NAME if _is_boxed(model) else data_of(model)
         if source is None:
-            return None, ()
-        data = load(source, offline=True)
+            return None
+        data = load(source, offline=True, skip_bad=True)
     except CifarlabError:
-        return None, ()
-    count = min(PICTURES, len(data.test))
-    return data.test.subset(np.arange(count)), data.class_names
+        return None
+    kept = _kept(model, data.test)
+    test = (
+        data.test if kept is not None else data.test.subset(np.arange(PICTURES)[: len(data.test)])
+    )
+    return Gallery(test, data.class_names, kept, classifier, lock)
 
 
-def _enlarged(image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    return np.asarray(image).repeat(TIMES, axis=0).repeat(TIMES, axis=1)
+def _is_boxed(model: Path) -> bool:
+    return str(model) == NAME and not model.exists()
+
+
+def _kept(model: Path, test: Split) -> Array | None:
+    """Return what the run in ``model`` predicted of these very pictures, if it is known."""
+    try:
+        found = read_predictions(RunDirectory(model).predictions)["test"]
+    except (CifarlabError, KeyError):
+        return None
+    return found.predicted if np.array_equal(found.labels, test.labels) else None

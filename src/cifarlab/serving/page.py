@@ -1,10 +1,9 @@
-"""The web page: a picture in, what the model sees, says and looks at out."""
+"""The web page: a picture in; what the model sees, says and looks at out."""
 
 from __future__ import annotations
 
-import html
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,35 +11,39 @@ from typing import Any
 import gradio
 import numpy as np
 from fastapi import FastAPI
+from starlette.middleware import Middleware
 
 from cifarlab.classifier import Classifier
-from cifarlab.data.image import RESIZE_MODES, decode_image
+from cifarlab.data.image import RESIZE_MODES
 from cifarlab.errors import CifarlabError, InputError
-from cifarlab.explain import grad_cam, integrated_gradients, overlay
+from cifarlab.evaluation.metrics import Metrics
 from cifarlab.exporting.about import about
-from cifarlab.predictions import Predictions
-from cifarlab.serving.gallery import EVERY_CLASS, Gallery
+from cifarlab.serving.gallery import EVERY_CLASS, Gallery, find_gallery
 from cifarlab.serving.model_worker import ModelWorker
+from cifarlab.serving.page_answer import look_at, look_at_file
+from cifarlab.serving.page_gate import PageGate
+from cifarlab.serving.page_view import (
+    EMPTY,
+    about_html,
+    answer_html,
+    grid_html,
+    matrix_html,
+    problem_html,
+)
 
-# What the model sees is shown this large, in screen pixels.
-SIZE = 256
-BARS = 5
+TITLE = "What is in this picture?"
+STYLE = Path(__file__).with_name("page.css")
 LARGEST = "16mb"
-# Seconds after which uploads are removed, and how often that is looked at.
+# Seconds between two looks for old uploads, and their age when they are removed.
 KEPT = (600, 600)
-
-TITLE = "cifarlab"
-PRIVATE = "Pictures stay between this page and its server; nothing is kept."
-EMPTY = "<p class='hint'>Drop, paste or choose a picture, or use the webcam.</p>"
-CSS = """
-.bars { display: grid; gap: .45rem; } .bar { position: relative; padding: .35rem .6rem;
-border-radius: 6px; background: var(--background-fill-secondary); overflow: hidden; display: flex;
-justify-content: space-between; } .bar i { position: absolute; inset: 0 auto 0 0; opacity: .35;
-background: var(--color-accent); } .bar b, .bar span { position: relative; }
-.verdict { font-size: 1.5rem; font-weight: 600; margin: 0 0 .2rem; }
-.unsure { color: #b45309; } .problem { color: #b91c1c; font-weight: 600; }
-.dark .unsure { color: #fbbf24; } .dark .problem { color: #f87171; }
-#seen img, #looks img { image-rendering: pixelated; }
+# Visitors' questions that may wait; more are told that the page is busy.
+WAITING = 32
+# Tells Python which picture of the grid was clicked; Enter and the space bar click, too.
+CLICKED = """
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('button[data-index]');
+  if (button) trigger('click', {index: Number(button.dataset.index)});
+});
 """
 
 
@@ -50,7 +53,8 @@ class PageContext:
 
     Attributes:
         name: of the model.
-        model: what ``Classifier.load`` took, or ``None`` if it came from elsewhere.
+        model: what ``Classifier.load`` took, or ``None`` if it came from elsewhere; tells where
+            test results and test pictures are.
         classifier: gives the classifier, or raises a ``CifarlabError`` while it is not ready.
         lock: held while the classifier computes.
     """
@@ -61,187 +65,161 @@ class PageContext:
     lock: threading.Lock
 
 
-@dataclass(frozen=True)
-class Shown:
-    """What the page shows of one picture.
-
-    Attributes:
-        seen: uint8 ``[H, W, 3]``, as the model sees it.
-        looks: uint8 ``[256, 256, 3]``, heat over what spoke for the class.
-        predictions: of this one picture.
-        sure: as ``Classifier.sure``.
-    """
-
-    seen: np.ndarray[Any, Any]
-    looks: np.ndarray[Any, Any]
-    predictions: Predictions
-    sure: bool | None
-
-
-class Upload(gradio.Image):
-    """Hands over the file as it was uploaded: only our own decoder is to touch it."""
-
-    is_template = True
-
-    def preprocess(self, payload: Any) -> str | None:
-        """Return the path of the uploaded file."""
-        return None if payload is None else payload.path
-
-
-def look_at(context: PageContext, content: bytes, name: str, resize_mode: str) -> Shown:
-    """Classify one picture and explain the answer.
-
-    Raises:
-        CifarlabError: no picture that can be read, or the model is not ready.
-    """
-    classifier = context.classifier()
-    size = classifier.input_shape[0]
-    seen = decode_image(content, name=name, size=size, resize_mode=resize_mode)
-    with context.lock:
-        predictions = classifier.predict(seen)
-        heat = _saliency(classifier, seen[None])[0]
-    sure = classifier.sure(float(predictions.confidence[0]))
-    return Shown(seen, overlay(seen, heat, SIZE), predictions, sure)
-
-
-def answer_in_html(shown: Shown) -> str:
-    """Return the verdict and a bar for each of the likeliest classes."""
-    best = shown.predictions.top(BARS)[0]
-    doubt = shown.sure is False
-    verdict = f"Not sure, perhaps {best[0][0]}" if doubt else best[0][0]
-    bars = "".join(
-        f"<div class='bar'><i style='width:{100 * p:.1f}%'></i>"
-        f"<b>{html.escape(name)}</b><span>{p:.1%}</span></div>"
-        for name, p in best
-    )
-    kind = "verdict unsure" if doubt else "verdict"
-    return f"<p class='{kind}'>{html.escape(verdict)}</p><div class='bars'>{bars}</div>"
-
-
 def build_page(context: PageContext) -> gradio.Blocks:
-    """Return the page; it shows test pictures only where the data set is on this machine."""
-    gallery = Gallery(context.model, context.classifier, context.lock)
-
-    def classify(path: str | None, resize_mode: str) -> tuple[str, Any, Any]:
-        if path is None:
-            return EMPTY, None, None
-        try:
-            shown = look_at(context, Path(path).read_bytes(), Path(path).name, resize_mode)
-        except CifarlabError as error:
-            return f"<p class='problem' role='alert'>{html.escape(str(error))}</p>", None, None
-        return answer_in_html(shown), _enlarged(shown.seen), shown.looks
-
+    """Return the page; it has test pictures only where the data set is on this machine."""
+    test = _test_metrics(context.model)
+    gallery = find_gallery(context.model, context.classifier, context.lock)
     with gradio.Blocks(title=TITLE, analytics_enabled=False, delete_cache=KEPT) as page:
-        gradio.Markdown(f"# {TITLE}\n{_known(context)} {PRIVATE}")
-        with gradio.Tab("Classify"), gradio.Row():
-            with gradio.Column():
-                upload = Upload(
-                    label="Picture",
-                    sources=["upload", "clipboard", "webcam"],
-                    height=300,
-                    elem_id="upload",
-                    buttons=[],
-                )
-                mode = gradio.Radio(
-                    list(RESIZE_MODES), value=RESIZE_MODES[0], label="Fit other shapes by"
-                )
-            with gradio.Column():
-                verdict = gradio.HTML(EMPTY, elem_id="answer")
-                with gradio.Row():
-                    seen = _picture("What the model sees", "seen")
-                    looks = _picture("What spoke for it", "looks")
-        for event in (upload.change, mode.change):
-            event(
-                classify,
-                [upload, mode],
-                [verdict, seen, looks],
-                show_progress="minimal",
-                api_visibility="private",
-            )
-        if gallery.test is not None:
-            _gallery_tab(gallery)
-        matrix = _confusion(context)
-        if matrix is not None:
+        gradio.HTML(about_html(context.name, test))
+        with gradio.Tab("Your picture"):
+            _picture_tab(context)
+        if gallery is not None:
+            with gradio.Tab("Test pictures") as tab:
+                _gallery_tab(context, gallery, tab)
+        if test is not None:
             with gradio.Tab("Confusion matrix"):
-                gradio.Plot(matrix, show_label=False)
+                gradio.HTML(matrix_html(test, context.name))
+    page.queue(max_size=WAITING, default_concurrency_limit=2, api_open=False)
     return page
 
 
 def page_options() -> dict[str, Any]:
     """Return how Gradio is to show and guard the page, for launching and mounting alike."""
-    fonts = ["system-ui", "sans-serif"]
+    # Names of fonts, not Gradio's font objects, which would be loaded.
+    theme = gradio.themes.Default(
+        font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
+    )
     return {
-        "theme": gradio.themes.Default(font=fonts, font_mono=["ui-monospace", "monospace"]),
-        "css": CSS,
+        "theme": theme,
+        "css_paths": [STYLE],
         "max_file_size": LARGEST,
         "footer_links": [],
+        "run_history": False,
+        "show_error": False,
         "ssr_mode": False,
+        "mcp_server": False,
+        "pwa": False,
+        "enable_monitoring": False,
+        "app_kwargs": {"middleware": [Middleware(PageGate)]},
     }
 
 
 def mount_page(app: FastAPI, name: str, model: str, worker: ModelWorker) -> FastAPI:
     """Show the page at ``/``, below every other endpoint of ``app``."""
     context = PageContext(name, Path(model), worker.ready_classifier, worker.lock)
-    blocks = build_page(context)
-    return gradio.mount_gradio_app(app, blocks, path="", **page_options())
+    return gradio.mount_gradio_app(app, build_page(context), path="", **page_options())
 
 
-def _saliency(classifier: Classifier, images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def answer_upload(context: PageContext, upload: Mapping[str, Any] | None, mode: str) -> str:
+    """Return what the page says of an uploaded file, or why it cannot be read.
+
+    Args:
+        upload: Gradio's description of the file, untouched; ``None`` for no file.
+    """
+    if upload is None:
+        return EMPTY
+    name = str(upload.get("orig_name") or "the picture")
     try:
-        return grad_cam(classifier, images)
-    except InputError:
-        # No convolution.
-        return integrated_gradients(classifier, images)
+        content = _content(upload, name)
+        return answer_html(look_at_file(context.classifier(), context.lock, content, name, mode))
+    except CifarlabError as error:
+        return problem_html(error)
 
 
-def _known(context: PageContext) -> str:
-    accuracy = _about(context).get("accuracy")
-    if accuracy is None:
-        return f"Model: {context.name}."
-    return (
-        f"Model: {context.name}, right for {accuracy['value']:.2%} of {accuracy['n']:,} test "
-        f"pictures (95% interval {accuracy['low']:.2%} to {accuracy['high']:.2%})."
-    )
+def answer_test_picture(context: PageContext, gallery: Gallery, index: int) -> str:
+    """Return what the page says of one of the test pictures."""
+    try:
+        if not 0 <= index < len(gallery.test):
+            raise InputError(f"no test picture {index}; there are {len(gallery.test):,}")
+        seen = np.array(gallery.test.images[index])
+        look = look_at(context.classifier(), context.lock, seen)
+        return answer_html(look, gallery.class_names[gallery.test.labels[index]])
+    except CifarlabError as error:
+        return problem_html(error)
 
 
-def _about(context: PageContext) -> dict[str, Any]:
-    return {} if context.model is None else about(context.model)
+def show_test_pictures(gallery: Gallery, true_class: str, only_mistakes: bool) -> str:
+    """Return the test pictures that fit, or why there are none."""
+    try:
+        chosen = gallery.choose(true_class, only_mistakes)
+        if not len(chosen):
+            return '<p class="hint">None: the model makes no such mistake here.</p>'
+        test = gallery.test
+        return grid_html(test.images, test.labels, gallery.predicted(), chosen, gallery.class_names)
+    except CifarlabError as error:
+        return problem_html(error)
 
 
-def _confusion(context: PageContext) -> Any:
-    from cifarlab import plots
-    from cifarlab.evaluation.metrics import Metrics
-
-    found = _about(context).get("test")
-    if found is None:
-        return None
-    return plots.confusion_matrix(Metrics.from_json(found), context.name)
+def _content(upload: Mapping[str, Any], name: str) -> bytes:
+    try:
+        return Path(upload["path"]).read_bytes()
+    except OSError:
+        raise InputError(f"{name}: no longer on the server; choose it again") from None
 
 
-def _picture(label: str, place: str) -> Any:
-    return gradio.Image(
-        label=label,
-        elem_id=place,
-        interactive=False,
-        format="png",
-        height=SIZE,
-        buttons=[],
-    )
-
-
-def _enlarged(image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    times = max(1, SIZE // image.shape[0])
-    return image.repeat(times, axis=0).repeat(times, axis=1)
-
-
-def _gallery_tab(gallery: Gallery) -> None:
-    with gradio.Tab("Test pictures") as tab:
-        with gradio.Row():
-            which = gradio.Dropdown(
-                [EVERY_CLASS, *gallery.class_names], value=EVERY_CLASS, label="True class"
+def _picture_tab(context: PageContext) -> None:
+    with gradio.Row():
+        with gradio.Column():
+            upload = gradio.Image(
+                label="Drop, paste or choose a picture",
+                sources=["upload", "clipboard", "webcam"],
+                height=320,
+                buttons=[],
+                elem_id="upload",
             )
-            wrong = gradio.Checkbox(label="Only mistakes")
-        pictures = gradio.Gallery(columns=8, height=480, object_fit="contain", show_label=False)
-    inputs = [which, wrong]
-    for event in (tab.select, which.change, wrong.change):
-        event(gallery.choose, inputs, pictures, api_visibility="private")
+            mode = gradio.Radio(
+                list(RESIZE_MODES), value=RESIZE_MODES[0], label="Make it square by", elem_id="mode"
+            )
+        with gradio.Column():
+            answer = gradio.HTML(EMPTY, elem_id="answer")
+    # One listener, so that an earlier answer cannot come after a later one.
+    gradio.on(
+        [upload.change, mode.change],
+        lambda *given: answer_upload(context, *given),
+        [upload, mode],
+        answer,
+        # Gradio would open the picture itself, and hand on another one.
+        preprocess=False,
+        show_progress="minimal",
+        trigger_mode="always_last",
+        api_visibility="private",
+    )
+
+
+def _gallery_tab(context: PageContext, gallery: Gallery, tab: gradio.Tab) -> None:
+    with gradio.Row():
+        true_class = gradio.Dropdown(
+            [EVERY_CLASS, *gallery.class_names],
+            value=EVERY_CLASS,
+            label="True class",
+            elem_id="true-class",
+        )
+        mistakes = gradio.Checkbox(label="Only mistakes", elem_id="mistakes")
+    chosen = gradio.HTML(
+        '<p class="hint">Choose a picture to see the answer.</p>', elem_id="chosen"
+    )
+    grid = gradio.HTML(elem_id="grid", js_on_load=CLICKED)
+
+    def clicked(event: gradio.EventData) -> str:
+        index = getattr(event, "index", None)
+        return answer_test_picture(context, gallery, index if isinstance(index, int) else -1)
+
+    gradio.on(
+        [tab.select, true_class.change, mistakes.change],
+        lambda *given: show_test_pictures(gallery, *given),
+        [true_class, mistakes],
+        grid,
+        preprocess=False,
+        show_progress="minimal",
+        trigger_mode="always_last",
+        api_visibility="private",
+    )
+    grid.click(clicked, None, chosen, show_progress="minimal", api_visibility="private")
+
+
+def _test_metrics(model: Path | None) -> Metrics | None:
+    try:
+        found = None if model is None else about(model)["test"]
+    except CifarlabError:
+        return None
+    return None if found is None else Metrics.from_json(found)
