@@ -87,6 +87,12 @@ def test_what_is_stored_looks_right_and_is_not_cifar10() -> None:
     assert NOTEBOOK.stat().st_size < 1_500_000
 
 
+def test_keras_is_imported_after_the_package_that_chooses_its_backend() -> None:
+    cells = nbformat.read(NOTEBOOK, as_version=4).cells
+    code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    assert code.index("import cifarlab") < code.index("import keras")
+
+
 def test_no_place_of_the_machine_it_ran_on_is_stored() -> None:
     text = NOTEBOOK.read_text(encoding="utf-8")
     assert not re.findall(r"(?:/home|/work|/tmp|/root|/Users|C:\\\\)[/\w.-]*", text)

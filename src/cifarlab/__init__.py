@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from cifarlab.data.catalog import load
     from cifarlab.data.dataset import Dataset, Split
     from cifarlab.errors import CifarlabError
+    from cifarlab.exporting import export
     from cifarlab.predictions import Predictions
     from cifarlab.recipes import RECIPES
     from cifarlab.recipes.recipe import Recipe
     from cifarlab.reporting.build import report
+    from cifarlab.serving.demo import demo
     from cifarlab.training import Options, Run, resume, train
 
 __version__ = "0.1.0"
@@ -37,7 +39,9 @@ __all__ = [
     "Recipe",
     "Run",
     "Split",
+    "demo",
     "evaluate",
+    "export",
     "load",
     "report",
     "resume",
@@ -56,7 +60,9 @@ _HOMES = {
     "Recipe": "recipes.recipe",
     "Run": "training",
     "Split": "data.dataset",
+    "demo": "serving.demo",
     "evaluate": "classifier",
+    "export": "exporting",
     "load": "data.catalog",
     "report": "reporting.build",
     "resume": "training",

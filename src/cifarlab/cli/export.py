@@ -47,7 +47,7 @@ def export(
     from cifarlab.exporting import FORMATS
     from cifarlab.exporting import export as export_model
     from cifarlab.exporting.about import about
-    from cifarlab.exporting.export import INT8
+    from cifarlab.exporting.exporter import INT8
     from cifarlab.run import newest_run
 
     warnings_in_one_line()
@@ -85,7 +85,7 @@ def _table(done: Exported) -> Any:
     parity = done.parity
     rows = [
         ("size", f"{done.size / 2**20:.2f} MiB"),
-        ("same class", f"{parity.agreement:.2%} of {parity.pictures:,} drawn pictures"),
+        ("same class", f"{parity.agreement:.2%} of {parity.pictures:,} {parity.source} pictures"),
         ("largest difference", f"{parity.largest_difference:.1e} of a probability"),
         ("speed", f"{parity.images_per_second:,.0f} images/s in batches of 64"),
         ("the classifier's", f"{parity.classifier_images_per_second:,.0f} images/s"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
 import io
 import json
 import logging
@@ -15,7 +16,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cifarlab import __version__
 from cifarlab.classifier import Classifier
 from cifarlab.engine.lowering import lower
 from cifarlab.errors import UsageError
@@ -64,9 +64,9 @@ def write_torch(classifier: Classifier, path: Path) -> None:
         program = torch.export.export(
             module, (example,), dynamic_shapes={INPUT: {0: torch.export.Dim("n", min=1)}}
         )
-    file = io.BytesIO()
-    notes = json.dumps(facts_of(classifier))
-    torch.export.save(program, file, extra_files={"cifarlab.json": notes})
+        file = io.BytesIO()
+        notes = json.dumps(facts_of(classifier))
+        torch.export.save(program, file, extra_files={"cifarlab.json": notes})
     atomic_write(path, lambda target: target.write(file.getvalue()))
 
 
@@ -87,7 +87,7 @@ def onnx_bytes(classifier: Classifier) -> bytes:
         torch.onnx.export(
             _FromBytes(classifier).requires_grad_(False),
             (example,),
-            file,
+            file,  # type: ignore[arg-type]
             input_names=[INPUT],
             output_names=[OUTPUT],
             dynamic_axes={INPUT: {0: "n"}, OUTPUT: {0: "n"}},
@@ -111,7 +111,7 @@ def facts_of(classifier: Classifier) -> dict[str, Any]:
         "pixels": "uint8, RGB, 0 to 255",
         "resize": RESIZE,
         "recipe": dict(classifier.recipe) if classifier.recipe else None,
-        "made_with": f"cifarlab {__version__}",
+        "made_with": f"cifarlab {importlib.metadata.version('cifarlab')}",
     }
 
 

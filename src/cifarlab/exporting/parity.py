@@ -17,6 +17,7 @@ from cifarlab.exporting.runners import Predict
 PICTURES = 1000
 # Of any probability, for formats that compute in float32.
 TOLERANCE = 1e-4
+DRAWN, TEST = "drawn", "test"
 # Small, odd and large calls: the number of pictures must be free.
 CHUNKS = (1, 7, 64)
 BATCH, ROUNDS = 64, 5
@@ -28,6 +29,7 @@ class Parity:
 
     Attributes:
         pictures: how many.
+        source: what they were, ``"drawn"`` or ``"test"``.
         agreement: share of them with the same top class, 0 to 1. Where the classifier's two
             best classes are within ``TOLERANCE`` of each other, either is the same.
         largest_difference: of any probability.
@@ -35,6 +37,7 @@ class Parity:
     """
 
     pictures: int
+    source: str
     agreement: float
     largest_difference: float
     images_per_second: float
@@ -46,7 +49,9 @@ class Parity:
         return self.agreement == 1.0 and self.largest_difference < TOLERANCE
 
 
-def compare(predict: Predict, classifier: Classifier, images: np.ndarray[Any, Any]) -> Parity:
+def compare(
+    predict: Predict, classifier: Classifier, images: np.ndarray[Any, Any], source: str
+) -> Parity:
     """Run both on uint8 ``[N, H, W, 3]``, and time them alternating."""
     expected = classifier.probabilities(images)
     found = _in_chunks(predict, images)
@@ -56,6 +61,7 @@ def compare(predict: Predict, classifier: Classifier, images: np.ndarray[Any, An
         theirs.append(_rate(predict, images[:BATCH]))
     return Parity(
         pictures=len(images),
+        source=source,
         agreement=float(_same_class(found, expected).mean()),
         largest_difference=float(np.abs(found - expected).max()),
         images_per_second=statistics.median(theirs),
@@ -86,7 +92,8 @@ def comparison_pictures(side: tuple[int, int], count: int = PICTURES) -> np.ndar
 
 def _in_chunks(predict: Predict, images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Predict in calls of one picture, then seven, then many."""
-    found, start = [], 0
+    found: list[np.ndarray[Any, Any]] = []
+    start = 0
     while start < len(images):
         size = CHUNKS[min(len(found), len(CHUNKS) - 1)]
         found.append(predict(images[start : start + size]))

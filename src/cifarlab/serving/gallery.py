@@ -119,4 +119,5 @@ def _kept(model: Path, test: Split) -> Array | None:
         found = read_predictions(RunDirectory(model).predictions)["test"]
     except (CifarlabError, KeyError):
         return None
-    return found.predicted if np.array_equal(found.labels, test.labels) else None
+    same = found.labels is not None and np.array_equal(found.labels, test.labels)
+    return found.predicted if same else None

@@ -69,7 +69,8 @@ def build_page(context: PageContext) -> gradio.Blocks:
     """Return the page; it has test pictures only where the data set is on this machine."""
     test = _test_metrics(context.model)
     gallery = find_gallery(context.model, context.classifier, context.lock)
-    with gradio.Blocks(title=TITLE, analytics_enabled=False, delete_cache=KEPT) as page:
+    page = gradio.Blocks(title=TITLE, analytics_enabled=False, delete_cache=KEPT)
+    with page:
         gradio.HTML(about_html(context.name, test))
         with gradio.Tab("Your picture"):
             _picture_tab(context)
@@ -107,7 +108,8 @@ def page_options() -> dict[str, Any]:
 def mount_page(app: FastAPI, name: str, model: str, worker: ModelWorker) -> FastAPI:
     """Show the page at ``/``, below every other endpoint of ``app``."""
     context = PageContext(name, Path(model), worker.ready_classifier, worker.lock)
-    return gradio.mount_gradio_app(app, build_page(context), path="", **page_options())
+    mounted: FastAPI = gradio.mount_gradio_app(app, build_page(context), path="", **page_options())
+    return mounted
 
 
 def answer_upload(context: PageContext, upload: Mapping[str, Any] | None, mode: str) -> str:

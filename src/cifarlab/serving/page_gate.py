@@ -80,14 +80,14 @@ def _is_open(method: str, path: str) -> bool:
 
 async def _read(receive: Receive) -> bytes | None:
     """Return the request's body, or ``None`` if it is too large."""
-    body = b""
+    body = bytearray()
     while True:
         message = await receive()
         body += message.get("body", b"")
         if len(body) > LARGEST_QUESTION:
             return None
         if not message.get("more_body", False):
-            return body
+            return bytes(body)
 
 
 def _again(body: bytes, receive: Receive) -> Receive:

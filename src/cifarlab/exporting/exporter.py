@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cifarlab.classifier import Classifier
 from cifarlab.data.dataset import Dataset
 from cifarlab.errors import CifarlabError, UsageError
@@ -64,7 +66,7 @@ def export(
 
     The new file is run by the program that it is made for on 1,000 drawn pictures, and appears
     under its name only if it says the same: the same classes, probabilities within 1e-4. In
-    8 bits it may differ; the loss of accuracy on the data's test pictures is returned.
+    8 bits it may differ; it is compared on test pictures, and the loss of accuracy is returned.
 
     Args:
         format: one of ``FORMATS``.
@@ -91,8 +93,7 @@ def export(
         with tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent) as folder:
             made = Path(folder) / ("new" + FORMATS[format])
             predict, loss = _write(classifier, format, made, data, facts or {})
-            images = parity.comparison_pictures(classifier.input_shape[:2])
-            found = parity.compare(predict, classifier, images)
+            found = parity.compare(predict, classifier, *_pictures(classifier, format, data))
             if format != INT8 and not found.exact:
                 raise _disagrees(format, found)
             _move(made, target)
@@ -130,6 +131,16 @@ def _write(
     if format == INT8 and data is not None:
         return predict, quantize.measure_loss(predict, classifier, data.test, "test")
     return predict, None
+
+
+def _pictures(
+    classifier: Classifier, format: str, data: Dataset | None
+) -> tuple[np.ndarray[Any, Any], str]:
+    """Return what to compare on, and what it is."""
+    if format == INT8 and data is not None:
+        # Scales fit what the model was made for, and little else.
+        return np.array(data.test.images[: parity.PICTURES]), parity.TEST
+    return parity.comparison_pictures(classifier.input_shape[:2]), parity.DRAWN
 
 
 def _disagrees(format: str, found: parity.Parity) -> CifarlabError:
