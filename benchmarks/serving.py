@@ -34,7 +34,7 @@ from cifarlab.environment import describe_hardware
 from cifarlab.errors import CifarlabError, ResourceError
 
 HOST = "127.0.0.1"
-SIDE, QUALITY = 160, 75
+SIDE, QUALITY = 160, 81
 START_SECONDS = 120
 OVERLOAD = 10
 

@@ -49,7 +49,10 @@ def test_a_plain_keras_file_takes_its_names_from_the_data(cifarlab, trained, pho
     model = Classifier.load(trained).model
     model.save(tmp_path / "plain.keras")
     plain = json.loads(cifarlab("evaluate", "plain.keras", "--data", photos, "--json").out)
-    assert plain == json.loads(cifarlab("evaluate", trained, "--json").out)
+    whole = json.loads(cifarlab("evaluate", trained, "--json").out)
+    assert list(plain["per_class"]) == list(whole["per_class"]) == ["blue", "green", "red"]
+    # Without the temperature that a run knows, the loss is another.
+    assert plain["confusion"] == whole["confusion"]
 
 
 def test_bad_pictures_stop_it_unless_told_otherwise(cifarlab, trained, broken):
