@@ -121,7 +121,7 @@ class Classifier:
         """Whether the model told the names of its classes; else they are only counted."""
         return self.class_names != _numbered(len(self.class_names))
 
-    @property
+    @cached_property
     def input_shape(self) -> tuple[int, int, int]:
         """Height, width and channels of the pictures that the model takes."""
         height, width, channels = self.model.input_shape[1:]

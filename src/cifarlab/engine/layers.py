@@ -80,8 +80,14 @@ def zero_padding(layer: Any) -> LoweredLayer:
     return Apply(lambda x: F.pad(x, (left, right, top, bottom)))
 
 
-def flatten(_: Any) -> LoweredLayer:
-    return Apply(lambda x: to_keras_layout(x).reshape(x.shape[0], -1))
+class Flatten(LoweredLayer):
+    """All values of a picture in one row, in Keras's order."""
+
+    def __init__(self, _: Any) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return to_keras_layout(x).reshape(x.shape[0], -1)
 
 
 def reshape(layer: Any) -> LoweredLayer:
@@ -161,7 +167,7 @@ LOWERED: dict[type, Callable[[Any], nn.Module | None]] = {
         lambda x, keep: x.mean((2, 3), keepdim=keep)
     ),
     keras.layers.ZeroPadding2D: zero_padding,
-    keras.layers.Flatten: flatten,
+    keras.layers.Flatten: Flatten,
     keras.layers.Reshape: reshape,
     keras.layers.Dropout: dropout,
     keras.layers.SpatialDropout2D: lambda layer: Dropout(layer.rate, F.dropout2d),

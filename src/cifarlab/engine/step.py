@@ -15,7 +15,7 @@ from cifarlab.engine.resize import resized
 from cifarlab.engine.state import TrainState
 from cifarlab.recipes.recipe import Recipe
 
-EVALUATION_BATCH = 100
+LARGEST_PIECE = 64
 
 
 def train_step(
@@ -74,18 +74,39 @@ def predict_logits(
     Args:
         images: uint8 ``[N, H, W, C]``, on any device; taken over in batches.
     """
-    if lowered.training:
+    if isinstance(lowered, LoweredModel) and lowered.training:
         lowered.eval()
-    # One block for all results: small ones kept one by one would lie between the large
-    # blocks that are freed, and the heap would grow with holes.
-    logits = torch.empty(0, device=lowered.device)
     with computing_in(precision, lowered.device):
-        for first in range(0, len(images), EVALUATION_BATCH):
-            part = lowered(images[first : first + EVALUATION_BATCH].to(lowered.device))
-            if first == 0:
-                logits = torch.empty((len(images), part.shape[1]), device=lowered.device)
-            logits[first : first + EVALUATION_BATCH] = part
+        parts = pieces(len(images))
+        if len(parts) == 1:
+            return lowered(images.to(lowered.device)).float()
+        # One block for all results: small ones kept one by one would lie between the large
+        # blocks that are freed, and the heap would grow with holes.
+        logits = torch.empty(0, device=lowered.device)
+        for part in parts:
+            found = lowered(images[part].to(lowered.device))
+            if part.start == 0:
+                logits = torch.empty((len(images), found.shape[1]), device=lowered.device)
+            logits[part] = found
     return logits
+
+
+def pieces(count: int) -> list[slice]:
+    """Cut ``count`` pictures into as few pieces as there can be of 64, 32, 16, 8, 4, 2 and 1.
+
+    Models made ready to predict have a form of their own for each size.
+
+    Example:
+        >>> [part.stop - part.start for part in pieces(150)]
+        [64, 64, 16, 4, 2]
+    """
+    parts: list[slice] = []
+    first = 0
+    while first < count:
+        size = min(LARGEST_PIECE, 1 << (count - first).bit_length() - 1)
+        parts.append(slice(first, first + size))
+        first += size
+    return parts
 
 
 @torch.inference_mode()

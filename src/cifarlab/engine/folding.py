@@ -1,0 +1,227 @@
+"""Rewrite a lowered graph so that it predicts the same with fewer operations.
+
+Scalings and batch normalisations are folded into the convolution or dense layer before them,
+through a max-pooling too, or into the one behind them. What is left of them goes behind a pooling
+where it can, to work on fewer values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cifarlab.backend import keras
+from cifarlab.engine.activations import Activation, identity
+from cifarlab.engine.binding import to_engine_layout, to_keras_layout
+from cifarlab.engine.graph import Slot, Step, Steps
+from cifarlab.engine.layers import Flatten, MaxPooling
+from cifarlab.engine.padding import same_padding
+from cifarlab.engine.weighted_layers import BatchNormalization, Convolution, Dense, Rescaling
+
+
+class FoldedConvolution(nn.Module):
+    """A convolution with a kernel and a bias of its own.
+
+    Attributes:
+        border: ``[out, 1, height, width]``, what a constant added to the inputs adds to the
+            outputs, by place in the kernel. Where the convolution pads with zeros, which lack
+            the constant, the sum is not the same everywhere and cannot be part of the bias.
+    """
+
+    def __init__(self, layer: Convolution) -> None:
+        super().__init__()
+        self.layer, self.activation = layer, layer.activation
+        self.kernel = layer.kernel.detach()
+        self.bias = None if layer.bias is None else layer.bias.detach()
+        self.border: Tensor | None = None
+        self.added: dict[torch.Size, Tensor] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self._convolved(x, self.kernel, self.bias, self.layer.groups)
+        if self.border is not None:
+            y = y + self._added(x, self.border)
+        return self.activation(y)
+
+    def scale_outputs(self, scale: Tensor, shift: Tensor) -> None:
+        """Give ``scale * y + shift`` from now on."""
+        self.kernel = self.kernel * scale.expand(len(self.kernel)).view(-1, 1, 1, 1)
+        shift = shift.expand(len(self.kernel))
+        self.bias = shift if self.bias is None else self.bias * scale + shift
+
+    def scale_inputs(self, scale: Tensor, shift: Tensor) -> bool:
+        """Take ``x`` for ``scale * x + shift`` from now on; whether that can be."""
+        if self.layer.groups != 1 or self.border is not None:
+            return False
+        channels = self.kernel.shape[1]
+        scale, shift = (v.expand(channels).view(1, -1, 1, 1) for v in (scale, shift))
+        added = (self.kernel * shift).sum(1, keepdim=True)
+        self.kernel = self.kernel * scale
+        if self.layer.same and bool(shift.any()):
+            self.border = added
+        else:
+            total = added.sum((1, 2, 3))
+            self.bias = total if self.bias is None else self.bias + total
+        return True
+
+    def _convolved(self, x: Tensor, kernel: Tensor, bias: Tensor | None, groups: int) -> Tensor:
+        layer, padding = self.layer, (0, 0)
+        if layer.same:
+            size = kernel.shape[2:]
+            x, padding = same_padding(x, size, layer.stride, layer.dilation, "constant")
+        return F.conv2d(x, kernel, bias, layer.stride, padding, layer.dilation, groups)
+
+    def _added(self, x: Tensor, border: Tensor) -> Tensor:
+        size = x.shape[2:]
+        if size not in self.added:
+            ones = torch.ones((1, 1, *size), device=x.device)
+            self.added[size] = self._convolved(ones, border, None, 1)
+        return self.added[size]
+
+
+class FoldedDense(nn.Module):
+    """A matrix product over Keras's last axis, with weights of its own."""
+
+    def __init__(self, layer: Dense) -> None:
+        super().__init__()
+        self.activation: Activation = layer.activation
+        self.kernel = layer.kernel.detach()
+        self.bias = None if layer.bias is None else layer.bias.detach()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.linear(to_keras_layout(x), self.kernel, self.bias)
+        return self.activation(to_engine_layout(x))
+
+    def scale_outputs(self, scale: Tensor, shift: Tensor) -> None:
+        """Give ``scale * y + shift`` from now on."""
+        self.kernel = self.kernel * scale.expand(len(self.kernel)).view(-1, 1)
+        shift = shift.expand(len(self.kernel))
+        self.bias = shift if self.bias is None else self.bias * scale + shift
+
+    def scale_inputs(self, scale: Tensor, shift: Tensor) -> bool:
+        """Take ``x`` for ``scale * x + shift`` from now on; whether that can be.
+
+        Args:
+            scale, shift: one value, or one a channel; flattened pictures repeat the channels.
+        """
+        inputs = self.kernel.shape[1]
+        scale, shift = (v.reshape(-1).repeat(inputs // v.numel()) for v in (scale, shift))
+        added = self.kernel @ shift
+        self.bias = added if self.bias is None else self.bias + added
+        self.kernel = self.kernel * scale
+        return True
+
+
+class FoldedGraph(Steps):
+    """The steps of ``graph``, with copies of its weights, and fewer of them."""
+
+    def __init__(self, graph: Steps) -> None:
+        super().__init__()
+        self.takes_floats, self.result = graph.takes_floats, graph.result
+        # A step has a module of its own, because a shared layer is folded otherwise at each place.
+        self.modules_in_order.extend(_own(graph.modules_in_order[s.module]) for s in graph.steps)
+        self.steps = [replace(step, module=i) for i, step in enumerate(graph.steps)]
+        for change in (self._pool_first, self._fold_before, self._fold_behind):
+            while any(change(place) for place in range(len(self.steps))):
+                pass
+        used = [self.modules_in_order[step.module] for step in self.steps]
+        self.modules_in_order = nn.ModuleList(used)
+        self.steps = [replace(step, module=i) for i, step in enumerate(self.steps)]
+
+    def _pool_first(self, place: int) -> bool:
+        """Pool before a normalisation that turns no value round: the largest is the same one."""
+        if not _keeps_order(self._module(place)):
+            return False
+        after = self._only_user(place)
+        if after is None or not isinstance(self._module(after), MaxPooling):
+            return False
+        norm, pooling = self.steps[place], self.steps[after]
+        self.steps[place] = replace(norm, module=pooling.module)
+        self.steps[after] = replace(pooling, module=norm.module)
+        return True
+
+    def _fold_before(self, place: int) -> bool:
+        """Fold what scales a layer's outputs, pooled or not, into the layer."""
+        layer = self._module(place)
+        folds = isinstance(layer, FoldedConvolution | FoldedDense)
+        if not folds or layer.activation is not identity:
+            return False
+        last, after = place, self._only_user(place)
+        pooled = after is not None and isinstance(self._module(after), MaxPooling)
+        if after is not None and pooled:
+            last, after = after, self._only_user(after)
+        change = None if after is None else _affine(self._module(after))
+        if after is None or change is None:
+            return False
+        if pooled and not _keeps_order(self._module(after)):
+            return False
+        layer.scale_outputs(*change)
+        self.steps[last] = replace(self.steps[last], outputs=self.steps[after].outputs)
+        del self.steps[after]
+        return True
+
+    def _fold_behind(self, place: int) -> bool:
+        """Fold what scales a layer's inputs, flattened or not, into the layer."""
+        step, change = self.steps[place], _affine(self._module(place))
+        # The first step may be what turns whole numbers into fractions.
+        if change is None or (step.args == (Slot(0),) and not self.takes_floats):
+            return False
+        after = user = self._only_user(place)
+        if after is not None and isinstance(self._module(after), Flatten):
+            user = self._only_user(after)
+        if after is None or user is None:
+            return False
+        layer = self._module(user)
+        folds = isinstance(layer, FoldedConvolution | FoldedDense)
+        if not folds or not layer.scale_inputs(*change):
+            return False
+        self.steps[after] = replace(self.steps[after], args=step.args)
+        del self.steps[place]
+        return True
+
+    def _module(self, place: int) -> Any:
+        return self.modules_in_order[self.steps[place].module]
+
+    def _only_user(self, place: int) -> int | None:
+        """The step that takes what this one gives and nothing else, if it is the only one."""
+        (slot,) = self.steps[place].outputs
+        users = [i for i, step in enumerate(self.steps) if slot in _slots(step)]
+        if len(users) != 1 or slot == self.result:
+            return None
+        return users[0] if self.steps[users[0]].args == (Slot(slot),) else None
+
+
+def _own(module: nn.Module) -> nn.Module:
+    if isinstance(module, Convolution):
+        return FoldedConvolution(module)
+    if isinstance(module, Dense):
+        return FoldedDense(module)
+    return FoldedGraph(module) if isinstance(module, Steps) else module
+
+
+def _slots(step: Step) -> list[int]:
+    values = keras.tree.flatten((step.args, step.kwargs))
+    return [value.index for value in values if isinstance(value, Slot)]
+
+
+def _affine(module: Any) -> tuple[Tensor, Tensor] | None:
+    """Return what the module multiplies by and adds, each one value or one a channel."""
+    if isinstance(module, Rescaling) and max(module.scale.ndim, module.offset.ndim) <= 1:
+        return module.scale, module.offset
+    if not isinstance(module, BatchNormalization):
+        return None
+    scale = torch.rsqrt(module.moving_variance + module.epsilon)
+    if module.gamma is not None:
+        scale = scale * module.gamma.detach()
+    shift = -module.moving_mean * scale
+    return scale, shift if module.beta is None else shift + module.beta.detach()
+
+
+def _keeps_order(module: Any) -> bool:
+    """Whether it is a normalisation that leaves larger values larger."""
+    if not isinstance(module, BatchNormalization):
+        return False
+    return module.gamma is None or bool((module.gamma > 0).all())
