@@ -29,12 +29,14 @@ def answer(work: Callable[[Settings], Mapping[str, Any]]) -> None:
             _send(channel, dict([refusal.args]))
 
 
-def serve(prepare: Callable[[Settings], tuple[Mapping[str, Any], Callable[[], object]]]) -> None:
-    """Answer the first message with facts after a warm-up, every other one with a time.
+Work = Callable[[Settings], Mapping[str, Any]]
+
+
+def converse(prepare: Callable[[Settings], tuple[Mapping[str, Any], Work]]) -> None:
+    """Answer the first message with facts, every other one with what the work gives for it.
 
     Args:
-        prepare: from the settings to the facts and the work, which is run once to warm up
-            and once for each further message.
+        prepare: from the first message to the facts and the work.
     """
     with _channel() as channel:
         try:
@@ -42,12 +44,31 @@ def serve(prepare: Callable[[Settings], tuple[Mapping[str, Any], Callable[[], ob
         except RefusalError as refusal:
             _send(channel, dict([refusal.args]))
             return
-        work()
         _send(channel, facts)
-        for _ in sys.stdin:
+        for line in sys.stdin:
+            _send(channel, work(json.loads(line)))
+
+
+def serve(prepare: Callable[[Settings], tuple[Mapping[str, Any], Callable[[], object]]]) -> None:
+    """Answer the first message with facts after a warm-up, every other one with a time.
+
+    Args:
+        prepare: from the settings to the facts and the work, which is run once to warm up
+            and once for each further message.
+    """
+
+    def warm(settings: Settings) -> tuple[Mapping[str, Any], Work]:
+        facts, work = prepare(settings)
+        work()
+
+        def timed(_: Settings) -> Mapping[str, Any]:
             began = time.perf_counter()
             work()
-            _send(channel, {"seconds": time.perf_counter() - began})
+            return {"seconds": time.perf_counter() - began}
+
+        return facts, timed
+
+    converse(warm)
 
 
 def _channel() -> IO[str]:

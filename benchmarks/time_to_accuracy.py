@@ -28,7 +28,7 @@ def measure(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Train once in a new process; return its report, with the wall time.
 
     Args:
-        settings: recipe, data, split, device and seed, as ``training_worker`` takes them.
+        settings: recipe, data, split, device, precision and seed, for ``training_worker``.
 
     Raises:
         WorkerError: the process failed.
@@ -39,7 +39,7 @@ def measure(settings: Mapping[str, Any]) -> dict[str, Any]:
         "benchmarks.training_worker",
         environment={"KERAS_BACKEND": "torch"},
     ) as worker:
-        report = worker.ask(settings)
+        report = {**worker.ask(settings), **worker.ask(settings)}
         return {**report, "wall_seconds": time.perf_counter() - began}
 
 

@@ -1,4 +1,4 @@
-"""The worker that trains a recipe once and reports its accuracy and its time."""
+"""The worker that trains a recipe with one seed after another and reports accuracy and time."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.answering import RefusalError, Settings, answer
+from benchmarks.answering import RefusalError, Settings, Work, converse
 from cifarlab.data.catalog import load
 from cifarlab.data.dataset import Dataset, Split
-from cifarlab.engine.device import choose_device, choose_precision
+from cifarlab.engine.device import choose_device, choose_precision, compiles
 from cifarlab.engine.loop import Setting, fit, run_steps, start
 from cifarlab.engine.lowering import lower
 from cifarlab.engine.reporter import Silent
@@ -27,8 +27,8 @@ from cifarlab.recipes import find_recipe
 from cifarlab.recipes.recipe import TRAIN, Recipe
 
 
-def work(settings: Settings) -> Mapping[str, Any]:
-    """Warm up, then train the recipe and measure it on the split, under the clock."""
+def prepare(settings: Settings) -> tuple[Mapping[str, Any], Work]:
+    """Warm up; return the facts, and what trains with a seed and measures, under the clock."""
     try:
         recipe = find_recipe(settings["recipe"])
         if settings["split"] == "validation":
@@ -39,22 +39,30 @@ def work(settings: Settings) -> Mapping[str, Any]:
     except CifarlabError as error:
         raise RefusalError("usage", str(error)) from error
     measured = getattr(data, settings["split"])
-    with tempfile.TemporaryDirectory() as folder:
-        setting = Setting(device, precision, settings["seed"], Path(folder) / "checkpoint")
-        _warm_up(recipe, data, setting)
-        began = time.perf_counter()
-        model, history = _train(recipe, data, setting)
-        trained = time.perf_counter()
-        accuracy = _accuracy(model, recipe, measured, setting)
-        done = time.perf_counter()
-    return {
-        "accuracy": accuracy,
-        "seconds": done - began,
-        "evaluation_seconds": done - trained,
+    setting = Setting(device, precision, 0, Path(), compiled=compiles(device))
+    _warm_up(recipe, data, setting)
+    facts = {
         "pictures": {"train": len(data.train), settings["split"]: len(measured)},
-        "epochs": history,
         "environment": describe_environment(device, precision),
     }
+
+    def work(message: Settings) -> Mapping[str, Any]:
+        with tempfile.TemporaryDirectory() as folder:
+            checkpoints = Path(folder) / "checkpoint"
+            seeded = dataclasses.replace(setting, seed=message["seed"], checkpoints=checkpoints)
+            began = time.perf_counter()
+            model, history = _train(recipe, data, seeded)
+            trained = time.perf_counter()
+            accuracy = _accuracy(model, recipe, measured, seeded)
+            done = time.perf_counter()
+        return {
+            "accuracy": accuracy,
+            "seconds": done - began,
+            "evaluation_seconds": done - trained,
+            "epochs": history,
+        }
+
+    return facts, work
 
 
 def _warm_up(recipe: Recipe, data: Dataset, setting: Setting) -> None:
@@ -90,4 +98,4 @@ def _accuracy(model: Any, recipe: Recipe, split: Split, setting: Setting) -> flo
 
 
 if __name__ == "__main__":
-    answer(work)
+    converse(prepare)

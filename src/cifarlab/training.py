@@ -58,12 +58,15 @@ class Options:
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
         precision: ``"auto"``, ``"float32"`` or ``"bfloat16"``.
         deterministic: allow only reproducible kernels (a GPU's others are faster).
+        compile: have PyTorch compile the network first, which takes about a minute and pays on a
+            GPU for long runs.
     """
 
     seed: int = 0
     device: str = "auto"
     precision: str = "auto"
     deterministic: bool = False
+    compile: bool = False
 
 
 DEFAULTS = Options()
@@ -240,6 +243,7 @@ def _train(
         options.seed,
         run.checkpoint,
         options.deterministic,
+        options.compile,
     )
     compile_model(model, recipe)
 

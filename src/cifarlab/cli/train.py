@@ -46,6 +46,9 @@ def train(
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="Only reproducible kernels (GPU).")
     ] = False,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Compile the network first; for long runs on a GPU.")
+    ] = False,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Run directory. Default: runs/RECIPE-N."),
@@ -88,7 +91,7 @@ def train(
 
     warnings_in_one_line()
     out = console(json)
-    options = training.Options(seed, device, precision, deterministic)
+    options = training.Options(seed, device, precision, deterministic, compiled)
     dataset: Dataset | None = None
     if resume is not None:
         elsewhere = output is not None or overwrite or fallback is not None or track is not None
@@ -96,7 +99,7 @@ def train(
             raise UsageError(
                 "--resume goes on in the same directory, on the same data, with the same options; "
                 "leave out --output, --overwrite, --fallback, --track, --seed, --device, "
-                "--precision and --deterministic"
+                "--precision, --deterministic and --compile"
             )
         before = preparation.resolve(recipe)[0] if recipe else training.read_recipe(resume)
         expected = preparation.override(before, epochs, batch_size, lr)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from cifarlab.engine.batch import Batch
+from cifarlab.engine.device import sent
 from cifarlab.errors import InputError
 from cifarlab.recipes.parts import (
     AlternatingFlip,
@@ -54,8 +55,8 @@ def translate(batch: Batch, spec: Translate, generator: torch.Generator) -> Batc
             f"Translate(pixels={reach}) needs pictures larger than that, these are "
             f"{height}x{width}; use fewer pixels"
         )
-    steps = torch.randint(-reach, reach + 1, (2, count), generator=generator).to(images.device)
-    return replace(batch, images=shifted(images, steps))
+    steps = torch.randint(-reach, reach + 1, (2, count), generator=generator)
+    return replace(batch, images=shifted(images, sent(steps, images.device)))
 
 
 def shifted(images: Tensor, steps: Tensor) -> Tensor:
@@ -86,7 +87,7 @@ def cutout(batch: Batch, spec: Cutout, generator: torch.Generator) -> Batch:
             f"{height}x{width}; use a smaller square"
         )
     rows, columns = (
-        _within(side, spec.size, count, generator).to(images.device) for side in (height, width)
+        sent(_within(side, spec.size, count, generator), images.device) for side in (height, width)
     )
     square = rows.view(count, 1, height, 1) & columns.view(count, 1, 1, width)
     colour = torch.tensor(spec.colour[:channels], dtype=images.dtype, device=images.device)
@@ -96,7 +97,7 @@ def cutout(batch: Batch, spec: Cutout, generator: torch.Generator) -> Batch:
 def jitter(batch: Batch, spec: Jitter, generator: torch.Generator) -> Batch:
     """Change brightness and contrast of each picture; values stay within 0 to 255."""
     images = batch.images
-    draws = 2 * torch.rand(2, len(batch), 1, 1, 1, generator=generator).to(images.device) - 1
+    draws = 2 * sent(torch.rand(2, len(batch), 1, 1, 1, generator=generator), images.device) - 1
     exact = _exact(images)
     stretched = (exact - 127.5) * (1 + spec.contrast * draws[0].to(exact.dtype)) + 127.5
     changed = (stretched + 255 * spec.brightness * draws[1].to(exact.dtype)).clamp(0, 255)
@@ -106,7 +107,7 @@ def jitter(batch: Batch, spec: Jitter, generator: torch.Generator) -> Batch:
 def mixup(batch: Batch, spec: Mixup, generator: torch.Generator) -> Batch:
     """Blend each picture and its label with those of another."""
     share = _beta(spec.alpha, generator)
-    partner = torch.randperm(len(batch), generator=generator).to(batch.images.device)
+    partner = sent(torch.randperm(len(batch), generator=generator), batch.images.device)
     exact = _exact(batch.images)
     blended = exact.lerp(exact[partner], 1 - share)
     shares = batch.shares.lerp(batch.shares[partner], 1 - share)
@@ -118,19 +119,19 @@ def cutmix(batch: Batch, spec: CutMix, generator: torch.Generator) -> Batch:
     height, width = batch.images.shape[2:]
     side = (1 - _beta(spec.alpha, generator)) ** 0.5
     rows, columns = (
-        _within(extent, round(side * extent), 1, generator).to(batch.images.device)
-        for extent in (height, width)
+        _within(extent, round(side * extent), 1, generator) for extent in (height, width)
     )
     box = rows.view(1, 1, height, 1) & columns.view(1, 1, 1, width)
-    partner = torch.randperm(len(batch), generator=generator).to(batch.images.device)
-    images = torch.where(box, batch.images[partner], batch.images)
+    # Measured before it is sent, because asking the device would wait for it.
     area = float(box.float().mean())
+    partner = sent(torch.randperm(len(batch), generator=generator), batch.images.device)
+    images = torch.where(sent(box, batch.images.device), batch.images[partner], batch.images)
     return replace(batch, images=images, targets=batch.shares.lerp(batch.shares[partner], area))
 
 
 def _mirror(batch: Batch, which: Tensor) -> Batch:
     images = batch.images
-    chosen = which.to(images.device).view(-1, 1, 1, 1)
+    chosen = sent(which, images.device).view(-1, 1, 1, 1)
     return replace(batch, images=torch.where(chosen, images.flip(3), images))
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 from collections.abc import Iterator
 
 import torch
+from torch import Tensor
 
 from cifarlab.errors import UsageError
 
@@ -63,6 +65,20 @@ def _cpu_has_bfloat16() -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
+def compiles(device: torch.device) -> bool:
+    """Whether the network is to be compiled on ``device``.
+
+    On CUDA, where many small kernels wait for each other and the compiler comes with PyTorch. On
+    a CPU it did not pay (docs/log.md), and needs a C++ compiler on the machine.
+    """
+    return device.type == "cuda" and importlib.util.find_spec("triton") is not None
+
+
+def sent(draws: Tensor, device: torch.device) -> Tensor:
+    """Return what was drawn on the host on ``device``; the host does not wait for a GPU."""
+    return draws.to(device, non_blocking=device.type == "cuda")
+
+
 @contextlib.contextmanager
 def computing_in(precision: torch.dtype, device: torch.device) -> Iterator[None]:
     """Run convolutions and matrix products in ``precision`` inside the block."""
@@ -77,10 +93,12 @@ def computing_in(precision: torch.dtype, device: torch.device) -> Iterator[None]
 
 @contextlib.contextmanager
 def deterministic_kernels(wanted: bool) -> Iterator[None]:
-    """Allow only reproducible kernels inside the block, if ``wanted``."""
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(wanted or before)
+    """Allow only reproducible kernels inside the block, if ``wanted``; else try for the fastest."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    torch.use_deterministic_algorithms(wanted or before[0])
+    torch.backends.cudnn.benchmark = not wanted
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before)
+        torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.benchmark = before[1]

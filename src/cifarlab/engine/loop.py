@@ -33,13 +33,20 @@ from cifarlab.recipes.recipe import Recipe
 
 @dataclass(frozen=True)
 class Setting:
-    """Where and how a run computes: everything that is not the recipe."""
+    """Where and how a run computes: everything that is not the recipe.
+
+    Attributes:
+        checkpoints: the folder that they are kept in.
+        deterministic: allow reproducible kernels only.
+        compiled: have PyTorch compile the network, forwards and backwards.
+    """
 
     device: torch.device
     precision: torch.dtype
     seed: int
     checkpoints: Path
     deterministic: bool = False
+    compiled: bool = False
 
 
 def fit(
@@ -102,6 +109,9 @@ def start(model: Any, recipe: Recipe, setting: Setting) -> TrainState:
             f"model {model.name!r} does not end in a softmax layer used once; "
             'make its last layer keras.layers.Softmax() or a Dense with activation="softmax"'
         )
+    if setting.compiled:
+        # One graph for each size of picture; evaluation has sizes of its own and is not compiled.
+        lowered.compile(dynamic=False)
     free = freeze(lowered.trained_bindings, recipe.frozen)
     groups = build_optimizers(free, recipe.optimizers, setting.precision)
     average = None

@@ -15,7 +15,9 @@ from cifarlab.engine.resize import resized
 from cifarlab.engine.state import TrainState
 from cifarlab.recipes.recipe import Recipe
 
-LARGEST_PIECE = 64
+# What a CPU's caches hold, and what fills a GPU.
+LARGEST_PIECE = {"cpu": 64}
+LARGEST_PIECE_ELSEWHERE = 2048
 
 
 def train_step(
@@ -76,34 +78,40 @@ def predict_logits(
     """
     if isinstance(lowered, LoweredModel) and lowered.training:
         lowered.eval()
+    # Past the compiled form, if there is one: it would be compiled for each size again.
+    compute = lowered.forward if isinstance(lowered, LoweredModel) else lowered
+    largest = LARGEST_PIECE.get(lowered.device.type, LARGEST_PIECE_ELSEWHERE)
     with computing_in(precision, lowered.device):
-        parts = pieces(len(images))
+        parts = pieces(len(images), largest)
         if len(parts) == 1:
-            return lowered(images.to(lowered.device)).float()
+            return compute(images.to(lowered.device)).float()
         # One block for all results: small ones kept one by one would lie between the large
         # blocks that are freed, and the heap would grow with holes.
         logits = torch.empty(0, device=lowered.device)
         for part in parts:
-            found = lowered(images[part].to(lowered.device))
+            found = compute(images[part].to(lowered.device))
             if part.start == 0:
                 logits = torch.empty((len(images), found.shape[1]), device=lowered.device)
             logits[part] = found
     return logits
 
 
-def pieces(count: int) -> list[slice]:
-    """Cut ``count`` pictures into as few pieces as there can be of 64, 32, 16, 8, 4, 2 and 1.
+def pieces(count: int, largest: int) -> list[slice]:
+    """Cut ``count`` pictures into as few pieces as there can be of ``largest``, half of it, ... 1.
 
     Models made ready to predict have a form of their own for each size.
 
+    Args:
+        largest: a power of two.
+
     Example:
-        >>> [part.stop - part.start for part in pieces(150)]
+        >>> [part.stop - part.start for part in pieces(150, 64)]
         [64, 64, 16, 4, 2]
     """
     parts: list[slice] = []
     first = 0
     while first < count:
-        size = min(LARGEST_PIECE, 1 << (count - first).bit_length() - 1)
+        size = min(largest, 1 << (count - first).bit_length() - 1)
         parts.append(slice(first, first + size))
         first += size
     return parts

@@ -115,7 +115,9 @@ class ModelWorker:
         try:
             if self.classifier is None:
                 self.classifier = self._load()
-            for count in (1, self._most):
+            # Twice each size of piece that batches are cut into: the second time makes its
+            # final form.
+            for count in sorted(2 * [1 << k for k in range(self._most.bit_length())]):
                 blank = np.zeros((count, *self.classifier.input_shape), np.uint8)
                 with self.lock:
                     self.classifier.probabilities(blank)
