@@ -16,7 +16,7 @@ from cifarlab.engine.loop import Setting, start
 from cifarlab.engine.randomness import generator
 from cifarlab.engine.resize import resized
 from cifarlab.engine.state import TrainState
-from cifarlab.engine.step import train_step
+from cifarlab.engine.step import pieces, train_step
 from cifarlab.recipes.parts import SGD, CrossEntropy, Mixup
 from cifarlab.recipes.recipe import Recipe
 from tiny import CLASSES, SIDE, tiny_recipe, tiny_split
@@ -137,3 +137,14 @@ def test_resizing_is_antialiased() -> None:
     stripes = (torch.arange(16) % 2 * 200.0).expand(1, 1, 16, 16)
     inner = resized(stripes, 4)[..., 1:-1]
     assert torch.allclose(inner, torch.tensor(100.0), atol=1e-3)
+
+
+@given(count=st.integers(0, 5000), power=st.integers(0, 11))
+def test_pieces_cover_all_pictures_in_few_sizes(count: int, power: int) -> None:
+    largest = 2**power
+    parts = pieces(count, largest)
+    assert [i for part in parts for i in range(part.start, part.stop)] == list(range(count))
+    sizes = [part.stop - part.start for part in parts]
+    assert sizes == sorted(sizes, reverse=True)
+    assert {size.bit_count() for size in sizes} <= {1}
+    assert max(sizes, default=0) <= largest

@@ -81,8 +81,8 @@ def predict_logits(
     # Past the compiled form, if there is one: it would be compiled for each size again.
     compute = lowered.forward if isinstance(lowered, LoweredModel) else lowered
     largest = LARGEST_PIECE.get(lowered.device.type, LARGEST_PIECE_ELSEWHERE)
+    parts = pieces(len(images), largest)
     with computing_in(precision, lowered.device):
-        parts = pieces(len(images), largest)
         if len(parts) == 1:
             return compute(images.to(lowered.device)).float()
         # One block for all results: small ones kept one by one would lie between the large
