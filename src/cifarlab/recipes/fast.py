@@ -73,7 +73,7 @@ FAST94 = replace(
     name="fast94",
     summary="94% in 4 minutes on two cores, low resolution first",
     epochs=8,
-    resolution=(20, 20, 24, 24, 28, 28, 32, 32),
+    resolution=(20, 20, 24, 24, 28, 32, 32, 32),
     augment=(AlternatingFlip(), Translate(2), Jitter(brightness=0.07, contrast=0.13)),
 )
 
