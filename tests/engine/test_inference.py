@@ -38,18 +38,50 @@ def test_a_shape_that_comes_again_is_fused_and_gives_the_same(build: Any) -> Non
             for _ in range(4):
                 x = images(count)
                 assert_close(prepared(x), lowered(x), 2e-5)
-            # A CPU whose PyTorch has no graph compiler keeps the plain form.
-            assert prepared.forms[x.shape] is not None
+
+
+def kind(x: torch.Tensor) -> inference.Kind:
+    return x.shape, x.dtype
+
+
+def test_only_what_comes_a_second_time_is_fused(small: PreparedModel) -> None:
+    with torch.inference_mode():
+        small(images(2))
+        assert small.forms == {}
+        small(images(2))
+        assert list(small.forms) == [kind(images(2))]
 
 
 def test_this_machine_fuses(small: PreparedModel) -> None:
     if not torch.backends.mkldnn.is_available():
         pytest.skip("PyTorch without oneDNN")
     with torch.inference_mode():
-        small(images(2))
-        assert small.forms[images(2).shape] is small.plain
-        small(images(2))
-        assert small.forms[images(2).shape] is not small.plain
+        for _ in range(2):
+            small(images(2))
+        assert small.forms[kind(images(2))] is not small.plain
+
+
+def test_what_cannot_be_fused_is_not_tried_again(
+    small: PreparedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[torch.Tensor] = []
+
+    def refuse(module: Any, x: torch.Tensor) -> Any:
+        tried.append(x)
+        return module
+
+    monkeypatch.setattr(inference, "fused", refuse)
+    with torch.inference_mode():
+        for _ in range(4):
+            small(images(2))
+    assert len(tried) == 1
+
+
+def test_whole_numbers_and_fractions_have_forms_of_their_own(small: PreparedModel) -> None:
+    with torch.inference_mode():
+        for x in [images(2).float(), images(2)] * 3:
+            assert_close(small(x), small.plain(x), 2e-5)
+    assert len(small.forms) == 2
 
 
 def test_a_mirrored_view_is_as_good_as_a_copy(small: PreparedModel) -> None:
@@ -64,9 +96,9 @@ def test_forms_are_kept_for_few_shapes(
 ) -> None:
     monkeypatch.setattr(inference, "MOST_FORMS", 2)
     with torch.inference_mode():
-        for count in (1, 2, 3, 3):
+        for count in (1, 1, 2, 2, 3, 3):
             small(images(count))
-    assert [shape[0] for shape in small.forms] == [1, 2]
+    assert [shape[0] for shape, _ in small.forms] == [1, 2]
 
 
 def test_layers_that_run_as_themselves_are_never_traced() -> None:

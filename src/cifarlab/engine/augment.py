@@ -90,8 +90,8 @@ def cutout(batch: Batch, spec: Cutout, generator: torch.Generator) -> Batch:
         sent(_within(side, spec.size, count, generator), images.device) for side in (height, width)
     )
     square = rows.view(count, 1, height, 1) & columns.view(count, 1, 1, width)
-    colour = torch.tensor(spec.colour[:channels], dtype=images.dtype, device=images.device)
-    return replace(batch, images=torch.where(square, colour.view(1, -1, 1, 1), images))
+    colour = torch.tensor(spec.colour[:channels], dtype=images.dtype).view(1, -1, 1, 1)
+    return replace(batch, images=torch.where(square, sent(colour, images.device), images))
 
 
 def jitter(batch: Batch, spec: Jitter, generator: torch.Generator) -> Batch:

@@ -11,6 +11,7 @@ from cifarlab.engine.fusion import Function, fused
 from cifarlab.engine.graph import AsItself
 from cifarlab.engine.lowering import LoweredModel
 
+Kind = tuple[torch.Size, torch.dtype]
 # Each holds a copy of the weights, in the order in which it computes.
 MOST_FORMS = 16
 
@@ -27,7 +28,8 @@ class PreparedModel:
         self.graph = FoldedGraph(lowered)
         self.plain = _KerasLayout(self.graph).eval()
         self.foreign = tuple(m for m in self.graph.modules() if isinstance(m, AsItself))
-        self.forms: dict[torch.Size, Function] = {}
+        self.seen: set[Kind] = set()
+        self.forms: dict[Kind, Function] = {}
 
     def __call__(self, x: Tensor) -> Tensor:
         if self.foreign:
@@ -35,13 +37,11 @@ class PreparedModel:
                 module.added_losses.clear()
             return self.plain(x)  # type: ignore[no-any-return]
         x = x.contiguous()
-        form = self.forms.get(x.shape)
-        if form is None:
-            if len(self.forms) < MOST_FORMS:
-                self.forms[x.shape] = self.plain
-            return self.plain(x)  # type: ignore[no-any-return]
-        if form is self.plain:
-            form = self.forms[x.shape] = fused(self.plain, x)
+        kind = (x.shape, x.dtype)
+        form = self.forms.get(kind, self.plain)
+        if kind in self.seen and kind not in self.forms and len(self.forms) < MOST_FORMS:
+            form = self.forms[kind] = fused(self.plain, x)
+        self.seen.add(kind)
         return form(x)
 
 
