@@ -19,8 +19,8 @@ MOST_FORMS = 16
 class PreparedModel:
     """Gives what the lowered model gives in evaluation, with its weights as they were then.
 
-    Call it on ``[N, H, W, C]`` values. A shape that comes a second time gets a fused form, so
-    that it pays to use few of them, as ``step.predict_logits`` does.
+    Call it on ``[N, H, W, C]`` values. Each shape gets a fused form of its own, which takes a
+    moment to make, so use few of them, as ``step.predict_logits`` does.
     """
 
     def __init__(self, lowered: LoweredModel) -> None:
@@ -28,7 +28,6 @@ class PreparedModel:
         self.graph = FoldedGraph(lowered)
         self.plain = _KerasLayout(self.graph).eval()
         self.foreign = tuple(m for m in self.graph.modules() if isinstance(m, AsItself))
-        self.seen: set[Kind] = set()
         self.forms: dict[Kind, Function] = {}
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -38,11 +37,9 @@ class PreparedModel:
             return self.plain(x)  # type: ignore[no-any-return]
         x = x.contiguous()
         kind = (x.shape, x.dtype)
-        form = self.forms.get(kind, self.plain)
-        if kind in self.seen and kind not in self.forms and len(self.forms) < MOST_FORMS:
-            form = self.forms[kind] = fused(self.plain, x)
-        self.seen.add(kind)
-        return form(x)
+        if kind not in self.forms and len(self.forms) < MOST_FORMS:
+            self.forms[kind] = fused(self.plain, x)
+        return self.forms.get(kind, self.plain)(x)
 
 
 @torch.no_grad()

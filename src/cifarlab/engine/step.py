@@ -97,21 +97,22 @@ def predict_logits(
 
 
 def pieces(count: int, largest: int) -> list[slice]:
-    """Cut ``count`` pictures into as few pieces as there can be of ``largest``, half of it, ... 1.
+    """Cut ``count`` pictures into pieces of ``largest``, of an eighth of it, and so on down to 1.
 
-    Models made ready to predict have a form of their own for each size.
+    Models made ready to predict have a form of their own for each size, so there are few.
 
     Args:
         largest: a power of two.
 
     Example:
-        >>> [part.stop - part.start for part in pieces(150, 64)]
-        [64, 64, 16, 4, 2]
+        >>> [part.stop - part.start for part in pieces(147, 64)]
+        [64, 64, 8, 8, 1, 1, 1]
     """
     parts: list[slice] = []
-    first = 0
+    first, size = 0, largest
     while first < count:
-        size = min(largest, 1 << (count - first).bit_length() - 1)
+        while size > count - first:
+            size = max(1, size // 8)
         parts.append(slice(first, first + size))
         first += size
     return parts

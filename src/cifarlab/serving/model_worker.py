@@ -16,6 +16,8 @@ from cifarlab.classifier import Classifier
 from cifarlab.errors import CifarlabError
 
 Array = np.ndarray[Any, Any]
+# One of each size of piece that batches are cut into (``engine.step.pieces``).
+EVERY_PIECE = 64 + 8 + 1
 # Seconds between attempts to get a failed model to work again.
 RETRY = 1.0
 
@@ -115,9 +117,7 @@ class ModelWorker:
         try:
             if self.classifier is None:
                 self.classifier = self._load()
-            # Twice each size of piece that batches are cut into: the second time makes its
-            # final form.
-            for count in sorted(2 * [1 << k for k in range(self._most.bit_length())]):
+            for count in (1, EVERY_PIECE):
                 blank = np.zeros((count, *self.classifier.input_shape), np.uint8)
                 with self.lock:
                     self.classifier.probabilities(blank)
