@@ -131,6 +131,18 @@ class FoldedGraph(Steps):
         self.modules_in_order = nn.ModuleList(used)
         self.steps = [replace(step, module=i) for i, step in enumerate(self.steps)]
 
+    @property
+    def is_chain(self) -> bool:
+        """Whether each step takes what the one before it gives, and nothing else."""
+        given = 0
+        for step in self.steps:
+            nested = self.modules_in_order[step.module]
+            broken = isinstance(nested, FoldedGraph) and not nested.is_chain
+            if broken or step.args != (Slot(given),) or step.kwargs or len(step.outputs) != 1:
+                return False
+            (given,) = step.outputs
+        return given == self.result
+
     def _pool_first(self, place: int) -> bool:
         """Pool before a normalisation that turns no value round: the largest is the same one."""
         if not _keeps_order(self._module(place)):

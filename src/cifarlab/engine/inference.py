@@ -19,8 +19,8 @@ MOST_FORMS = 16
 class PreparedModel:
     """Gives what the lowered model gives in evaluation, with its weights as they were then.
 
-    Call it on ``[N, H, W, C]`` values. Each shape gets a fused form of its own, which takes a
-    moment to make, so use few of them, as ``step.predict_logits`` does.
+    Call it on ``[N, H, W, C]`` values. Where its layers form a chain, each shape gets a fused form
+    of its own, which takes a moment to make, so use few of them, as ``step.predict_logits`` does.
     """
 
     def __init__(self, lowered: LoweredModel) -> None:
@@ -28,6 +28,8 @@ class PreparedModel:
         self.graph = FoldedGraph(lowered)
         self.plain = _KerasLayout(self.graph).eval()
         self.foreign = tuple(m for m in self.graph.modules() if isinstance(m, AsItself))
+        # Where a value is used twice, PyTorch's search for what to fuse may never end.
+        self.most_forms = MOST_FORMS if self.graph.is_chain else 0
         self.forms: dict[Kind, Function] = {}
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -37,7 +39,7 @@ class PreparedModel:
             return self.plain(x)  # type: ignore[no-any-return]
         x = x.contiguous()
         kind = (x.shape, x.dtype)
-        if kind not in self.forms and len(self.forms) < MOST_FORMS:
+        if kind not in self.forms and len(self.forms) < self.most_forms:
             self.forms[kind] = fused(self.plain, x)
         return self.forms.get(kind, self.plain)(x)
 
