@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cifarlab.engine.randomness import derive, generator, permutation
+from cifarlab.engine.randomness import derive, generator, permutation, seed_global
 
 paths = st.lists(st.integers(0, 2**40) | st.sampled_from(["step", "order", "augment"]), max_size=4)
 seeds = st.integers(0, 2**63 - 1)
@@ -60,3 +60,12 @@ def test_an_epoch_visits_every_picture_once_in_an_order_of_its_own(count: int) -
         assert sorted(order.tolist()) == list(range(count))
     if count > 2:
         assert len({tuple(order.tolist()) for order in orders}) == 4
+
+
+@given(seeds)
+def test_the_global_generator_is_seeded_as_pytorch_would(seed: int) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(seed))
+        expected = torch.rand(3)
+        seed_global(derive(seed), torch.device("cpu"))
+        assert torch.equal(torch.rand(3), expected)

@@ -23,7 +23,7 @@ from cifarlab.engine.interrupts import Interrupts, catching_signals
 from cifarlab.engine.lowering import lower
 from cifarlab.engine.memory import keeping_freed_memory
 from cifarlab.engine.optim import build_optimizers, freeze, set_rates
-from cifarlab.engine.randomness import derive, generator
+from cifarlab.engine.randomness import derive, generator, seed_global
 from cifarlab.engine.reporter import Reporter
 from cifarlab.engine.state import Totals, TrainState
 from cifarlab.engine.step import evaluate, train_step
@@ -143,7 +143,7 @@ def run_steps(
         done, planned = state.epoch * steps + step, recipe.epochs * steps
         set_rates(state.groups, recipe.schedule, done / planned, scale())
         # Dropout, and layers that run as themselves, draw from the global generator.
-        torch.manual_seed(derive(setting.seed, "step", state.epoch, step))
+        seed_global(derive(setting.seed, "step", state.epoch, step), setting.device)
         draws = generator(setting.seed, "augment", state.epoch, step)
         loss = train_step(state, batch, recipe, setting.precision, draws)
         if state.average is not None:

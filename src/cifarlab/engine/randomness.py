@@ -27,6 +27,15 @@ def generator(seed: int, *path: int | str) -> torch.Generator:
     return torch.Generator().manual_seed(derive(seed, *path))
 
 
+def seed_global(seed: int, device: torch.device) -> None:
+    """Seed the generators that operations on ``device`` draw from when they are given none."""
+    if device.type == "cpu":
+        # What PyTorch's own function does for devices that are not there takes longer than a layer.
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
+
+
 def permutation(count: int, seed: int, epoch: int) -> torch.Tensor:
     """Return the order in which an epoch visits ``count`` pictures, int64 ``[count]``."""
     return torch.randperm(count, generator=generator(seed, "order", epoch))
