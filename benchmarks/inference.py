@@ -25,6 +25,7 @@ import torch
 from benchmarks.command import end_in_order_on_sigterm, positive, say
 from benchmarks.pictures import CLASSES, SHAPE, synthetic
 from benchmarks.throughput import OURS, summary
+from cifarlab.backend import keras
 from cifarlab.boxed import NAME
 from cifarlab.classifier import Classifier
 from cifarlab.engine.lowering import lower
@@ -43,7 +44,7 @@ Predict = Callable[[Images], Images]
 
 
 def classifier(model: str) -> Classifier:
-    """Return the model in the box, or a network with random weights.
+    """Return the model in the box, or a network with random weights and statistics.
 
     Raises:
         UsageError: no model is called so.
@@ -53,7 +54,18 @@ def classifier(model: str) -> Classifier:
         return dataclasses.replace(Classifier.boxed("cpu"), views=None, temperature=1.0)
     if model not in MODELS:
         raise UsageError(f"no model is called {model!r}; choose from {', '.join((NAME, *MODELS))}")
-    return Classifier.of(MODELS[model](SHAPE, CLASSES), [str(i) for i in range(CLASSES)], "cpu")
+    built = MODELS[model](SHAPE, CLASSES)
+    _as_if_trained(built)
+    return Classifier.of(built, [str(i) for i in range(CLASSES)], "cpu")
+
+
+def _as_if_trained(model: Any) -> None:
+    """Give normalisations statistics of their own: those of a new one change nothing."""
+    draws = np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            for variable in layer.variables:
+                variable.assign(draws.uniform(0.5, 1.5, variable.shape))
 
 
 def systems(of: Classifier) -> dict[str, Predict]:

@@ -15,7 +15,7 @@ from unittest import mock
 import torch
 from torch.overrides import TorchFunctionMode
 
-from cifarlab.engine.device import choose_precision, computing_in
+from cifarlab.engine.device import choose_precision
 
 CPU = torch.device("cpu")
 
@@ -82,6 +82,10 @@ def on_cpu() -> Iterator[None]:
             (torch.cuda, "empty_cache", _nothing),
         ):
             stack.enter_context(mock.patch.object(owner, name, stand_in))
-        stack.enter_context(computing_in(choose_precision("auto", CPU), CPU))
+        precision = choose_precision("auto", CPU)
+        # Without the cache, which keeps a weight's copy for as long as the block lasts, and
+        # through every step that changes the weight.
+        lower = precision != torch.float32
+        stack.enter_context(torch.autocast("cpu", precision, enabled=lower, cache_enabled=False))
         stack.enter_context(_Elsewhere())
         yield

@@ -108,6 +108,16 @@ def test_nothing_of_it_is_left_behind(script: Path) -> None:
     assert (torch.compile, torch.half, torch.cuda.Event) == before
 
 
+def test_a_step_changes_what_the_network_gives() -> None:
+    layer = torch.nn.Conv2d(3, 3, 3)
+    x = torch.ones(1, 3, 4, 4)
+    with on_cpu():
+        before = layer(x)
+        with torch.no_grad():
+            layer.weight.add_(1.0)
+        assert not torch.equal(layer(x), before)
+
+
 def test_a_copy_that_is_there_is_taken(script: Path) -> None:
     assert obtain(record(), script.parents[1]) == script
 
