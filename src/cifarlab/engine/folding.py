@@ -14,10 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cifarlab.backend import keras
 from cifarlab.engine.activations import Activation, identity
 from cifarlab.engine.binding import to_engine_layout, to_keras_layout
-from cifarlab.engine.graph import Slot, Step, Steps
+from cifarlab.engine.graph import Slot, Steps, only_user
 from cifarlab.engine.layers import Flatten, MaxPooling
 from cifarlab.engine.padding import same_padding
 from cifarlab.engine.weighted_layers import BatchNormalization, Convolution, Dense, Rescaling
@@ -131,23 +130,11 @@ class FoldedGraph(Steps):
         self.modules_in_order = nn.ModuleList(used)
         self.steps = [replace(step, module=i) for i, step in enumerate(self.steps)]
 
-    @property
-    def is_chain(self) -> bool:
-        """Whether each step takes what the one before it gives, and nothing else."""
-        given = 0
-        for step in self.steps:
-            nested = self.modules_in_order[step.module]
-            broken = isinstance(nested, FoldedGraph) and not nested.is_chain
-            if broken or step.args != (Slot(given),) or step.kwargs or len(step.outputs) != 1:
-                return False
-            (given,) = step.outputs
-        return given == self.result
-
     def _pool_first(self, place: int) -> bool:
         """Pool before a normalisation that turns no value round: the largest is the same one."""
         if not _keeps_order(self._module(place)):
             return False
-        after = self._only_user(place)
+        after = only_user(self, place)
         if after is None or not isinstance(self._module(after), MaxPooling):
             return False
         norm, pooling = self.steps[place], self.steps[after]
@@ -161,10 +148,10 @@ class FoldedGraph(Steps):
         folds = isinstance(layer, FoldedConvolution | FoldedDense)
         if not folds or layer.activation is not identity:
             return False
-        last, after = place, self._only_user(place)
+        last, after = place, only_user(self, place)
         pooled = after is not None and isinstance(self._module(after), MaxPooling)
         if after is not None and pooled:
-            last, after = after, self._only_user(after)
+            last, after = after, only_user(self, after)
         change = None if after is None else _affine(self._module(after))
         if after is None or change is None:
             return False
@@ -181,9 +168,9 @@ class FoldedGraph(Steps):
         # The first step may be what turns whole numbers into fractions.
         if change is None or (step.args == (Slot(0),) and not self.takes_floats):
             return False
-        after = user = self._only_user(place)
+        after = user = only_user(self, place)
         if after is not None and isinstance(self._module(after), Flatten):
-            user = self._only_user(after)
+            user = only_user(self, after)
         if after is None or user is None:
             return False
         layer = self._module(user)
@@ -197,14 +184,6 @@ class FoldedGraph(Steps):
     def _module(self, place: int) -> Any:
         return self.modules_in_order[self.steps[place].module]
 
-    def _only_user(self, place: int) -> int | None:
-        """The step that takes what this one gives and nothing else, if it is the only one."""
-        (slot,) = self.steps[place].outputs
-        users = [i for i, step in enumerate(self.steps) if slot in _slots(step)]
-        if len(users) != 1 or slot == self.result:
-            return None
-        return users[0] if self.steps[users[0]].args == (Slot(slot),) else None
-
 
 def _own(module: nn.Module) -> nn.Module:
     if isinstance(module, Convolution):
@@ -212,11 +191,6 @@ def _own(module: nn.Module) -> nn.Module:
     if isinstance(module, Dense):
         return FoldedDense(module)
     return FoldedGraph(module) if isinstance(module, Steps) else module
-
-
-def _slots(step: Step) -> list[int]:
-    values = keras.tree.flatten((step.args, step.kwargs))
-    return [value.index for value in values if isinstance(value, Slot)]
 
 
 def _affine(module: Any) -> tuple[Tensor, Tensor] | None:

@@ -8,17 +8,103 @@ take half the time that PyTorch takes operation by operation.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-Function = Callable[[Tensor], Tensor]
+from cifarlab.engine.graph import AsItself, Slot, Steps, only_user
 
+Function = Callable[[Tensor], Tensor]
+# Shape, memory order, dtype.
+Kind = tuple[torch.Size, tuple[int, ...], torch.dtype]
+
+# Each holds a copy of the weights, in the order in which it computes.
+MOST_FORMS = 16
 # The first runs record shapes and compile.
 RUNS_TO_COMPILE = 3
 # Largest absolute and relative difference to the module itself, for which rounding accounts.
 TOLERANCE = 1e-3
+
+
+class FusedByShape(nn.Module):
+    """Gives what ``plain`` gives, from a fused form for each kind of input.
+
+    A form takes a moment to make, so it pays to give few kinds.
+    """
+
+    def __init__(self, plain: nn.Module) -> None:
+        super().__init__()
+        self.plain = plain
+        self.forms: dict[Kind, Function] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        kind = (x.shape, x.stride(), x.dtype)
+        if kind not in self.forms and len(self.forms) < MOST_FORMS:
+            self.forms[kind] = fused(self.plain, x)
+        return self.forms.get(kind, self.plain)(x)
+
+
+class Chain(nn.Module):
+    """Modules of one input and one output, each on what the one before it gives."""
+
+    def __init__(self, links: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.links = nn.ModuleList(links)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for link in self.links:
+            x = link(x)
+        return x
+
+
+def fused_chains(graph: Steps) -> Steps:
+    """Return a graph of the same result, whose steps are chains of the steps of ``graph``.
+
+    Chains are fused; layers that run as themselves, and what takes several inputs, stand alone.
+    Nothing else is fused: where a value is used twice, PyTorch's search for what goes together
+    may never end (seen in 2.13).
+    """
+    new = Steps()
+    new.takes_floats, new.result = graph.takes_floats, graph.result
+    done: set[int] = set()
+    for place, step in enumerate(graph.steps):
+        if place in done:
+            continue
+        chain, last = [place], place
+        while _links(graph, last) and (after := only_user(graph, last)) is not None:
+            if not _links(graph, after):
+                break
+            chain.append(after)
+            last = after
+        done.update(chain)
+        modules = [graph.modules_in_order[graph.steps[i].module] for i in chain]
+        outputs = graph.steps[last].outputs
+        new.steps.append(replace(step, module=len(new.modules_in_order), outputs=outputs))
+        new.modules_in_order.append(
+            FusedByShape(Chain(modules)) if _links(graph, place) else modules[0]
+        )
+    return new
+
+
+def _links(graph: Steps, place: int) -> bool:
+    """Whether the step can be a link of a chain."""
+    step = graph.steps[place]
+    module = graph.modules_in_order[step.module]
+    single = len(step.args) == len(step.outputs) == 1 and isinstance(step.args[0], Slot)
+    native = is_chain(module) if isinstance(module, Steps) else not isinstance(module, AsItself)
+    return single and not step.kwargs and native
+
+
+def is_chain(graph: Steps) -> bool:
+    """Whether each step can be a link and takes what the one before it gives."""
+    given = 0
+    for place, step in enumerate(graph.steps):
+        if step.args != (Slot(given),) or not _links(graph, place):
+            return False
+        (given,) = step.outputs
+    return given == graph.result
 
 
 def fused(module: nn.Module, example: Tensor) -> Function:
@@ -28,7 +114,7 @@ def fused(module: nn.Module, example: Tensor) -> Function:
     graph compiler, or if the fused form turns out to give something else.
 
     Args:
-        module: in evaluation, free of randomness, on the device of ``example``.
+        module: in evaluation, free of randomness, on the device of ``example``; a chain.
         example: what it is to be called with, of the same shape, dtype and memory order.
     """
     if example.device.type != "cpu" or not _available():

@@ -119,6 +119,24 @@ class Steps(nn.Module):
         return result
 
 
+def only_user(graph: Steps, place: int) -> int | None:
+    """Return the step that takes what the one at ``place`` gives and nothing else.
+
+    ``None`` where there is no such step, or others use it too.
+    """
+    outputs = graph.steps[place].outputs
+    users = [i for i, step in enumerate(graph.steps) if set(outputs) & set(_slots(step))]
+    if len(outputs) != 1 or len(users) != 1 or graph.result in outputs:
+        return None
+    user = graph.steps[users[0]]
+    return users[0] if user.args == (Slot(outputs[0]),) and not user.kwargs else None
+
+
+def _slots(step: Step) -> list[int]:
+    values = keras.tree.flatten((step.args, step.kwargs))
+    return [value.index for value in values if isinstance(value, Slot)]
+
+
 class LoweredGraph(Steps):
     """A graph of lowered layers with one input and one output, both in the engine's layout.
 
