@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cifarlab.backend import keras
 from cifarlab.engine.folding import FoldedConvolution, FoldedDense
 from cifarlab.engine.inference import prepare
-from cifarlab.engine.layers import Flatten, MaxPooling
+from cifarlab.engine.layers import Apply, Flatten, MaxPooling
 from cifarlab.engine.lowering import LoweredModel, lower
 from cifarlab.engine.weighted_layers import BatchNormalization, Rescaling
 from cifarlab.models.airnet import airnet
@@ -83,7 +83,7 @@ def test_a_negative_factor_is_not_folded_through_a_maximum() -> None:
 
 def test_pooling_comes_before_a_normalisation_that_turns_no_value_round() -> None:
     model = sequential(
-        layers.Conv2D(2, 3, activation="relu"), layers.BatchNormalization(), layers.MaxPooling2D()
+        layers.Conv2D(2, 3, activation="silu"), layers.BatchNormalization(), layers.MaxPooling2D()
     )
     norm = model.layers[1]
     norm.gamma.assign([0.5, -0.5])
@@ -94,10 +94,37 @@ def test_pooling_comes_before_a_normalisation_that_turns_no_value_round() -> Non
     assert kinds(assert_prepares_exactly(model, images(8))) == order
 
 
+@pytest.mark.parametrize("pooled", [True, False])
+def test_a_normalisation_goes_through_a_relu_unless_it_turns_a_value_round(pooled: bool) -> None:
+    pooling = [layers.MaxPooling2D()] if pooled else []
+    model = sequential(
+        layers.Conv2D(2, 3, activation="relu"), *pooling, layers.BatchNormalization()
+    )
+    norm = randomised(model).layers[-1]
+    norm.gamma.assign([0.5, 1.5])
+    norm.beta.assign([1.0, -1.0])
+    found = kinds(assert_prepares_exactly(model, images(8)))
+    assert found == [FoldedConvolution, *[MaxPooling] * pooled]
+    norm.gamma.assign([0.5, -0.5])
+    assert kinds(assert_prepares_exactly(model, images(8)))[-1] is BatchNormalization
+
+
+def test_a_normalisation_after_a_dense_relu_goes_into_it() -> None:
+    model = sequential(
+        layers.Rescaling(1 / 255),
+        layers.Flatten(),
+        layers.Dense(4, activation="relu"),
+        layers.BatchNormalization(),
+        layers.Activation("tanh"),
+    )
+    found = kinds(assert_prepares_exactly(randomised(model), images(8)))
+    assert found == [Flatten, FoldedDense, Apply]
+
+
 @pytest.mark.parametrize("padding", ["same", "valid"])
 @pytest.mark.parametrize("strides", [1, 2])
 @pytest.mark.parametrize("use_bias", [True, False])
-def test_a_normalisation_goes_into_the_convolution_behind_it_up_to_the_border(
+def test_a_normalisation_between_convolutions_goes_into_one_of_them(
     padding: str, strides: int, use_bias: bool
 ) -> None:
     convolution = layers.Conv2D(4, 3, strides, padding, use_bias=use_bias, activation="relu")

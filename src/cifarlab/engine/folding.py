@@ -1,8 +1,8 @@
 """Rewrite a lowered graph so that it predicts the same with fewer operations.
 
-Scalings and batch normalisations are folded into the convolution or dense layer before them,
-through a max-pooling too, or into the one behind them. What is left of them goes behind a pooling
-where it can, to work on fewer values.
+Scalings and batch normalisations are folded into the convolution or dense layer behind them, or
+into the one before them, through a max-pooling and a ReLU too. What is left of them goes behind a
+pooling where it can, to work on fewer values.
 """
 
 from __future__ import annotations
@@ -23,12 +23,10 @@ from cifarlab.engine.weighted_layers import BatchNormalization, Convolution, Den
 
 
 class FoldedConvolution(nn.Module):
-    """A convolution with a kernel and a bias of its own.
+    """A convolution with weights of its own.
 
     Attributes:
-        border: ``[out, 1, height, width]``, what a constant added to the inputs adds to the
-            outputs, by place in the kernel. Where the convolution pads with zeros, which lack
-            the constant, the sum is not the same everywhere and cannot be part of the bias.
+        floor: the least that each filter gives, ``[1, out, 1, 1]``, instead of an activation.
     """
 
     def __init__(self, layer: Convolution) -> None:
@@ -36,72 +34,67 @@ class FoldedConvolution(nn.Module):
         self.layer, self.activation = layer, layer.activation
         self.kernel = layer.kernel.detach()
         self.bias = None if layer.bias is None else layer.bias.detach()
-        self.border: Tensor | None = None
-        self.added: dict[torch.Size, Tensor] = {}
+        self.floor: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self._convolved(x, self.kernel, self.bias, self.layer.groups)
-        if self.border is not None:
-            y = y + self._added(x, self.border)
-        return self.activation(y)
+        layer, padding = self.layer, (0, 0)
+        if layer.same:
+            size = self.kernel.shape[2:]
+            x, padding = same_padding(x, size, layer.stride, layer.dilation, "constant")
+        y = F.conv2d(x, self.kernel, self.bias, layer.stride, padding, layer.dilation, layer.groups)
+        return self.activation(y) if self.floor is None else torch.maximum(y, self.floor)
 
     def scale_outputs(self, scale: Tensor, shift: Tensor) -> None:
-        """Give ``scale * y + shift`` from now on."""
+        """Give ``scale * y + shift`` from now on; ``scale`` is positive if there is a ReLU."""
         self.kernel = self.kernel * scale.expand(len(self.kernel)).view(-1, 1, 1, 1)
         shift = shift.expand(len(self.kernel))
         self.bias = shift if self.bias is None else self.bias * scale + shift
+        if self.activation is F.relu:
+            self.floor = shift.view(1, -1, 1, 1)
 
     def scale_inputs(self, scale: Tensor, shift: Tensor) -> bool:
         """Take ``x`` for ``scale * x + shift`` from now on; whether that can be."""
-        if self.layer.groups != 1 or self.border is not None:
+        # A border padded with zeros lacks the shift.
+        if self.layer.groups != 1 or (self.layer.same and bool(shift.any())):
             return False
         channels = self.kernel.shape[1]
         scale, shift = (v.expand(channels).view(1, -1, 1, 1) for v in (scale, shift))
-        added = (self.kernel * shift).sum(1, keepdim=True)
+        added = (self.kernel * shift).sum((1, 2, 3))
+        self.bias = added if self.bias is None else self.bias + added
         self.kernel = self.kernel * scale
-        if self.layer.same and bool(shift.any()):
-            self.border = added
-        else:
-            total = added.sum((1, 2, 3))
-            self.bias = total if self.bias is None else self.bias + total
         return True
-
-    def _convolved(self, x: Tensor, kernel: Tensor, bias: Tensor | None, groups: int) -> Tensor:
-        layer, padding = self.layer, (0, 0)
-        if layer.same:
-            size = kernel.shape[2:]
-            x, padding = same_padding(x, size, layer.stride, layer.dilation, "constant")
-        return F.conv2d(x, kernel, bias, layer.stride, padding, layer.dilation, groups)
-
-    def _added(self, x: Tensor, border: Tensor) -> Tensor:
-        size = x.shape[2:]
-        if size not in self.added:
-            ones = torch.ones((1, 1, *size), device=x.device)
-            self.added[size] = self._convolved(ones, border, None, 1)
-        return self.added[size]
 
 
 class FoldedDense(nn.Module):
-    """A matrix product over Keras's last axis, with weights of its own."""
+    """A matrix product over Keras's last axis, with weights of its own.
+
+    Attributes:
+        floor: the least that each unit gives, instead of an activation.
+    """
 
     def __init__(self, layer: Dense) -> None:
         super().__init__()
         self.activation: Activation = layer.activation
         self.kernel = layer.kernel.detach()
         self.bias = None if layer.bias is None else layer.bias.detach()
+        self.floor: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.linear(to_keras_layout(x), self.kernel, self.bias)
-        return self.activation(to_engine_layout(x))
+        y = F.linear(to_keras_layout(x), self.kernel, self.bias)
+        if self.floor is not None:
+            return to_engine_layout(torch.maximum(y, self.floor))
+        return self.activation(to_engine_layout(y))
 
     def scale_outputs(self, scale: Tensor, shift: Tensor) -> None:
-        """Give ``scale * y + shift`` from now on."""
+        """Give ``scale * y + shift`` from now on; ``scale`` is positive if there is a ReLU."""
         self.kernel = self.kernel * scale.expand(len(self.kernel)).view(-1, 1)
         shift = shift.expand(len(self.kernel))
         self.bias = shift if self.bias is None else self.bias * scale + shift
+        if self.activation is F.relu:
+            self.floor = shift
 
     def scale_inputs(self, scale: Tensor, shift: Tensor) -> bool:
-        """Take ``x`` for ``scale * x + shift`` from now on; whether that can be.
+        """Take ``x`` for ``scale * x + shift`` from now on; it can.
 
         Args:
             scale, shift: one value, or one a channel; flattened pictures repeat the channels.
@@ -123,7 +116,7 @@ class FoldedGraph(Steps):
         # A step has a module of its own, because a shared layer is folded otherwise at each place.
         self.modules_in_order.extend(_own(graph.modules_in_order[s.module]) for s in graph.steps)
         self.steps = [replace(step, module=i) for i, step in enumerate(graph.steps)]
-        for change in (self._pool_first, self._fold_before, self._fold_behind):
+        for change in (self._pool_first, self._fold_behind, self._fold_before):
             while any(change(place) for place in range(len(self.steps))):
                 pass
         used = [self.modules_in_order[step.module] for step in self.steps]
@@ -145,8 +138,9 @@ class FoldedGraph(Steps):
     def _fold_before(self, place: int) -> bool:
         """Fold what scales a layer's outputs, pooled or not, into the layer."""
         layer = self._module(place)
-        folds = isinstance(layer, FoldedConvolution | FoldedDense)
-        if not folds or layer.activation is not identity:
+        if not isinstance(layer, FoldedConvolution | FoldedDense):
+            return False
+        if layer.floor is not None or layer.activation not in (identity, F.relu):
             return False
         last, after = place, only_user(self, place)
         pooled = after is not None and isinstance(self._module(after), MaxPooling)
@@ -155,7 +149,9 @@ class FoldedGraph(Steps):
         change = None if after is None else _affine(self._module(after))
         if after is None or change is None:
             return False
-        if pooled and not _keeps_order(self._module(after)):
+        # Maxima, a ReLU's too, only if none is turned round.
+        linear = layer.activation is identity and not pooled
+        if not linear and not _keeps_order(self._module(after)):
             return False
         layer.scale_outputs(*change)
         self.steps[last] = replace(self.steps[last], outputs=self.steps[after].outputs)
