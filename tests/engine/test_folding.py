@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from cifarlab.backend import keras
 from cifarlab.engine.folding import FoldedConvolution, FoldedDense
 from cifarlab.engine.inference import prepare
-from cifarlab.engine.layers import Apply, Flatten, MaxPooling
+from cifarlab.engine.layers import Apply, Flatten
 from cifarlab.engine.lowering import LoweredModel, lower
+from cifarlab.engine.pooling import MaxPooling
 from cifarlab.engine.weighted_layers import BatchNormalization, Rescaling
 from cifarlab.models.airnet import airnet
 from cifarlab.models.baseline import baseline

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from cifarlab.engine.activations import Activation, identity
 from cifarlab.engine.binding import to_engine_layout, to_keras_layout
 from cifarlab.engine.graph import Slot, Steps, only_user
-from cifarlab.engine.layers import Flatten, MaxPooling
+from cifarlab.engine.layers import Flatten
 from cifarlab.engine.padding import same_padding
+from cifarlab.engine.pooling import MaxPooling
 from cifarlab.engine.weighted_layers import BatchNormalization, Convolution, Dense, Rescaling
 
 

@@ -1,9 +1,9 @@
 """Stock Keras layers as native PyTorch modules, one small class or function for each.
 
-Layers that hold weights are in ``weighted_layers.py``, the others here. To lower one
-more layer, write it in one of the two, add it to ``LOWERED``, and the contract tests
-pick it up. A function in ``LOWERED`` returns ``None`` for settings that it does not
-cover; such a layer then runs as itself.
+Layers that hold weights are in ``weighted_layers.py``, max-pooling is in ``pooling.py``, the
+others are here. To lower one more layer, write it in one of the three, add it to ``LOWERED``,
+and the contract tests pick it up. A function in ``LOWERED`` returns ``None`` for settings that
+it does not cover; such a layer then runs as itself.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from cifarlab.backend import keras
 from cifarlab.engine.activations import lower_activation, softmax
 from cifarlab.engine.binding import LoweredLayer, to_engine_layout, to_keras_layout
 from cifarlab.engine.padding import same_padding
+from cifarlab.engine.pooling import MaxPooling
 from cifarlab.engine.weighted_layers import (
     Dense,
     Normalization,
@@ -42,21 +43,6 @@ class Apply(LoweredLayer):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         return self.function(*inputs)
-
-
-class MaxPooling(LoweredLayer):
-    """The largest value of each window and channel."""
-
-    def __init__(self, layer: Any) -> None:
-        super().__init__()
-        self.size, self.stride = tuple(layer.pool_size), tuple(layer.strides)
-        self.same = layer.padding == "same"
-
-    def forward(self, x: Tensor) -> Tensor:
-        padding = (0, 0)
-        if self.same:
-            x, padding = same_padding(x, self.size, self.stride, (1, 1), "replicate")
-        return F.max_pool2d(x, self.size, self.stride, padding)
 
 
 def average_pooling(layer: Any) -> LoweredLayer:
