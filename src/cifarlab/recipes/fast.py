@@ -4,8 +4,8 @@ Command: ``cifarlab train fast94``. Expected: 94.15% +- 0.23 of the test split (
 seeds 0, 1 and 2), 656 s on two cores of an AMD EPYC (Zen 4, AVX512-BF16); see docs/benchmarks.md.
 
 From airbench94_muon (recipes/airbench.py), with settings of hiverge's record
-(github.com/hiverge/cifar10-speedrun): SiLU in the blocks, less label smoothing, other rates and
-Newton-Schulz coefficients, test-time views for the least sure quarter only. Ours: low
+(github.com/hiverge/cifar10-speedrun): SiLU in the blocks, other rates and Newton-Schulz
+coefficients, test-time views for the least sure quarter only. Ours: low
 resolution first, a whitening convolution without bias so that the first layer needs no input
 gradients, and micro-batches that stay in the caches. docs/log.md has what else was tried.
 """
