@@ -1,7 +1,7 @@
 """Let PyTorch code that was written for a CUDA device run on a CPU.
 
-It keeps float32 weights where the code asks for half precision, and the convolutions and products
-run in the CPU's own best precision: what moving such code to a CPU by hand comes to.
+It keeps float32 weights where the code asks for half precision, and the layers of networks run in
+the CPU's own best precision: what moving such code to a CPU by hand comes to.
 """
 
 from __future__ import annotations
@@ -13,15 +13,26 @@ from typing import Any
 from unittest import mock
 
 import torch
+import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
 from cifarlab.engine.device import choose_precision
 
 CPU = torch.device("cpu")
+# What a network's layers call. Other products, of the whitening's covariance for one, are taken
+# in the precision that the code gives them.
+LAYERS = (F.conv2d, F.linear)
 
 
 class _Elsewhere(TorchFunctionMode):
-    """Reads every mention of CUDA as the CPU, and of half precision as float32."""
+    """Reads every mention of CUDA as the CPU, and of half precision as float32.
+
+    Layers compute in ``precision``.
+    """
+
+    def __init__(self, precision: torch.dtype) -> None:
+        super().__init__()
+        self.precision = precision
 
     def __torch_function__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
@@ -35,6 +46,10 @@ class _Elsewhere(TorchFunctionMode):
             kwargs["device"] = CPU
         if kwargs.get("dtype") is torch.float16:
             kwargs["dtype"] = torch.float32
+        if function in LAYERS and self.precision != torch.float32:
+            # Without the cache, which would keep a weight's copy through steps that change it.
+            with torch.autocast("cpu", self.precision, cache_enabled=False):
+                return function(*args, **kwargs)
         return function(*args, **kwargs)
 
 
@@ -82,10 +97,5 @@ def on_cpu() -> Iterator[None]:
             (torch.cuda, "empty_cache", _nothing),
         ):
             stack.enter_context(mock.patch.object(owner, name, stand_in))
-        precision = choose_precision("auto", CPU)
-        # Without the cache, which keeps a weight's copy for as long as the block lasts, and
-        # through every step that changes the weight.
-        lower = precision != torch.float32
-        stack.enter_context(torch.autocast("cpu", precision, enabled=lower, cache_enabled=False))
-        stack.enter_context(_Elsewhere())
+        stack.enter_context(_Elsewhere(choose_precision("auto", CPU)))
         yield

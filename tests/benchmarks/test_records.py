@@ -14,6 +14,7 @@ from benchmarks.on_cpu import on_cpu
 from benchmarks.published import RECORDS, Record, _one_network, names_of, obtain
 from benchmarks.records import RIVALS, main, summary, table
 from cifarlab.data.dataset import Dataset
+from cifarlab.engine.device import choose_precision
 from cifarlab.errors import InputError, NetworkError
 from cifarlab.recipes import RECIPES
 from tiny import tiny_dataset
@@ -116,6 +117,17 @@ def test_a_step_changes_what_the_network_gives() -> None:
         with torch.no_grad():
             layer.weight.add_(1.0)
         assert not torch.equal(layer(x), before)
+
+
+def test_only_layers_compute_in_less_than_float32() -> None:
+    x = torch.linspace(-1.0, 1.0, 64).reshape(8, 8)
+    lower = choose_precision("auto", torch.device("cpu"))
+    with on_cpu():
+        assert torch.nn.functional.linear(x, x).dtype is lower
+        # Whitening inverts a covariance, which may not be rounded.
+        product = x.T @ x
+    assert product.dtype is torch.float32
+    assert torch.equal(product, x.T @ x)
 
 
 def test_a_copy_that_is_there_is_taken(script: Path) -> None:
