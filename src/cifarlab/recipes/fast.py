@@ -1,8 +1,8 @@
 """The fastest ways that we know to 94%, 95% and 96% on a CPU.
 
 Command: ``cifarlab train fast94``. Expected: 94.15% +- 0.23 of the test split (mean and spread of
-seeds 0, 1 and 2), 656 s on two cores of an AMD EPYC (Zen 4, AVX512-BF16), 358 s on one of the next
-generation (94.08% +- 0.10, seeds 0 and 1); see docs/benchmarks.md.
+seeds 0, 1 and 2), 656 s on two cores of an AMD EPYC (Zen 4, AVX512-BF16), 359 s on one of the next
+generation (94.08% +- 0.07, the same seeds); see docs/benchmarks.md.
 
 From airbench94_muon (recipes/airbench.py), with settings of hiverge's record
 (github.com/hiverge/cifar10-speedrun): SiLU in the blocks, less label smoothing, other rates and
