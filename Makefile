@@ -4,12 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.setup-done
 
-.PHONY: help train test test-slow lint setup clean
+.PHONY: help train test test-slow lint setup clean gpu gpu-dry
 
 help:
 	@echo "make train      set up, and train the baseline on CIFAR-10"
 	@echo "make test       set up, and run lint, types, import rules and the fast tests"
 	@echo "make test-slow  set up, and run the slow tests"
+	@echo "make gpu-dry    set up, and try the GPU suite on the CPU"
+	@echo "make gpu        on a machine with a GPU: measure everything that needs one"
 	@echo "make lint       set up, and run lint, types and import rules"
 	@echo "make clean      remove the environment and caches"
 
@@ -31,6 +33,17 @@ lint: $(SETUP)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# On a machine of its own, which has PyTorch and no network: what `python -m benchmarks.gpu.pack`
+# has packed is unpacked, not installed.
+gpu:
+	@if [ -d .gpu/wheels ] && [ ! -d .gpu/site ]; then $(PYTHON) -m pip install --quiet --no-index \
+	  --no-deps --no-compile --disable-pip-version-check --target .gpu/site .gpu/wheels/*.whl; fi
+	PYTHONPATH=src:.gpu/site KERAS_BACKEND=torch $(PYTHON) -m benchmarks.gpu.suite $(GPU_OPTIONS)
+
+gpu-dry: $(SETUP)
+	KERAS_BACKEND=torch $(BIN)/python -m benchmarks.gpu.suite --dry --out build/gpu-dry.json
+	$(BIN)/python -m benchmarks.gpu.table build/gpu-dry.json
 
 test: lint
 	$(BIN)/python -m pytest -n 2 -m "not slow"

@@ -50,25 +50,34 @@ def converse(prepare: Callable[[Settings], tuple[Mapping[str, Any], Work]]) -> N
 
 
 def serve(prepare: Callable[[Settings], tuple[Mapping[str, Any], Callable[[], object]]]) -> None:
-    """Answer the first message with facts after a warm-up, every other one with a time.
+    """Answer settings with facts after a warm-up, an empty message with a time.
 
     Args:
         prepare: from the settings to the facts and the work, which is run once to warm up
-            and once for each further message.
+            and once for each empty message, until other settings come.
     """
+    work: Callable[[], object] | None = None
 
-    def warm(settings: Settings) -> tuple[Mapping[str, Any], Work]:
-        facts, work = prepare(settings)
-        work()
-
-        def timed(_: Settings) -> Mapping[str, Any]:
-            began = time.perf_counter()
+    def answer(message: Settings) -> Mapping[str, Any]:
+        nonlocal work
+        if message:
+            # What the last settings took up is free before the next are prepared.
+            work = None
+            facts, work = prepare(message)
             work()
-            return {"seconds": time.perf_counter() - began}
+            return facts
+        if work is None:
+            raise RefusalError("usage", "there is nothing to time; send settings first")
+        began = time.perf_counter()
+        work()
+        return {"seconds": time.perf_counter() - began}
 
-        return facts, timed
-
-    converse(warm)
+    with _channel() as channel:
+        for line in sys.stdin:
+            try:
+                _send(channel, answer(json.loads(line)))
+            except RefusalError as refusal:
+                _send(channel, dict([refusal.args]))
 
 
 def _channel() -> IO[str]:

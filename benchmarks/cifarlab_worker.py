@@ -1,4 +1,4 @@
-"""The worker that trains with cifarlab's engine."""
+"""The worker that trains with cifarlab's engine, or predicts with its Classifier."""
 
 from __future__ import annotations
 
@@ -10,35 +10,61 @@ from typing import Any
 import torch
 
 from benchmarks.answering import RefusalError, Settings, serve
+from benchmarks.inference import as_if_trained
+from benchmarks.networks import NETWORKS
 from benchmarks.pictures import CLASSES, SHAPE, synthetic
+from benchmarks.rounds import PREDICTION
 from cifarlab.backend import keras
-from cifarlab.engine.device import choose_device, choose_precision
+from cifarlab.classifier import Classifier
+from cifarlab.engine.device import (
+    choose_device,
+    choose_precision,
+    compiles,
+    computing_in,
+    deterministic_kernels,
+)
 from cifarlab.engine.loop import Setting, run_steps, start
 from cifarlab.engine.memory import keeping_freed_memory
 from cifarlab.engine.state import Totals, TrainState
 from cifarlab.environment import describe_environment
-from cifarlab.models import MODELS
+from cifarlab.errors import UsageError
 from cifarlab.recipes.parts import Adam, ModelSpec
 from cifarlab.recipes.recipe import Recipe
 
+Prepared = tuple[Mapping[str, Any], Callable[[], object]]
 
-def prepare(settings: Settings) -> tuple[Mapping[str, Any], Callable[[], object]]:
-    """Return the facts, among them the model's architecture, and one epoch of training."""
-    name, batch_size = settings["model"], settings["batch_size"]
-    if name not in MODELS:
-        raise RefusalError("usage", f"no model is called {name!r}; choose from {', '.join(MODELS)}")
-    device = choose_device()
-    setting = Setting(device, choose_precision("auto", device), 0, Path(os.devnull))
-    recipe = Recipe("throughput", "", ModelSpec(name), 1, batch_size, (Adam(lr=1e-3),))
+
+def prepare(settings: Settings) -> Prepared:
+    """Return the facts, among them the model's architecture, and the work of one round."""
+    name = settings["model"]
+    if name not in NETWORKS:
+        choices = ", ".join(NETWORKS)
+        raise RefusalError("usage", f"no model is called {name!r}; choose from {choices}")
+    try:
+        device = choose_device(settings["device"])
+    except UsageError as error:
+        raise RefusalError("usage", str(error)) from error
     keras.utils.set_random_seed(0)
-    model = MODELS[name](SHAPE, CLASSES)
+    model = NETWORKS[name](SHAPE, CLASSES, **settings["arguments"])
+    prepare_kind = _prediction if settings["kind"] == PREDICTION else _training
+    facts, work = prepare_kind(model, device, settings)
+    return {"architecture": model.to_json(), **facts}, work
+
+
+def _training(model: Any, device: torch.device, settings: Settings) -> Prepared:
+    """One epoch, as ``fit`` of the engine does it, on images that lie on the device."""
+    compiled = compiles(device)
+    if compiled:
+        # What was compiled for other models would count against this one's share.
+        torch.compiler.reset()
+    precision = choose_precision(settings["precision"], device)
+    setting = Setting(device, precision, 0, Path(os.devnull), compiled=compiled)
+    spec = ModelSpec(settings["model"], settings["arguments"])
+    recipe = Recipe("throughput", "", spec, 1, settings["batch_size"], (Adam(lr=1e-3),))
     state = start(model, recipe, setting)
-    images, labels = synthetic(settings["steps"] * batch_size)
+    images, labels = synthetic(settings["steps"] * settings["batch_size"])
     data = torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device)
-    facts = {
-        "architecture": model.to_json(),
-        "environment": describe_environment(device, setting.precision),
-    }
+    facts = {**_circumstances(device, precision), "compiled": compiled}
     return facts, lambda: _epoch(state, data, recipe, setting)
 
 
@@ -49,12 +75,45 @@ def _epoch(
     setting: Setting,
 ) -> None:
     state.totals, state.step = Totals.zero(setting.device), 0
-    for loss in run_steps(state, *data, recipe, setting, CLASSES):
-        if setting.device.type == "cpu":
-            loss.isfinite().item()
-    # Waits for the device, so that the time is that of work done, not of work queued.
-    state.totals.means()
+    with deterministic_kernels(setting.deterministic):
+        for loss in run_steps(state, *data, recipe, setting, CLASSES):
+            if setting.device.type == "cpu":
+                loss.isfinite().item()
+        # Waits for the device, so that the time is that of work done, not of work queued.
+        state.totals.means()
     state.epoch += 1
+
+
+def _prediction(model: Any, device: torch.device, settings: Settings) -> Prepared:
+    """Calls of the Classifier, each with one batch of uint8 images in the host's memory.
+
+    The weights are left in a file for the other workers.
+    """
+    as_if_trained(model)
+    model.save_weights(settings["weights"])
+    classifier = Classifier.of(model, [str(i) for i in range(CLASSES)], str(device))
+    images = synthetic(settings["batch_size"])[0]
+
+    def calls() -> None:
+        for _ in range(settings["steps"]):
+            classifier.probabilities(images)
+
+    facts = {
+        **_circumstances(device, torch.float32),
+        "compiled": False,
+        "probabilities": classifier.probabilities(images).tolist(),
+    }
+    return facts, calls
+
+
+def _circumstances(device: torch.device, precision: torch.dtype) -> dict[str, Any]:
+    with computing_in(precision, device):
+        tf32 = device.type == "cuda" and torch.backends.cudnn.allow_tf32
+    return {
+        "environment": describe_environment(device, precision),
+        "device": str(device),
+        "tf32": tf32,
+    }
 
 
 if __name__ == "__main__":

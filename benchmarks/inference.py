@@ -55,11 +55,11 @@ def classifier(model: str) -> Classifier:
     if model not in MODELS:
         raise UsageError(f"no model is called {model!r}; choose from {', '.join((NAME, *MODELS))}")
     built = MODELS[model](SHAPE, CLASSES)
-    _as_if_trained(built)
+    as_if_trained(built)
     return Classifier.of(built, [str(i) for i in range(CLASSES)], "cpu")
 
 
-def _as_if_trained(model: Any) -> None:
+def as_if_trained(model: Any) -> None:
     """Give normalisations statistics of their own: those of a new one change nothing."""
     draws = np.random.default_rng(0)
     for layer in model.layers:

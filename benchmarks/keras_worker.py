@@ -1,4 +1,4 @@
-"""The worker that trains with plain ``keras.Model.fit`` on the backend of ``KERAS_BACKEND``.
+"""The worker of plain Keras, ``fit`` or ``predict``, on the backend of ``KERAS_BACKEND``.
 
 It never imports cifarlab, which accepts no backend but PyTorch: the model arrives as the
 JSON that ``model.to_json()`` gives.
@@ -16,33 +16,68 @@ from typing import Any
 
 from benchmarks.answering import RefusalError, Settings, serve
 
+Prepared = tuple[Mapping[str, Any], Callable[[], object]]
 
-def prepare(settings: Settings) -> tuple[Mapping[str, Any], Callable[[], object]]:
-    """Return the facts and one epoch of ``fit``, one step for each full batch."""
+
+def prepare(settings: Settings) -> Prepared:
+    """Return the facts and the work of one round."""
     backend = os.environ["KERAS_BACKEND"]
     for library in (backend, "keras", "numpy"):
         if importlib.util.find_spec(library) is None:
             raise RefusalError("missing", library)
     import keras
 
-    from benchmarks.pictures import CLASSES, synthetic
-
     model = keras.models.model_from_json(
         with_precision(settings["architecture"], settings["precision"])
     )
+    prepare_kind = _prediction if settings["kind"] == "prediction" else _training
+    facts, work = prepare_kind(model, settings)
+    device = str(model.weights[0].value.device)
+    common = {
+        "python": platform.python_version(),
+        "keras": keras.__version__,
+        backend: importlib.import_module(backend).__version__,
+        "jit_compile": model.jit_compile,
+        "device": device,
+    }
+    if backend == "torch":
+        # Whether convolutions may round float32 to TF32.
+        cudnn = importlib.import_module(backend).backends.cudnn
+        common["tf32"] = device.startswith("cuda") and cudnn.allow_tf32
+    return {**common, **facts}, work
+
+
+def _training(model: Any, settings: Settings) -> Prepared:
+    """One epoch of ``fit``, one step for each full batch."""
+    import keras
+
+    from benchmarks.pictures import CLASSES, synthetic
+
     model.compile(
         keras.optimizers.Adam(1e-3), loss="categorical_crossentropy", metrics=["accuracy"]
     )
     images, labels = synthetic(settings["steps"] * settings["batch_size"])
     images = images.astype(settings["pictures"])
     targets = keras.utils.to_categorical(labels, CLASSES)
-    facts = {
-        "python": platform.python_version(),
-        "keras": keras.__version__,
-        backend: importlib.import_module(backend).__version__,
-        "jit_compile": model.jit_compile,
-    }
-    return facts, lambda: model.fit(images, targets, settings["batch_size"], verbose=0)
+    # It ends with the means of loss and accuracy as numbers, for which it waits for the device.
+    return {}, lambda: model.fit(images, targets, settings["batch_size"], verbose=0)
+
+
+def _prediction(model: Any, settings: Settings) -> Prepared:
+    """Calls of ``predict``, each with all images in one batch, with cifarlab's weights."""
+    from benchmarks.pictures import synthetic
+
+    model.load_weights(settings["weights"])
+    images = synthetic(settings["batch_size"])[0]
+
+    def predict() -> Any:
+        return model.predict(images, batch_size=len(images), verbose=0)
+
+    def calls() -> None:
+        for _ in range(settings["steps"]):
+            predict()
+
+    return {"probabilities": predict().astype("float32").tolist()}, calls
 
 
 def with_precision(architecture: str, precision: str) -> str:

@@ -24,13 +24,18 @@ from cifarlab.environment import describe_environment
 from cifarlab.errors import CifarlabError
 from cifarlab.preparation import build_model, compile_model, data_for
 from cifarlab.recipes import find_recipe
-from cifarlab.recipes.recipe import TRAIN, Recipe
+from cifarlab.recipes.recipe import TRAIN, Recipe, from_json
 
 
 def prepare(settings: Settings) -> tuple[Mapping[str, Any], Work]:
-    """Warm up; return the facts, and what trains with a seed and measures, under the clock."""
+    """Warm up; return the facts, and what trains with a seed and measures, under the clock.
+
+    Args:
+        settings: ``recipe``, a name or a recipe as JSON; ``data``; ``split``, that is measured;
+            ``device``; ``precision``.
+    """
     try:
-        recipe = find_recipe(settings["recipe"])
+        recipe = _recipe(settings["recipe"])
         if settings["split"] == "validation":
             recipe = dataclasses.replace(recipe, train_on=TRAIN)
         data = data_for(recipe, load(settings["data"]))
@@ -63,6 +68,11 @@ def prepare(settings: Settings) -> tuple[Mapping[str, Any], Work]:
         }
 
     return facts, work
+
+
+def _recipe(named: str | Mapping[str, Any]) -> Recipe:
+    recipe: Recipe = find_recipe(named) if isinstance(named, str) else from_json(named)
+    return recipe
 
 
 def _warm_up(recipe: Recipe, data: Dataset, setting: Setting) -> None:

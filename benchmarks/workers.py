@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,6 +26,10 @@ class WorkerError(CifarlabError):
 class MissingLibraryError(WorkerError):
     """The worker's interpreter lacks a library; the message is its name."""
 
+
+# How the line of a traceback begins that says what went wrong. It need not be the last one:
+# PyTorch has advice behind what CUDA and its compiler report.
+RAISED = re.compile(r"[\w.]*(Error|Exception)\w*: ")
 
 # What a worker answers instead of doing the work, and what to raise for it.
 REFUSALS: dict[str, type[CifarlabError]] = {"missing": MissingLibraryError, "usage": UsageError}
@@ -65,8 +70,15 @@ class Worker:
 
     def _last_words(self) -> str:
         self.errors.seek(0)
-        lines = self.errors.read().decode(errors="replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+        return what_went_wrong(self.errors.read())
+
+
+def what_went_wrong(errors: bytes) -> str:
+    """Return the line of a process's standard error that says why it died."""
+    text = errors.decode(errors="replace")
+    lines = [line.rstrip() for line in reversed(text.split("\n")) if line.strip()]
+    raised = next((line for line in lines if RAISED.match(line)), None)
+    return raised or (lines[0].strip() if lines else "it said nothing")
 
 
 def _death(status: int) -> str:
@@ -107,3 +119,25 @@ def running(
             if process.stdin is not None:
                 with contextlib.suppress(BrokenPipeError):
                     process.stdin.close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crew:
+    """Workers that stay alive from one piece of work to the next.
+
+    Attributes:
+        starts: for each name what runs the worker.
+        stack: what ends them.
+        started: those of them that have been asked for.
+    """
+
+    starts: Mapping[str, Callable[[], contextlib.AbstractContextManager[Worker]]]
+    stack: contextlib.ExitStack
+    started: dict[str, Worker] = field(default_factory=dict)
+
+    def worker(self, name: str) -> Worker:
+        """Return the worker of that name, started at the first call and again if it has died."""
+        found = self.started.get(name)
+        if found is None or found.process.poll() is not None:
+            found = self.started[name] = self.stack.enter_context(self.starts[name]())
+        return found

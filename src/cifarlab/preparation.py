@@ -60,13 +60,24 @@ def build_model(recipe: Recipe, data: Dataset, seed: int) -> Any:
             f"recipe {recipe.name!r}: no model is called {recipe.model.name!r}; "
             f"choose from {', '.join(MODELS)}"
         )
-    keras.utils.set_random_seed(derive(seed, "weights") % 2**32)
     build = MODELS[recipe.model.name]
-    model = build(data.train.images.shape[1:], len(data.class_names), **recipe.model.arguments)
-    if recipe.whitening is not None:
-        pictures = np.array(data.train.images[: recipe.whitening.pictures])
-        whiten(model, pictures, recipe.whitening.epsilon)
-    return model
+
+    def network() -> Any:
+        return build(data.train.images.shape[1:], len(data.class_names), **recipe.model.arguments)
+
+    # A seed gives the same weights on every machine, so they are drawn on the CPU, wherever
+    # Keras would draw them.
+    with keras.device("cpu"):
+        keras.utils.set_random_seed(derive(seed, "weights") % 2**32)
+        model = network()
+        if recipe.whitening is not None:
+            pictures = np.array(data.train.images[: recipe.whitening.pictures])
+            whiten(model, pictures, recipe.whitening.epsilon)
+    if keras.ops.zeros(()).device.type == "cpu":
+        return model
+    elsewhere = network()
+    elsewhere.set_weights(model.get_weights())
+    return elsewhere
 
 
 def resolve(what: Any) -> tuple[Recipe, Any]:

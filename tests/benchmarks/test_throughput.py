@@ -18,17 +18,17 @@ import psutil
 import pytest
 
 from benchmarks.keras_worker import with_precision
-from benchmarks.throughput import (
+from benchmarks.rounds import (
     OURS,
     System,
     Workload,
     alternate,
-    main,
+    crew,
     measure,
     round_ratios,
     summary,
-    table,
 )
+from benchmarks.throughput import main, table
 from benchmarks.workers import Worker, WorkerError, running
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -172,7 +172,8 @@ def test_json_has_the_promised_shape() -> None:
 def test_a_missing_backend_is_left_out_with_the_remedy(capsys: pytest.CaptureFixture[str]) -> None:
     systems = {"keras_other": System("a_backend_that_is_nowhere", "float32")}
 
-    found = measure("baseline", systems, Workload(batch_size=4, steps=1, rounds=1))
+    with crew(systems) as workers:
+        found = measure("baseline", systems, Workload(batch_size=4, steps=1, rounds=1), workers)
 
     assert list(found.rates) == ["cifarlab"]
     message = capsys.readouterr().err

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.layer_examples import randomised
 from cifarlab.backend import keras
 
 CLASSES = 3
@@ -22,21 +23,6 @@ def functional(body: Callable[[Any], Any], shape: tuple[int, ...] = (4, 4, 2)) -
     """The model that ``body`` makes of an input of ``shape``."""
     inputs = keras.Input(shape)
     return randomised(keras.Model(inputs, body(inputs)))
-
-
-def randomised(model: Any, seed: int = 0) -> Any:
-    """Give every weight and moving statistic of ``model`` a random value; return it."""
-    rng = np.random.default_rng(seed)
-    for variable in model.weights:
-        if variable.name in ("moving_variance", "variance"):
-            variable.assign(rng.uniform(0.5, 1.5, variable.shape))
-        elif len(variable.shape) > 1:
-            inputs = np.prod(variable.shape[:-1])
-            variable.assign(rng.normal(scale=inputs**-0.5, size=variable.shape))
-        elif keras.backend.is_float_dtype(variable.dtype):
-            middle = 1.0 if variable.name in ("gamma", "scale") else 0.0
-            variable.assign(rng.normal(middle, 0.2, variable.shape))
-    return model
 
 
 def pictures(model: Any, count: int = 5, seed: int = 0) -> torch.Tensor:

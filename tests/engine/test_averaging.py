@@ -32,3 +32,15 @@ def test_at_the_end_the_weights_are_the_average() -> None:
     weight += 5
     look_ahead(average, 3, 3)
     assert weight.item() == 0.0
+
+
+def test_it_begins_with_the_weights_at_its_start() -> None:
+    weight = torch.tensor([0.0])
+    average = start_average(Lookahead(every=2, decay=0.5, power=0.0, start=0.5), [weight])
+    seen = []
+    for step in range(1, 9):
+        weight += 1
+        look_ahead(average, step, 8)
+        seen.append(weight.item())
+    # Begun at 4; then 5 + 1 with 4, and 5 + 2 with 5; the last step takes the average as it is.
+    assert seen == [1, 2, 3, 4, 5, 5, 6, 5]

@@ -12,14 +12,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cifarlab.engine.schedule import SCHEDULES, ended, factor
-from cifarlab.recipes.parts import Constant, Cosine, Linear
+from cifarlab.errors import UsageError
+from cifarlab.recipes.parts import Constant, Cosine, Linear, Piecewise
 
 share = st.floats(0.0, 1.0)
+
+
+@st.composite
+def falling(draw: st.DrawFn) -> Piecewise:
+    """Points with 1 at progress 0 whose factors never rise."""
+    at = sorted(draw(st.sets(st.integers(1, 100), max_size=4)))
+    factors = sorted(draw(st.lists(share, min_size=len(at), max_size=len(at))), reverse=True)
+    return Piecewise(((0.0, 1.0), *((a / 100, f) for a, f in zip(at, factors, strict=True))))
+
 
 EXAMPLES: dict[type, st.SearchStrategy[Any]] = {
     Constant: st.just(Constant()),
     Linear: st.builds(Linear, warmup=share, end=share, start=share),
     Cosine: st.builds(Cosine, warmup=share, end=share),
+    Piecewise: falling(),
 }
 
 any_schedule = st.one_of(*EXAMPLES.values())
@@ -28,6 +39,12 @@ progress = st.floats(0.0, 1.0, exclude_max=True)
 
 def warmup(spec: Any) -> float:
     return float(getattr(spec, "warmup", 0.0))
+
+
+def end(spec: Any) -> float:
+    if isinstance(spec, Piecewise):
+        return spec.points[-1][1]
+    return float(getattr(spec, "end", 1.0))
 
 
 def test_every_schedule_has_an_example() -> None:
@@ -51,7 +68,7 @@ def test_it_rises_over_the_warm_up_and_never_after_it(spec: Any, one: float, two
 @given(any_schedule.filter(lambda spec: warmup(spec) < 1.0))
 def test_it_is_1_when_the_warm_up_is_over_and_near_its_end_at_the_end(spec: Any) -> None:
     assert factor(spec, warmup(spec)) == 1.0
-    assert factor(spec, 1.0) == pytest.approx(getattr(spec, "end", 1.0))
+    assert factor(spec, 1.0) == pytest.approx(end(spec))
 
 
 @pytest.mark.parametrize(
@@ -64,6 +81,8 @@ def test_it_is_1_when_the_warm_up_is_over_and_near_its_end_at_the_end(spec: Any)
         (Linear(warmup=0.5, start=0.2), [0.2, 0.6, 1.0, 0.5]),
         (Linear(until=0.5), [1.0, 0.5, 0.0, 0.0]),
         (Linear(end=0.4, until=0.5), [1.0, 0.7, 0.4, 0.4]),
+        (Piecewise(((0.25, 0.8), (0.75, 0.4))), [0.8, 0.8, 0.6, 0.4]),
+        (Piecewise(((0.0, 1.0), (0.5, 0.0))), [1.0, 0.5, 0.0, 0.0]),
         (Cosine(), [1.0, 0.5 + 0.5**1.5, 0.5, 0.5 - 0.5**1.5]),
         (Cosine(warmup=0.25, end=0.1), [0.0, 1.0, 0.775, 0.325]),
     ],
@@ -80,8 +99,16 @@ def test_golden_values_at_each_quarter(spec: Any, expected: list[float]) -> None
         (Linear(warmup=0.5), [False, False, False, False]),
         (Linear(until=0.5), [False, False, True, True]),
         (Linear(end=0.1, until=0.5), [False, False, False, False]),
+        (Piecewise(((0.0, 1.0), (0.5, 0.0))), [False, False, True, True]),
+        (Piecewise(((0.0, 1.0), (0.5, 0.1))), [False, False, False, False]),
     ],
     ids=str,
 )
 def test_a_schedule_has_ended_once_its_rate_is_0_for_good(spec: Any, expected: list[bool]) -> None:
     assert [ended(spec, i / 4) for i in range(4)] == expected
+
+
+@pytest.mark.parametrize("points", [(), ((0.5, 1.0), (0.2, 0.0)), ((0.5, 1.0), (0.5, 0.0))])
+def test_points_that_do_not_ascend_are_refused(points: Any) -> None:
+    with pytest.raises(UsageError, match="ascending"):
+        Piecewise(points)

@@ -61,6 +61,18 @@ def test_convolutions_begin_as_identities():
     assert 0.9 * limit < np.abs(wide[:, :, :, 8:]).max() <= limit
 
 
+def test_filters_beyond_the_identities_may_begin_as_cosines_of_single_channels():
+    model = airnet(widths=(32, 40, 16), cosine_filters=True)
+    kernel = keras.ops.convert_to_numpy(model.get_layer("block1_conv1").kernel)
+    beyond = kernel[:, :, :, 24:]
+    assert (beyond**2).sum((0, 1, 2)) == pytest.approx(np.ones(8))
+    assert np.abs(beyond).sum((0, 1)).astype(bool).sum(0).tolist() == [1] * 8
+    assert np.abs(beyond.sum((0, 1, 2))).max() < 1e-6
+    more = keras.ops.convert_to_numpy(airnet(cosine_filters=True).get_layer("block2_conv1").kernel)
+    of_one_channel = more[:, :, 0, [64, 128, 192]].reshape(9, 3)
+    np.testing.assert_allclose(of_one_channel.T @ of_one_channel, np.eye(3), atol=1e-6)
+
+
 def test_the_head_begins_with_unit_deviation():
     head = keras.ops.convert_to_numpy(airnet(widths=SMALL).get_layer("head").kernel)
     assert float(head.std()) == pytest.approx(1.0, rel=1e-5)

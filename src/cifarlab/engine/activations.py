@@ -58,4 +58,5 @@ def lower_activation(function: Any) -> Activation:
         return identity
     if function in ELEMENTWISE:
         return ELEMENTWISE[function]
-    return lambda x: to_engine_layout(function(to_keras_layout(x)))
+    # Keras computes on its own default device, which need not be the model's.
+    return lambda x: to_engine_layout(function(to_keras_layout(x)).to(x.device))

@@ -1,8 +1,8 @@
 """Augmentation: pure functions of a batch and a generator.
 
 Each takes and gives pictures of any dtype, ``[B, C, H, W]`` with values 0 to 255, and draws
-only from the generator that it is given. To add one, write its specification in
-``recipes/parts.py``, its function here, and name both in ``AUGMENTATIONS``.
+only from the generator that it is given, on the generator's device. To add one, write its
+specification in ``recipes/parts.py``, its function here, and name both in ``AUGMENTATIONS``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ from cifarlab.recipes.parts import (
 
 def flip(batch: Batch, _: Flip, generator: torch.Generator) -> Batch:
     """Mirror each picture left to right with probability one half."""
-    return _mirror(batch, torch.rand(len(batch), generator=generator) < 0.5)
+    return _mirror(
+        batch, torch.rand(len(batch), generator=generator, device=generator.device) < 0.5
+    )
 
 
 def alternating_flip(batch: Batch, _: AlternatingFlip, __: torch.Generator) -> Batch:
@@ -55,7 +57,9 @@ def translate(batch: Batch, spec: Translate, generator: torch.Generator) -> Batc
             f"Translate(pixels={reach}) needs pictures larger than that, these are "
             f"{height}x{width}; use fewer pixels"
         )
-    steps = torch.randint(-reach, reach + 1, (2, count), generator=generator)
+    steps = torch.randint(
+        -reach, reach + 1, (2, count), generator=generator, device=generator.device
+    )
     return replace(batch, images=shifted(images, sent(steps, images.device)))
 
 
@@ -97,7 +101,14 @@ def cutout(batch: Batch, spec: Cutout, generator: torch.Generator) -> Batch:
 def jitter(batch: Batch, spec: Jitter, generator: torch.Generator) -> Batch:
     """Change brightness and contrast of each picture; values stay within 0 to 255."""
     images = batch.images
-    draws = 2 * sent(torch.rand(2, len(batch), 1, 1, 1, generator=generator), images.device) - 1
+    draws = (
+        2
+        * sent(
+            torch.rand(2, len(batch), 1, 1, 1, generator=generator, device=generator.device),
+            images.device,
+        )
+        - 1
+    )
     exact = _exact(images)
     stretched = (exact - 127.5) * (1 + spec.contrast * draws[0].to(exact.dtype)) + 127.5
     changed = (stretched + 255 * spec.brightness * draws[1].to(exact.dtype)).clamp(0, 255)
@@ -107,7 +118,10 @@ def jitter(batch: Batch, spec: Jitter, generator: torch.Generator) -> Batch:
 def mixup(batch: Batch, spec: Mixup, generator: torch.Generator) -> Batch:
     """Blend each picture and its label with those of another."""
     share = _beta(spec.alpha, generator)
-    partner = sent(torch.randperm(len(batch), generator=generator), batch.images.device)
+    partner = sent(
+        torch.randperm(len(batch), generator=generator, device=generator.device),
+        batch.images.device,
+    )
     exact = _exact(batch.images)
     blended = exact.lerp(exact[partner], 1 - share)
     shares = batch.shares.lerp(batch.shares[partner], 1 - share)
@@ -124,7 +138,10 @@ def cutmix(batch: Batch, spec: CutMix, generator: torch.Generator) -> Batch:
     box = rows.view(1, 1, height, 1) & columns.view(1, 1, 1, width)
     # Measured before it is sent, because asking the device would wait for it.
     area = float(box.float().mean())
-    partner = sent(torch.randperm(len(batch), generator=generator), batch.images.device)
+    partner = sent(
+        torch.randperm(len(batch), generator=generator, device=generator.device),
+        batch.images.device,
+    )
     images = torch.where(sent(box, batch.images.device), batch.images[partner], batch.images)
     return replace(batch, images=images, targets=batch.shares.lerp(batch.shares[partner], area))
 
@@ -160,14 +177,15 @@ def _reflected(shifts: Tensor, extent: int) -> Tensor:
 
 def _within(extent: int, size: int, count: int, generator: torch.Generator) -> Tensor:
     """Mark ``size`` neighbouring places at a random position: bool ``[count, extent]``."""
-    first = torch.randint(0, extent - size + 1, (count, 1), generator=generator)
-    places = torch.arange(extent)
+    device = generator.device
+    first = torch.randint(0, extent - size + 1, (count, 1), generator=generator, device=device)
+    places = torch.arange(extent, device=device)
     return (places >= first) & (places < first + size)
 
 
 def _beta(alpha: float, generator: torch.Generator) -> float:
     """A draw from Beta(alpha, alpha), as a quotient of two Gamma draws."""
-    shape = torch.full((2,), alpha, dtype=torch.float64)
+    shape = torch.full((2,), alpha, dtype=torch.float64, device=generator.device)
     one, other = torch._standard_gamma(shape, generator=generator).tolist()
     return one / (one + other) if one + other > 0 else 0.5
 

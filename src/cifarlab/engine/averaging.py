@@ -35,11 +35,15 @@ def start_average(spec: Lookahead, tensors: Sequence[Tensor]) -> Average:
 @torch.no_grad()
 def look_ahead(average: Average, steps: int, of: int) -> None:
     """Take the average after ``steps`` of ``of`` steps, if it is due, and go on from it."""
+    progress = steps / of
+    if progress < average.spec.start:
+        return
+    if (steps - 1) / of < average.spec.start:
+        # The first step that counts: the weights as they are begin the average.
+        torch._foreach_copy_(list(average.means), list(average.tensors))
     if steps < of and steps % average.spec.every:
         return
     if steps < of:
-        decay = average.spec.decay * (steps / of) ** average.spec.power
-        for mean, tensor in zip(average.means, average.tensors, strict=True):
-            mean.lerp_(tensor, 1.0 - decay)
-    for mean, tensor in zip(average.means, average.tensors, strict=True):
-        tensor.copy_(mean)
+        decay = average.spec.decay * progress**average.spec.power
+        torch._foreach_lerp_(list(average.means), list(average.tensors), 1.0 - decay)
+    torch._foreach_copy_(list(average.tensors), list(average.means))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import os
 from collections.abc import Iterator
 
 import torch
@@ -81,8 +82,19 @@ def sent(draws: Tensor, device: torch.device) -> Tensor:
 
 @contextlib.contextmanager
 def computing_in(precision: torch.dtype, device: torch.device) -> Iterator[None]:
-    """Run convolutions and matrix products in ``precision`` inside the block."""
+    """Run convolutions and matrix products in ``precision`` inside the block.
+
+    On CUDA, float32 is float32: PyTorch by itself lets convolutions round to TF32.
+    """
     lower = precision != torch.float32
+    if not lower and device.type == "cuda" and torch.backends.cudnn.allow_tf32:
+        torch.backends.cudnn.allow_tf32 = False
+        try:
+            with computing_in(precision, device):
+                yield
+        finally:
+            torch.backends.cudnn.allow_tf32 = True
+        return
     # Entering and leaving takes as long as a layer of a small model.
     if not lower and not torch.is_autocast_enabled(device.type):
         yield
@@ -95,6 +107,9 @@ def computing_in(precision: torch.dtype, device: torch.device) -> Iterator[None]
 def deterministic_kernels(wanted: bool) -> Iterator[None]:
     """Allow only reproducible kernels inside the block, if ``wanted``; else try for the fastest."""
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    if wanted:
+        # CUDA's matrix products refuse to run without it, or would differ from run to run.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(wanted or before[0])
     torch.backends.cudnn.benchmark = not wanted
     try:

@@ -37,6 +37,9 @@ class AsItself(LoweredLayer):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         (operation,) = self.operation
+        device = next(
+            (x.device for x in keras.tree.flatten((args, kwargs)) if isinstance(x, Tensor)), None
+        )
         args, kwargs = keras.tree.map_structure(_keras_view, (args, kwargs))
         if self.is_layer and operation._call_has_training_arg:
             kwargs["training"] = self.training
@@ -45,16 +48,18 @@ class AsItself(LoweredLayer):
             # Keras forgets them when the layer is called again, as a shared layer is.
             for layer in operation._flatten_layers():
                 self.added_losses.extend(layer._get_own_losses())
-        return keras.tree.map_structure(_engine_view, output)
+        return keras.tree.map_structure(lambda x: _engine_view(x, device), output)
 
 
 def _keras_view(x: Any) -> Any:
     return to_keras_layout(x) if isinstance(x, Tensor) else x
 
 
-def _engine_view(x: Any) -> Any:
+def _engine_view(x: Any, device: torch.device | None = None) -> Any:
     if not isinstance(x, Tensor):
         return x
+    # Keras computes on its own default device, which need not be the model's.
+    x = x.to(device=device)
     # A layer with a dtype policy of its own may give bfloat16 or float64.
     automatic = torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64
     if x.is_floating_point() and not automatic:

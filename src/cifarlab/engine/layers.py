@@ -104,7 +104,15 @@ def relu(layer: Any) -> LoweredLayer:
         return Apply(F.relu)
     if threshold == 0.0 and ceiling is None:
         return Apply(lambda x: F.leaky_relu(x, float(slope)))
-    return Apply(lambda x: to_engine_layout(layer.call(to_keras_layout(x))))
+    return Apply(lambda x: _general_relu(x, float(slope), float(threshold), ceiling))
+
+
+def _general_relu(x: Tensor, slope: float, threshold: float, ceiling: float | None) -> Tensor:
+    """Keras's rule: ``slope * (x - threshold)`` up to the threshold, ``x`` above, a ceiling."""
+    above = F.threshold(x, threshold, 0.0)
+    if ceiling is not None:
+        above = above.clamp(0.0, float(ceiling))
+    return above if slope == 0.0 else above - slope * F.relu(threshold - x)
 
 
 def softmax_layer(layer: Any) -> LoweredLayer | None:
@@ -118,8 +126,9 @@ def merging(merge: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Any], Lowere
         def run(*inputs: Tensor) -> Tensor:
             if len({x.ndim for x in inputs}) == 1:
                 return reduce(merge, inputs)
-            # Keras has its own rule for lining up different ranks.
-            return to_engine_layout(layer.call([to_keras_layout(x) for x in inputs]))
+            # Keras has its own rule for lining up different ranks, and its own default device.
+            merged = layer.call([to_keras_layout(x) for x in inputs])
+            return to_engine_layout(merged.to(inputs[0].device))
 
         return Apply(run)
 

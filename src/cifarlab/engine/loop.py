@@ -217,8 +217,11 @@ def _run_epoch(
     state, setting = job.state, job.setting
     began = time.perf_counter()
     losses: list[Tensor] = []
+    # Once an epoch: callbacks work between epochs, and Keras keeps the rate on the device, where
+    # reading it waits for all that is queued.
+    scale = _scale(job)
     for loss in run_steps(
-        state, *data[0], job.recipe, setting, job.model.output_shape[-1], lambda: _scale(job)
+        state, *data[0], job.recipe, setting, job.model.output_shape[-1], lambda: scale
     ):
         losses.append(loss)
         # Looking at a loss waits for the device: cheap on a CPU, dear on a GPU.

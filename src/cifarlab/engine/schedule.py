@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Callable
 from typing import Any
 
-from cifarlab.recipes.parts import Constant, Cosine, Linear, Schedule
+from cifarlab.recipes.parts import Constant, Cosine, Linear, Piecewise, Schedule
 
 
 def constant(_: Constant, __: float) -> float:
@@ -32,10 +33,20 @@ def cosine(spec: Cosine, progress: float) -> float:
     return spec.end + (1.0 - spec.end) * 0.5 * (1.0 + math.cos(math.pi * done))
 
 
+def piecewise(spec: Piecewise, progress: float) -> float:
+    """Straight from one point to the next, level before the first and after the last."""
+    after = bisect.bisect_right([at for at, _ in spec.points], progress)
+    if after in (0, len(spec.points)):
+        return spec.points[max(0, after - 1)][1]
+    (before, low), (at, high) = spec.points[after - 1 : after + 1]
+    return low + (high - low) * (progress - before) / (at - before)
+
+
 SCHEDULES: dict[type, Callable[[Any, float], float]] = {
     Constant: constant,
     Linear: linear,
     Cosine: cosine,
+    Piecewise: piecewise,
 }
 
 
@@ -50,4 +61,7 @@ def factor(spec: Schedule, progress: float) -> float:
 
 def ended(spec: Schedule, progress: float) -> bool:
     """Return whether the rates have come down to 0 for good."""
+    if isinstance(spec, Piecewise):
+        at, last = spec.points[-1]
+        return last == 0.0 and progress >= at
     return isinstance(spec, Linear) and spec.end == 0.0 and progress >= spec.until

@@ -16,7 +16,7 @@ from cifarlab.engine.state import TrainState
 from cifarlab.recipes.recipe import Recipe
 
 # What a CPU's caches hold, and what fills a GPU.
-LARGEST_PIECE = {"cpu": 64}
+LARGEST_PIECE_ON_CPU = 64
 LARGEST_PIECE_ELSEWHERE = 2048
 
 
@@ -80,8 +80,11 @@ def predict_logits(
         lowered.eval()
     # Past the compiled form, if there is one: it would be compiled for each size again.
     compute = lowered.forward if isinstance(lowered, LoweredModel) else lowered
-    largest = LARGEST_PIECE.get(lowered.device.type, LARGEST_PIECE_ELSEWHERE)
-    parts = pieces(len(images), largest)
+    if lowered.device.type == "cpu":
+        parts = pieces(len(images), LARGEST_PIECE_ON_CPU)
+    else:
+        largest = LARGEST_PIECE_ELSEWHERE
+        parts = [slice(i, i + largest) for i in range(0, len(images), largest)]
     with computing_in(precision, lowered.device):
         if len(parts) == 1:
             return compute(images.to(lowered.device)).float()
@@ -99,7 +102,7 @@ def predict_logits(
 def pieces(count: int, largest: int) -> list[slice]:
     """Cut ``count`` pictures into pieces of ``largest``, of an eighth of it, and so on down to 1.
 
-    Models made ready to predict have a form of their own for each size, so there are few.
+    On a CPU, models made ready to predict have a form of their own for each size, so there are few.
 
     Args:
         largest: a power of two.

@@ -34,6 +34,7 @@ def airnet(
     logit_scale: float = 1 / 256,
     unit_head: bool = True,
     whitening_bias: bool = True,
+    cosine_filters: bool = False,
 ) -> Any:
     """Build the network; ``models.whitening.whiten`` sets its first convolution from data.
 
@@ -49,6 +50,8 @@ def airnet(
         logit_scale: what the last layer's values are multiplied by before the softmax.
         unit_head: start the last layer's weights at a standard deviation of 1, not Keras's.
         whitening_bias: give the whitening convolution a bias, which is trained.
+        cosine_filters: where a convolution has more filters than it takes in channels, start
+            those beyond the identities as cosine transforms of single channels, not at random.
 
     Returns:
         A ``keras.Model`` from ``[N, *input_shape]`` to probabilities ``[N, K]``. Its
@@ -75,7 +78,7 @@ def airnet(
     x = layers.Dense(classes, use_bias=False, kernel_initializer=_uniform(), name="head")(x)
     x = layers.Rescaling(logit_scale, name="logits")(x)
     model = keras.Model(pictures, layers.Softmax(name="probabilities")(x), name="airnet")
-    _start_as_identities(model)
+    _start_as_identities(model, cosine_filters)
     if unit_head:
         head = model.get_layer("head").kernel
         head.assign(head / keras.ops.std(head))
@@ -120,11 +123,31 @@ def _uniform() -> Any:
     return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
 
 
-def _start_as_identities(model: Any) -> None:
+def _start_as_identities(model: Any, cosine_filters: bool) -> None:
     for layer in model.layers:
         if isinstance(layer, keras.layers.Conv2D) and layer.padding == "same":
             kernel = np.array(keras.ops.convert_to_numpy(layer.kernel))
             passed = min(kernel.shape[2:])
             kernel[:, :, :, :passed] = 0.0
             kernel[1, 1, np.arange(passed), np.arange(passed)] = 1.0
+            if cosine_filters:
+                _start_as_cosines(kernel, passed)
             layer.kernel.assign(kernel)
+
+
+def _start_as_cosines(kernel: np.ndarray[Any, Any], first: int) -> None:
+    """Make the filters from ``first`` on cosine transforms: in turn each channel's next one.
+
+    The eight 3x3 functions of the two-dimensional cosine transform that are no constant, from
+    low to high frequencies, each of norm 1.
+
+    Args:
+        kernel: float32 ``[3, 3, in, out]``, changed in place.
+    """
+    along = np.cos(np.pi / 3 * np.outer(np.arange(3), np.arange(3) + 0.5))
+    waves = [np.outer(along[i], along[j]) for i, j in sorted(np.ndindex(3, 3), key=sum)][1:]
+    inputs, outputs = kernel.shape[2:]
+    for number in range(first, outputs):
+        wave = waves[(number - first) // inputs % len(waves)]
+        kernel[:, :, :, number] = 0.0
+        kernel[:, :, number % inputs, number] = wave / np.linalg.norm(wave)

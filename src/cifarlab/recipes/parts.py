@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from cifarlab.errors import UsageError
+
 EVERYTHING = "*"
 CONVOLUTIONS = "convolutions"
 
@@ -68,7 +70,27 @@ class Cosine:
     end: float = 0.0
 
 
-Schedule = Constant | Linear | Cosine
+@dataclass(frozen=True)
+class Piecewise:
+    """A factor on the learning rates: straight lines between points, level before and after them.
+
+    Attributes:
+        points: pairs of progress, the share of all planned steps from 0 to 1, and factor, by
+            ascending progress; where the last factor is 0, training ends there as with
+            ``Linear(until=...)``.
+    """
+
+    points: tuple[tuple[float, float], ...] = ((0.0, 1.0), (1.0, 0.0))
+
+    def __post_init__(self) -> None:
+        progress = [at for at, _ in self.points]
+        if not progress or progress != sorted(set(progress)):
+            raise UsageError(
+                f"Piecewise(points={self.points}): give at least one, by ascending progress"
+            )
+
+
+Schedule = Constant | Linear | Cosine | Piecewise
 
 # Optimizers. ``on`` says which weights: "*" all, "convolutions" the kernels of Conv2D layers,
 # anything else a pattern for their paths such as "head/kernel" or "*/beta". Where a recipe has
@@ -129,11 +151,16 @@ class Lookahead:
 
     The average's memory grows along the run, as in airbench96: it is
     ``decay * progress ** power``. At the end the weights are the average.
+
+    Attributes:
+        every: steps between two averages.
+        start: the share of the planned steps before which nothing is averaged.
     """
 
     every: int = 5
     decay: float = 0.95**5
     power: float = 3.0
+    start: float = 0.0
 
 
 # Augmentations
@@ -257,6 +284,7 @@ PARTS: tuple[type, ...] = (
     Constant,
     Linear,
     Cosine,
+    Piecewise,
     Adam,
     SGD,
     Muon,
