@@ -28,15 +28,15 @@ from torch import Tensor
 from benchmarks.command import end_in_order_on_sigterm, positive, say
 from benchmarks.pictures import CLASSES, SHAPE, synthetic
 from cifarlab.backend import keras
-from cifarlab.engine.device import choose_device, choose_precision
-from cifarlab.engine.loop import Setting, run_steps, start
-from cifarlab.engine.memory import keeping_freed_memory
-from cifarlab.engine.state import TrainState
-from cifarlab.engine.weighted_layers import Convolution, Dense
-from cifarlab.environment import describe_hardware
+from cifarlab.lowering.weighted_layers import Convolution, Dense
 from cifarlab.models import MODELS
 from cifarlab.recipes.parts import Adam, ModelSpec
 from cifarlab.recipes.recipe import Recipe
+from cifarlab.runtime.device import choose_device, choose_precision
+from cifarlab.runtime.environment import describe_hardware
+from cifarlab.runtime.memory import keeping_freed_memory
+from cifarlab.training.loop import Setting, run_steps, start
+from cifarlab.training.state import TrainState
 
 
 @dataclass(frozen=True)

@@ -16,20 +16,20 @@ from benchmarks.pictures import CLASSES, SHAPE, synthetic
 from benchmarks.rounds import PREDICTION
 from cifarlab.backend import keras
 from cifarlab.classifier import Classifier
-from cifarlab.engine.device import (
+from cifarlab.errors import UsageError
+from cifarlab.recipes.parts import Adam, ModelSpec
+from cifarlab.recipes.recipe import Recipe
+from cifarlab.runtime.device import (
     choose_device,
     choose_precision,
     compiles,
     computing_in,
     deterministic_kernels,
 )
-from cifarlab.engine.loop import Setting, run_steps, start
-from cifarlab.engine.memory import keeping_freed_memory
-from cifarlab.engine.state import Totals, TrainState
-from cifarlab.environment import describe_environment
-from cifarlab.errors import UsageError
-from cifarlab.recipes.parts import Adam, ModelSpec
-from cifarlab.recipes.recipe import Recipe
+from cifarlab.runtime.environment import describe_environment
+from cifarlab.runtime.memory import keeping_freed_memory
+from cifarlab.training.loop import Setting, run_steps, start
+from cifarlab.training.state import Totals, TrainState
 
 Prepared = tuple[Mapping[str, Any], Callable[[], object]]
 

@@ -26,12 +26,12 @@ from benchmarks.command import end_in_order_on_sigterm, positive, say
 from benchmarks.pictures import CLASSES, SHAPE, synthetic
 from benchmarks.throughput import OURS, summary
 from cifarlab.backend import keras
-from cifarlab.boxed import NAME
 from cifarlab.classifier import Classifier
-from cifarlab.engine.lowering import lower
-from cifarlab.environment import describe_hardware
 from cifarlab.errors import CifarlabError, UsageError
+from cifarlab.lowering.model import lower
 from cifarlab.models import MODELS
+from cifarlab.runtime.environment import describe_hardware
+from cifarlab.saving.pretrained import NAME
 
 BATCHES = (1, 64, 1000)
 # A round repeats a system for about this long.

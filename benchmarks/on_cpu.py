@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
-from cifarlab.engine.device import choose_precision
+from cifarlab.runtime.device import choose_precision
 
 CPU = torch.device("cpu")
 # What a network's layers call. Other products, of the whitening's covariance for one, are taken

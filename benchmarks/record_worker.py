@@ -17,8 +17,8 @@ from benchmarks.on_cpu import on_cpu
 from benchmarks.published import RECORDS, names_of
 from cifarlab.data.catalog import load
 from cifarlab.data.dataset import Dataset, Split, without_validation
-from cifarlab.engine.device import choose_device
 from cifarlab.errors import CifarlabError
+from cifarlab.runtime.device import choose_device
 
 
 def prepare(settings: Settings) -> tuple[Mapping[str, Any], Work]:

@@ -13,13 +13,13 @@ from typing import Any
 from benchmarks.answering import Settings, answer
 from benchmarks.pictures import CLASSES, synthetic
 from cifarlab.data.dataset import Dataset, Split
-from cifarlab.engine.device import choose_device, choose_precision
-from cifarlab.engine.loop import Setting, fit
-from cifarlab.engine.reporter import Silent
-from cifarlab.environment import describe_hardware
-from cifarlab.preparation import build_model, compile_model
 from cifarlab.recipes import find_recipe
 from cifarlab.recipes.recipe import Recipe
+from cifarlab.runtime.device import choose_device, choose_precision
+from cifarlab.runtime.environment import describe_hardware
+from cifarlab.training.loop import Setting, fit
+from cifarlab.training.progress import Silent
+from cifarlab.training.setup import build_model, compile_model
 
 
 def work(settings: Settings) -> Mapping[str, Any]:

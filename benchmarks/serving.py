@@ -29,9 +29,9 @@ from PIL import Image
 
 from benchmarks.command import end_in_order_on_sigterm, positive, say
 from benchmarks.http_load import Connection, Tally, closed_loop, open_loop, upload
-from cifarlab.engine.device import choose_device
-from cifarlab.environment import describe_hardware
 from cifarlab.errors import CifarlabError, ResourceError
+from cifarlab.runtime.device import choose_device
+from cifarlab.runtime.environment import describe_hardware
 
 HOST = "127.0.0.1"
 SIDE, QUALITY = 160, 81

@@ -15,16 +15,16 @@ import torch
 from benchmarks.answering import RefusalError, Settings, Work, converse
 from cifarlab.data.catalog import load
 from cifarlab.data.dataset import Dataset, Split
-from cifarlab.engine.device import choose_device, choose_precision, compiles
-from cifarlab.engine.loop import Setting, fit, run_steps, start
-from cifarlab.engine.lowering import lower
-from cifarlab.engine.reporter import Silent
-from cifarlab.engine.views import view_logits
-from cifarlab.environment import describe_environment
 from cifarlab.errors import CifarlabError
-from cifarlab.preparation import build_model, compile_model, data_for
+from cifarlab.lowering.model import lower
+from cifarlab.lowering.tta import view_logits
 from cifarlab.recipes import find_recipe
 from cifarlab.recipes.recipe import TRAIN, Recipe, from_json
+from cifarlab.runtime.device import choose_device, choose_precision, compiles
+from cifarlab.runtime.environment import describe_environment
+from cifarlab.training.loop import Setting, fit, run_steps, start
+from cifarlab.training.progress import Silent
+from cifarlab.training.setup import build_model, compile_model, data_for
 
 
 def prepare(settings: Settings) -> tuple[Mapping[str, Any], Work]:

@@ -17,8 +17,8 @@ from cifarlab.data.dataset import Split
 from cifarlab.errors import InputError, UsageError
 from cifarlab.evaluation.calibration import with_temperature
 from cifarlab.evaluation.metrics import measure
-from cifarlab.model_file import save_model
 from cifarlab.recipes.parts import Views
+from cifarlab.saving.model_file import save_model
 from support import one_line
 from tiny import CLASSES, SIDE, tiny_split
 

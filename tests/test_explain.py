@@ -7,9 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from cifarlab import explain
@@ -24,14 +21,13 @@ from cifarlab.explain import (
     first_layer_filters,
     grad_cam,
     integrated_gradients,
-    overlay,
 )
 from cifarlab.models.airnet import airnet
 from cifarlab.models.baseline import baseline
 from cifarlab.recipes.baseline import BASELINE
 from cifarlab.recipes.fast import FAST94
 from cifarlab.recipes.parts import ModelSpec
-from cifarlab.training import train
+from cifarlab.training.train import train
 from support import one_line
 from tiny import CLASSES, SIDE, dropout_model, tiny_split
 
@@ -342,49 +338,6 @@ def test_filters_are_the_kernel():
     kernel = classifier.model.get_layer("whitening").get_weights()[0]
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, kernel.transpose(3, 0, 1, 2))
-
-
-# --- pictures of it
-
-
-@settings(max_examples=30)
-@given(
-    image=arrays.arrays(np.uint8, st.sampled_from([(1, 1, 3), (4, 6, 3), (12, 12, 3)])),
-    saliency=arrays.arrays(np.float32, (5, 5), elements=st.floats(0, 1, width=32)),
-    size=st.integers(1, 60),
-)
-def test_an_overlay_has_the_size_asked_for(image, saliency, size):
-    found = overlay(image, saliency, size)
-    assert found.shape == (size, size, 3)
-    assert found.dtype == np.uint8
-
-
-def test_heat_stands_out_and_the_picture_stays():
-    picture = shapes.draw(10, 10).test.images[0]
-    cold = overlay(picture, np.zeros((32, 32)))
-    large = picture.repeat(3, axis=0).repeat(3, axis=1)
-    np.testing.assert_allclose(cold, large * explain.DIMMED, atol=0.51)
-    saliency = np.zeros((32, 32))
-    saliency[:16, :16] = 1
-    warm = overlay(np.full_like(picture, 128), saliency).astype(int)
-    assert warm[10, 10].sum() > warm[80, 80].sum() + 150
-
-
-@pytest.mark.parametrize(
-    ("image", "saliency", "size"),
-    [
-        (np.zeros((8, 8, 3), np.float32), np.zeros((8, 8)), 96),
-        (np.zeros((8, 8), np.uint8), np.zeros((8, 8)), 96),
-        (np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8, 1)), 96),
-        (np.zeros((8, 8, 3), np.uint8), np.full((8, 8), 1.5), 96),
-        (np.zeros((8, 8, 3), np.uint8), np.full((8, 8), np.nan), 96),
-        (np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8)), 0),
-    ],
-)
-def test_other_overlays_are_refused(image, saliency, size):
-    with pytest.raises(InputError) as error:
-        overlay(image, saliency, size)
-    one_line(error)
 
 
 # --- what is refused

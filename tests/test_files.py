@@ -29,7 +29,7 @@ from cifarlab.files import (
     write_json,
     write_text,
 )
-from cifarlab.run import RunDirectory, lock, new_run_directory, use_directory
+from cifarlab.runs.directory import RunDirectory, lock, new_run_directory, use_directory
 from support import contents, one_line, posix_only, python
 
 

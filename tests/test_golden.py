@@ -16,7 +16,7 @@ import pytest
 import cifarlab
 from cifarlab.predictions import read_predictions
 from cifarlab.recipes.recipe import from_json, to_json
-from cifarlab.run import read_history
+from cifarlab.runs.directory import read_history
 from tiny import saved_weights
 
 GOLDEN = Path(__file__).with_name("golden") / "v0_1"

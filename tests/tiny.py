@@ -146,8 +146,8 @@ def train_in_child(directory: str, signals: Mapping[int, int], resume: bool) -> 
     """Train the dropout model with augmentation, or go on with it; for a child process."""
     import sys
 
-    from cifarlab import training
     from cifarlab.errors import CifarlabError
+    from cifarlab.training import train as training
 
     # A child of pytest ignores what pytest ignores; a program started by a shell does not.
     signal.signal(signal.SIGINT, signal.default_int_handler)

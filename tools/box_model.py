@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cifarlab.boxed import FILE, read_boxed, write_boxed
 from cifarlab.classifier import Classifier
 from cifarlab.data.catalog import load
 from cifarlab.data.dataset import Split
@@ -24,9 +23,9 @@ from cifarlab.evaluation.metrics import measure
 from cifarlab.evaluation.selective import apply_threshold
 from cifarlab.recipes.parts import Views
 from cifarlab.recipes.recipe import Recipe
-from cifarlab.recorded import data_of
-from cifarlab.run import find_run, read_json
-from cifarlab.training import read_recipe
+from cifarlab.runs.directory import find_run, read_json
+from cifarlab.runs.record import data_of, read_recipe
+from cifarlab.saving.pretrained import FILE, read_boxed, write_boxed
 
 
 def box(directory: Path, file: Path) -> dict[str, Any]:

@@ -17,10 +17,10 @@ import torch
 from benchmarks.gpu.device_form import DeviceForm
 from benchmarks.gpu.setup import Rows, Setup
 from cifarlab.data.catalog import load
-from cifarlab.engine.device import choose_precision
 from cifarlab.recipes.fast import BIAS_RATE, DECAY, FAST94, MOMENTUM
 from cifarlab.recipes.parts import SGD, CrossEntropy, Linear, Lookahead, ModelSpec, Muon, Piecewise
 from cifarlab.recipes.recipe import TRAIN, Recipe
+from cifarlab.runtime.device import choose_precision
 
 SEEDS = 25
 TINY_SEEDS = 1

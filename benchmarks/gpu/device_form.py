@@ -1,6 +1,6 @@
 """A speed recipe in the form that suits a GPU: all on the device, each step one captured graph.
 
-The arithmetic of a step is the trainer's (``engine/step.py``; a test compares the two). What
+The arithmetic of a step is the trainer's (``training/step.py``; a test compares the two). What
 differs is where it happens:
 
 - the whole split lies on the device, and an epoch's order, augmentation and resizing are done
@@ -28,20 +28,20 @@ from torch import Tensor
 from benchmarks.gpu.device_updates import UPDATES, WeightGroup, weight_groups, whitening_filters
 from cifarlab.backend import keras
 from cifarlab.data.dataset import Dataset, Split
-from cifarlab.engine.augment import augment
-from cifarlab.engine.averaging import look_ahead, start_average
-from cifarlab.engine.batch import Batch
-from cifarlab.engine.device import computing_in
-from cifarlab.engine.loop import on_device
-from cifarlab.engine.lowering import LoweredModel, lower
-from cifarlab.engine.randomness import derive
-from cifarlab.engine.resize import resized
-from cifarlab.engine.schedule import ended, factor
-from cifarlab.engine.views import view_logits
 from cifarlab.errors import UsageError
+from cifarlab.lowering.model import LoweredModel, lower
+from cifarlab.lowering.tta import view_logits
 from cifarlab.models.whitening import LAYER
-from cifarlab.preparation import build_model
 from cifarlab.recipes.recipe import Recipe
+from cifarlab.runtime.device import computing_in
+from cifarlab.runtime.randomness import derive
+from cifarlab.training.augment import augment
+from cifarlab.training.averaging import look_ahead, start_average
+from cifarlab.training.batch import Batch
+from cifarlab.training.loop import on_device
+from cifarlab.training.resize import resized
+from cifarlab.training.schedules import ended, factor
+from cifarlab.training.setup import build_model
 
 WARM_UP_STEPS = 3
 # Each image size, and each set of weights that is trained, is a compilation of its own, and one

@@ -12,12 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cifarlab.engine.lowering import LoweredModel
-from cifarlab.engine.muon import orthogonalise
-from cifarlab.engine.optim import build_optimizers, freeze
 from cifarlab.errors import UsageError
+from cifarlab.lowering.model import LoweredModel
 from cifarlab.recipes.parts import SGD, Muon
 from cifarlab.recipes.recipe import Recipe
+from cifarlab.training.muon import orthogonalise
+from cifarlab.training.optimizers import build_optimizers, freeze
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ def sgd_update(group: WeightGroup, gradients: list[Tensor], rate: Tensor, _: tor
 def muon_update(
     group: WeightGroup, gradients: list[Tensor], rate: Tensor, precision: torch.dtype
 ) -> None:
-    """Change the kernels as ``engine.muon.MuonOptimizer`` does, those of one shape together."""
+    """Change the kernels as ``training.muon.MuonOptimizer`` does, those of one shape together."""
     spec = group.spec
     assert isinstance(spec, Muon)
     torch._foreach_mul_(group.velocities, spec.momentum)

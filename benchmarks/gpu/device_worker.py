@@ -10,11 +10,11 @@ import torch
 from benchmarks.answering import RefusalError, Settings, Work, converse
 from benchmarks.gpu.device_form import DeviceForm
 from cifarlab.data.catalog import load
-from cifarlab.engine.device import choose_device, choose_precision
-from cifarlab.environment import describe_environment
 from cifarlab.errors import CifarlabError
-from cifarlab.preparation import data_for
 from cifarlab.recipes.recipe import from_json
+from cifarlab.runtime.device import choose_device, choose_precision
+from cifarlab.runtime.environment import describe_environment
+from cifarlab.training.setup import data_for
 
 
 def prepare(settings: Settings) -> tuple[Mapping[str, Any], Work]:

@@ -1,7 +1,7 @@
 """Whether every lowered layer gives on one device what it gives on the CPU, gradients and all.
 
 The reference is the lowered form itself, on the CPU and in float64, so that an error is the
-device's alone. tests/engine/test_layers.py compares that form with Keras's layer.
+device's alone. tests/lowering/test_layers.py compares that form with Keras's layer.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from torch import Tensor
 
 from benchmarks.layer_examples import Example, model_around
 from cifarlab.backend import keras
-from cifarlab.engine.device import computing_in
-from cifarlab.engine.lowering import CPU, LoweredModel, lower
+from cifarlab.lowering.model import CPU, LoweredModel, lower
+from cifarlab.runtime.device import computing_in
 
 Results = Mapping[str, Tensor]
 

@@ -26,8 +26,8 @@ from benchmarks.published import RECORDS, obtain
 from benchmarks.workers import ROOT
 from cifarlab.data import catalog
 from cifarlab.data.dataset import Dataset
-from cifarlab.environment import describe_environment
 from cifarlab.errors import CifarlabError, InputError, NetworkError, UsageError
+from cifarlab.runtime.environment import describe_environment
 
 MEBIBYTE = 2**20
 # A call carries 64 MiB, the checkout's ten among them.

@@ -24,16 +24,16 @@ from cifarlab.backend import keras
 from cifarlab.classifier import Classifier
 from cifarlab.data.catalog import load
 from cifarlab.data.dataset import Dataset
-from cifarlab.engine.device import compiles
-from cifarlab.engine.inference import prepare
-from cifarlab.engine.loop import Setting, fit
-from cifarlab.engine.lowering import CPU
-from cifarlab.engine.reporter import Silent
-from cifarlab.engine.views import view_logits
-from cifarlab.preparation import build_model, compile_model
+from cifarlab.lowering.model import CPU
+from cifarlab.lowering.prepared import prepare
+from cifarlab.lowering.tta import view_logits
 from cifarlab.recipes.baseline import BASELINE
 from cifarlab.recipes.parts import ModelSpec
 from cifarlab.recipes.recipe import Recipe
+from cifarlab.runtime.device import compiles
+from cifarlab.training.loop import Setting, fit
+from cifarlab.training.progress import Silent
+from cifarlab.training.setup import build_model, compile_model
 
 Images = np.ndarray[Any, Any]
 Values = Mapping[str, Any]

@@ -30,9 +30,9 @@ from benchmarks.command import positive, say
 from benchmarks.gpu.dry import dry_setup
 from benchmarks.gpu.setup import Setup
 from benchmarks.workers import ROOT, what_went_wrong
-from cifarlab.engine.device import choose_precision
-from cifarlab.environment import describe_environment
 from cifarlab.files import write_json
+from cifarlab.runtime.device import choose_precision
+from cifarlab.runtime.environment import describe_environment
 
 # Each part, and its share of the minutes; the last one has what the others leave.
 PARTS: Mapping[str, float] = {"parity": 0.13, "race": 0.42, "speed": 0.25, "arms": 1.0}

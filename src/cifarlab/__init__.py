@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from cifarlab.recipes import RECIPES
     from cifarlab.recipes.recipe import Recipe
     from cifarlab.reporting.build import report
-    from cifarlab.serving.demo import demo
-    from cifarlab.training import Options, Run, resume, train
+    from cifarlab.serving.page.demo import demo
+    from cifarlab.training.train import Options, Run, resume, train
 
 __version__ = "0.1.0"
 
@@ -55,18 +55,18 @@ _HOMES = {
     "CifarlabError": "errors",
     "Classifier": "classifier",
     "Dataset": "data.dataset",
-    "Options": "training",
+    "Options": "training.train",
     "Predictions": "predictions",
     "Recipe": "recipes.recipe",
-    "Run": "training",
+    "Run": "training.train",
     "Split": "data.dataset",
-    "demo": "serving.demo",
+    "demo": "serving.page.demo",
     "evaluate": "classifier",
     "export": "exporting",
     "load": "data.catalog",
     "report": "reporting.build",
-    "resume": "training",
-    "train": "training",
+    "resume": "training.train",
+    "train": "training.train",
 }
 
 # Keras picks its backend at its first import, which may follow before any name is used.

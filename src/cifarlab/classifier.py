@@ -13,21 +13,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from cifarlab.boxed import NAME, read_boxed
 from cifarlab.data.dataset import Split
 from cifarlab.data.image import read_image
-from cifarlab.engine.device import choose_device
-from cifarlab.engine.inference import PreparedModel, prepare
-from cifarlab.engine.lowering import LoweredModel, lower
-from cifarlab.engine.memory import keeping_freed_memory
-from cifarlab.engine.views import view_logits
 from cifarlab.errors import InputError
 from cifarlab.evaluation.metrics import Metrics, measure
-from cifarlab.model_file import LoadedModel, load_model
+from cifarlab.lowering.model import LoweredModel, lower
+from cifarlab.lowering.prepared import PreparedModel, prepare
+from cifarlab.lowering.tta import view_logits
 from cifarlab.predictions import Predictions
 from cifarlab.recipes.parts import Views
 from cifarlab.recipes.recipe import EVERYTHING_BUT_TEST, from_json
-from cifarlab.run import find_run
+from cifarlab.runs.directory import find_run
+from cifarlab.runtime.device import choose_device
+from cifarlab.runtime.memory import keeping_freed_memory
+from cifarlab.saving.model_file import LoadedModel, load_model
+from cifarlab.saving.pretrained import NAME, read_boxed
 
 # From here on it pays to keep memory between batches.
 MANY = 200

@@ -6,9 +6,6 @@ take, and leaves the classifier as it was.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -18,11 +15,11 @@ from torch import Tensor, nn
 
 from cifarlab.backend import keras
 from cifarlab.classifier import Classifier
-from cifarlab.engine.binding import LoweredLayer
-from cifarlab.engine.graph import AsItself
-from cifarlab.engine.lowering import LoweredModel
-from cifarlab.engine.weighted_layers import Convolution, SeparableConvolution
 from cifarlab.errors import InputError
+from cifarlab.lowering.graph import AsItself
+from cifarlab.lowering.model import LoweredModel
+from cifarlab.lowering.watching import watched
+from cifarlab.lowering.weighted_layers import Convolution, SeparableConvolution
 
 Array = np.ndarray[Any, Any]
 
@@ -33,8 +30,6 @@ FINE_ENOUGH = 1 / 5
 # What a picture is compared with: mid-grey, which is as far from white as from black. With black,
 # dark places could never be the reason for anything.
 GREY = 127.5
-# How much of the picture the strongest heat hides, and how dark it is where there is none.
-HEAT, DIMMED = 0.65, 0.75
 CONVOLUTIONS = (
     keras.layers.Conv2D,
     keras.layers.Conv2DTranspose,
@@ -180,44 +175,6 @@ def first_layer_filters(classifier: Classifier) -> Array:
     return np.asarray(kernel.detach().permute(0, 2, 3, 1).cpu().numpy(), dtype=np.float32)
 
 
-def overlay(image: Array, saliency: Array, size: int = 96) -> Array:
-    """Lay heat over a picture: the more a place matters, the brighter and yellower it is.
-
-    Args:
-        image: uint8 ``[H, W, 3]``, 0 to 255.
-        saliency: float ``[h, w]``, 0 to 1.
-        size: height and width of the result in pixels.
-
-    Returns:
-        uint8 ``[size, size, 3]``: the picture enlarged, pixels left square, a little darker where
-        nothing matters. The colours are matplotlib's "inferno", whose lightness rises with the
-        value for colour-blind eyes too.
-
-    Raises:
-        InputError: shapes or values that do not fit.
-    """
-    from matplotlib import colormaps
-    from PIL import Image
-
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or saliency.ndim != 2:
-        raise InputError(
-            f"image {image.dtype} {list(image.shape)} with saliency {list(saliency.shape)}: "
-            "they must be uint8 [height, width, 3] and [height, width]"
-        )
-    if size < 1 or not (saliency.min() >= 0 and saliency.max() <= 1):
-        raise InputError(
-            f"size {size} with saliency from {saliency.min()} to {saliency.max()}: "
-            "the size must be 1 or more and the saliency within 0 to 1; divide it by its maximum"
-        )
-    large = Image.fromarray(image).resize((size, size), Image.Resampling.NEAREST)
-    smooth = Image.fromarray(saliency.astype(np.float32))
-    heat = np.asarray(smooth.resize((size, size), Image.Resampling.BILINEAR)).clip(0, 1)
-    colours = np.asarray(colormaps["inferno"](heat))[..., :3] * 255
-    hidden = (HEAT * heat)[..., None]
-    dimmed = np.asarray(large) * DIMMED
-    return np.asarray(((1 - hidden) * dimmed + hidden * colours).round(), dtype=np.uint8)
-
-
 # --- gradients
 
 
@@ -233,7 +190,7 @@ def _finest_late_map(classifier: Classifier) -> int:
             calls.append((number, min(output.shape[2:])))
 
     shape = classifier.input_shape
-    with _watched(classifier.lowered, note), torch.no_grad():
+    with watched(classifier.lowered, note), torch.no_grad():
         classifier.lowered(torch.zeros(1, *shape, device=classifier.lowered.device))
     if not calls:
         raise _without_convolution(classifier)
@@ -251,7 +208,7 @@ def _heat(lowered: LoweredModel, pixels: Array, classes: Array, place: int) -> A
         maps.append(output.detach().requires_grad_())
         return maps[0]
 
-    with _watched(lowered, begin_here), torch.enable_grad():
+    with watched(lowered, begin_here), torch.enable_grad():
         logits = _wanted(lowered, torch.tensor(pixels, device=lowered.device), classes)
         (slope,) = torch.autograd.grad(logits.sum(), maps, materialize_grads=True)
     heat = (slope * maps[0].detach()).sum(1, keepdim=True).relu()
@@ -260,7 +217,7 @@ def _heat(lowered: LoweredModel, pixels: Array, classes: Array, place: int) -> A
 
 
 def _gradients(lowered: LoweredModel, pixels: Array, classes: Array) -> Array:
-    with _watched(lowered, _nothing), torch.enable_grad():
+    with watched(lowered, _nothing), torch.enable_grad():
         x = torch.from_numpy(pixels).to(lowered.device).requires_grad_()
         logits = _wanted(lowered, x, classes)
         (slope,) = torch.autograd.grad(logits.sum(), x, materialize_grads=True)
@@ -274,34 +231,6 @@ def _nothing(*_: Any) -> None:
 def _wanted(lowered: LoweredModel, x: Tensor, classes: Array) -> Tensor:
     logits: Tensor = lowered(x)
     return logits.gather(1, torch.from_numpy(classes).to(logits.device)[:, None])
-
-
-@contextmanager
-def _watched(lowered: LoweredModel, look: Callable[[nn.Module, int, Any], Any]) -> Iterator[None]:
-    """In evaluation mode, show each layer's output to ``look``; then put everything back.
-
-    ``look`` gets the layer, the number of the call and the output, and may return another output
-    to go on with.
-    """
-    numbers = itertools.count()
-    modes = {module: module.training for module in lowered.modules()}
-    layers = [module for module in modes if isinstance(module, LoweredLayer)]
-    losses = [list(module.added_losses) for module in lowered.foreign]
-
-    def hook(layer: nn.Module, _: Any, output: Any) -> Any:
-        return look(layer, next(numbers), output)
-
-    handles = [layer.register_forward_hook(hook) for layer in layers]
-    lowered.eval()
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-        for module, training in modes.items():
-            module.training = training
-        for foreign, before in zip(lowered.foreign, losses, strict=True):
-            foreign.added_losses[:] = before
 
 
 # --- checks and shapes

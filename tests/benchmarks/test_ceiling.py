@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from benchmarks.ceiling import kernels, main
-from cifarlab.engine.loop import Setting, start
 from cifarlab.models.airnet import airnet
 from cifarlab.recipes.parts import Adam, ModelSpec
 from cifarlab.recipes.recipe import Recipe
+from cifarlab.training.loop import Setting, start
 
 SETTING = Setting(torch.device("cpu"), torch.float32, 0, Path(os.devnull))
 

@@ -14,14 +14,8 @@ from torch import Tensor
 from benchmarks.gpu.device_form import DeviceForm
 from benchmarks.gpu.device_updates import whitening_filters
 from cifarlab.data.dataset import Dataset
-from cifarlab.engine.batch import Batch
-from cifarlab.engine.loop import Setting, start
-from cifarlab.engine.optim import set_rates
-from cifarlab.engine.randomness import generator
-from cifarlab.engine.step import train_step
 from cifarlab.errors import UsageError
 from cifarlab.models.whitening import whitening_kernel
-from cifarlab.preparation import build_model
 from cifarlab.recipes.fast import FAST94
 from cifarlab.recipes.parts import (
     SGD,
@@ -34,6 +28,12 @@ from cifarlab.recipes.parts import (
     Piecewise,
 )
 from cifarlab.recipes.recipe import Recipe
+from cifarlab.runtime.randomness import generator
+from cifarlab.training.batch import Batch
+from cifarlab.training.loop import Setting, start
+from cifarlab.training.optimizers import set_rates
+from cifarlab.training.setup import build_model
+from cifarlab.training.step import train_step
 from tiny import tiny_dataset
 
 CPU = torch.device("cpu")

@@ -26,8 +26,8 @@ from benchmarks.gpu.parity import (
 from benchmarks.gpu.setup import Setup
 from benchmarks.layer_examples import IMAGE
 from cifarlab.backend import keras
-from cifarlab.engine.layers import LOWERED
-from cifarlab.engine.weighted_layers import BatchNormalization
+from cifarlab.lowering.layers import LOWERED
+from cifarlab.lowering.weighted_layers import BatchNormalization
 from tiny import tiny_dataset
 
 Row = Mapping[str, Any]

@@ -16,7 +16,7 @@ from benchmarks.gpu.setup import Setup
 from benchmarks.networks import NETWORKS, resnet18, vit
 from benchmarks.rounds import OURS, crew
 from benchmarks.workers import Crew, WorkerError, running
-from cifarlab.engine.lowering import lower
+from cifarlab.lowering.model import lower
 
 SETUP = Setup(device="cpu", data="shapes10", published=Path("published"), tiny=True)
 BROKEN = "never-heard-of"

@@ -16,9 +16,9 @@ from benchmarks.published import RECORDS, Record, _one_network, names_of, obtain
 from benchmarks.records import RIVALS, main, summary, table
 from benchmarks.workers import ROOT
 from cifarlab.data.dataset import Dataset
-from cifarlab.engine.device import choose_precision
 from cifarlab.errors import InputError, NetworkError
 from cifarlab.recipes import RECIPES
+from cifarlab.runtime.device import choose_precision
 from tiny import tiny_dataset
 
 SCRIPT = ROOT / "benchmarks" / "gpu" / "stand_in_record.py"

@@ -12,7 +12,7 @@ from PIL import Image
 from cifarlab.backend import keras
 from cifarlab.cli import main as main_module
 from cifarlab.cli.main import main
-from cifarlab.run import RunDirectory
+from cifarlab.runs.directory import RunDirectory
 from support import contents, posix_only, python
 
 
@@ -152,7 +152,7 @@ def test_a_directory_in_use_exits_2_with_the_process(cifarlab, photos, tmp_path)
         """
         import sys
         from pathlib import Path
-        from cifarlab.run import RunDirectory, lock
+        from cifarlab.runs.directory import RunDirectory, lock
         with lock(RunDirectory(Path(sys.argv[1]))):
             print("locked", flush=True)
             sys.stdin.read()

@@ -9,7 +9,7 @@ import pytest
 from cifarlab.classifier import Classifier, evaluate
 from cifarlab.data import shapes
 from cifarlab.data.catalog import load
-from cifarlab.model_file import load_model, save_model
+from cifarlab.saving.model_file import load_model, save_model
 
 
 def test_a_run_is_measured_on_its_own_data(cifarlab, trained, photos):

@@ -17,7 +17,7 @@ from PIL import Image
 from cifarlab.classifier import Classifier
 from cifarlab.data import cifar
 from cifarlab.data.image import read_image
-from cifarlab.model_file import save_model
+from cifarlab.saving.model_file import save_model
 
 
 def predicted(result) -> list[dict]:

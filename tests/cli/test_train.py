@@ -12,8 +12,8 @@ import pytest
 from cifarlab.cli.progress import epoch_line
 from cifarlab.data import shapes
 from cifarlab.errors import InputError, UsageError
-from cifarlab.recorded import data_of
-from cifarlab.run import RunDirectory
+from cifarlab.runs.directory import RunDirectory
+from cifarlab.runs.record import data_of
 from support import contents
 
 

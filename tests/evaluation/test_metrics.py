@@ -14,13 +14,7 @@ from hypothesis.extra.numpy import arrays
 from sklearn import metrics as sk
 
 from cifarlab.errors import InputError, UsageError
-from cifarlab.evaluation import (
-    ClassMetrics,
-    Confusion,
-    measure,
-    most_confused,
-    wilson_interval,
-)
+from cifarlab.evaluation import ClassMetrics, Confusion, measure, most_confused, wilson_interval
 from cifarlab.predictions import Predictions
 
 pytestmark = pytest.mark.filterwarnings("error")

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cifarlab.data.corruptions import CORRUPTIONS, FAMILIES, SEVERITIES, corrupt
 from cifarlab.errors import InputError, UsageError
+from cifarlab.evaluation.corruptions import CORRUPTIONS, FAMILIES, SEVERITIES, corrupt
 from cifarlab.evaluation.robustness import Robustness, measure_robustness
 from support import one_line
 

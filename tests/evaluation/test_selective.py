@@ -11,12 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cifarlab.errors import InputError, UsageError
-from cifarlab.evaluation.selective import (
-    NotSure,
-    apply_threshold,
-    choose_threshold,
-    risk_coverage,
-)
+from cifarlab.evaluation.selective import NotSure, apply_threshold, choose_threshold, risk_coverage
 from cifarlab.predictions import Predictions
 from support import one_line
 

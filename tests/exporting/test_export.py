@@ -16,8 +16,8 @@ from cifarlab.backend import keras
 from cifarlab.classifier import Classifier
 from cifarlab.errors import CifarlabError, UsageError
 from cifarlab.exporting import FORMATS, export, runners
-from cifarlab.exporting.deployable import deployable
 from cifarlab.exporting.parity import comparison_pictures
+from cifarlab.exporting.single_model import deployable
 from cifarlab.models.airnet import airnet
 from cifarlab.models.baseline import baseline
 from cifarlab.recipes.parts import Views

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from cifarlab.backend import keras
-from cifarlab.engine.step import train_step
 from cifarlab.errors import InputError, UsageError
 from cifarlab.lessons.experiment import (
     Arm,
@@ -21,6 +20,7 @@ from cifarlab.lessons.experiment import (
 )
 from cifarlab.lessons.measuring import accuracy_on, first_gradient
 from cifarlab.recipes.parts import SGD
+from cifarlab.training.step import train_step
 from lessons.made_up import TINY, shapes
 from support import one_line
 from tiny import tiny_dataset, tiny_recipe
@@ -92,10 +92,10 @@ def test_the_first_gradient_is_that_of_the_first_step():
 
     import torch
 
-    from cifarlab.engine.batch import batches
-    from cifarlab.engine.device import choose_device
-    from cifarlab.engine.loop import Setting, start
-    from cifarlab.engine.randomness import generator
+    from cifarlab.runtime.device import choose_device
+    from cifarlab.runtime.randomness import generator
+    from cifarlab.training.batch import batches
+    from cifarlab.training.loop import Setting, start
 
     data = tiny_dataset()
     model = build(Arm("with", PLAIN), data, 0)

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from cifarlab.backend import keras
-from cifarlab.engine.lowering import lower
-from cifarlab.engine.step import predict_logits
 from cifarlab.errors import InputError
+from cifarlab.lowering.model import lower
+from cifarlab.lowering.predict import predict_logits
 from cifarlab.models.airnet import airnet
 from cifarlab.models.baseline import baseline
 from cifarlab.models.whitening import whiten, whitening_kernel

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cifarlab.backend import keras
-from cifarlab.engine.lowering import lower
+from cifarlab.lowering.model import lower
 from cifarlab.models import MODELS
 
 

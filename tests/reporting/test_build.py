@@ -15,8 +15,8 @@ from cifarlab.errors import InputError
 from cifarlab.evaluation.metrics import measure
 from cifarlab.predictions import read_predictions
 from cifarlab.reporting.build import report
-from cifarlab.run import RunDirectory
-from cifarlab.training import train
+from cifarlab.runs.directory import RunDirectory
+from cifarlab.training.train import train
 from reporting.test_page import Page, looked_up
 from tiny import rich_recipe, tiny_dataset, tiny_recipe
 

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from cifarlab.backend import keras
 from cifarlab.classifier import Classifier
-from cifarlab.model_file import save_model
+from cifarlab.saving.model_file import save_model
 from cifarlab.serving.app import create_app
 from cifarlab.serving.settings import Settings
 from tiny import CLASSES, SIDE

@@ -18,7 +18,7 @@ from cifarlab.exporting import export, runners
 from cifarlab.exporting.parity import comparison_pictures
 from cifarlab.serving.app import create_app
 from cifarlab.serving.settings import Settings
-from serving.page_steps import chromium, find, png, served, text_of, until, upload
+from serving.page.steps import chromium, find, png, served, text_of, until, upload
 
 EXACT, SHOWN = 1e-4, 1e-3
 

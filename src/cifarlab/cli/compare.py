@@ -10,8 +10,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from cifarlab.compare import Entry
     from cifarlab.evaluation.comparison import Comparison, Sample
+    from cifarlab.experiments.compare import Entry
 
 
 def compare(
@@ -40,9 +40,9 @@ def compare(
     from cifarlab import plots
     from cifarlab.cli.output import console, print_json, say, warnings_in_one_line
     from cifarlab.cli.progress import TerminalReporter
-    from cifarlab.compare import compare_all
+    from cifarlab.experiments.compare import compare_all
     from cifarlab.recipes import RECIPES
-    from cifarlab.training import Options
+    from cifarlab.training.train import Options
 
     warnings_in_one_line()
     out = console(json)
@@ -72,7 +72,7 @@ def compare(
 
 def _pictures(entries: tuple[Entry, ...]) -> str | None:
     """Two single runs: say what the pictures tell, since seeds tell nothing."""
-    from cifarlab.compare import on_the_same_pictures
+    from cifarlab.experiments.compare import on_the_same_pictures
 
     if len(entries) != 2 or entries[0].name == entries[1].name:
         return None

@@ -103,8 +103,8 @@ def labels(
     from cifarlab.cli.output import warnings_in_one_line
     from cifarlab.data.catalog import load
     from cifarlab.evaluation.label_issues import find_label_issues
+    from cifarlab.experiments.label_audit import out_of_fold
     from cifarlab.files import write_csv
-    from cifarlab.label_audit import out_of_fold
     from cifarlab.recipes import find_recipe
 
     warnings_in_one_line()

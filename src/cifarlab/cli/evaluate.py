@@ -47,7 +47,7 @@ def evaluate(
     from cifarlab.classifier import evaluate as measure_split
     from cifarlab.cli.output import console, print_json, say, warnings_in_one_line
     from cifarlab.data.catalog import load
-    from cifarlab.recorded import data_of
+    from cifarlab.runs.record import data_of
 
     warnings_in_one_line()
     classifier = Classifier.load(model, device)

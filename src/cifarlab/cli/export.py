@@ -41,14 +41,14 @@ def export(
       cifarlab export runs/baseline-1 --format onnx-int8
       cifarlab export cifar10 --format web     a folder for any web server
     """
-    from cifarlab.boxed import NAME
     from cifarlab.classifier import Classifier
     from cifarlab.cli.output import console, print_json, say, warnings_in_one_line
     from cifarlab.exporting import FORMATS
     from cifarlab.exporting import export as export_model
     from cifarlab.exporting.about import about
     from cifarlab.exporting.exporter import INT8
-    from cifarlab.run import newest_run
+    from cifarlab.runs.directory import newest_run
+    from cifarlab.saving.pretrained import NAME
 
     warnings_in_one_line()
     chosen = model or newest_run(Path("runs")) or Path(NAME)
@@ -74,7 +74,7 @@ def export(
 
 def _data(spec: str | None, model: Path) -> Dataset:
     from cifarlab.data.catalog import load
-    from cifarlab.recorded import data_of
+    from cifarlab.runs.record import data_of
 
     return load(spec or data_of(model) or "cifar10")
 

@@ -16,7 +16,7 @@ from cifarlab.recipes import RECIPES
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from cifarlab.lr_finder import RangeTest
+    from cifarlab.evaluation.lr_range import RangeTest
 
 
 def lr_find(
@@ -53,11 +53,12 @@ def lr_find(
     """
     if output.suffix.lower() != ".png":
         raise UsageError(f"output {output}: the plot is a PNG; give a name that ends in .png")
-    from cifarlab import lr_finder, plots
+    from cifarlab import plots
     from cifarlab.cli.output import console, print_json, say, warnings_in_one_line
     from cifarlab.data.catalog import load
+    from cifarlab.experiments import lr_finder
     from cifarlab.files import check_writable
-    from cifarlab.lr_plot import learning_rates
+    from cifarlab.plots.lr_range import learning_rates
 
     warnings_in_one_line()
     out = console(json)

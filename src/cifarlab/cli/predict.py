@@ -51,11 +51,11 @@ def predict(
       cifarlab predict photos/ cat.png --model best.keras --top 1 --json
       cat cat.jpg | cifarlab predict - --model runs/baseline-1
     """
-    from cifarlab.boxed import NAME
     from cifarlab.classifier import Classifier
     from cifarlab.cli.output import console, print_json, table, warnings_in_one_line
     from cifarlab.files import printable
-    from cifarlab.run import newest_run
+    from cifarlab.runs.directory import newest_run
+    from cifarlab.saving.pretrained import NAME
 
     warnings_in_one_line()
     names = list(_names(pictures))

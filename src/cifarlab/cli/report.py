@@ -70,7 +70,7 @@ def report(
 
 
 def _newest() -> Path:
-    from cifarlab.run import newest_run
+    from cifarlab.runs.directory import newest_run
 
     found = newest_run(Path("runs"))
     if found is None:
@@ -81,7 +81,7 @@ def _newest() -> Path:
 def _given(
     labels: Path, probabilities: Path, classes: Path | None, images: Path | None, output: Path
 ) -> Path:
-    from cifarlab.reporting.given import read_array, read_given, report_predictions
+    from cifarlab.reporting.from_arrays import read_array, read_given, report_predictions
 
     predictions = read_given(labels, probabilities, classes)
     pictures = None if images is None else read_array(images)

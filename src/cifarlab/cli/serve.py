@@ -45,8 +45,8 @@ def serve(
     # Before PyTorch is imported: threads that wait for work would take the cores that decode
     # pictures.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from cifarlab.boxed import NAME
-    from cifarlab.run import newest_run
+    from cifarlab.runs.directory import newest_run
+    from cifarlab.saving.pretrained import NAME
     from cifarlab.serving.server import check_packages
     from cifarlab.serving.server import serve as run_server
     from cifarlab.serving.settings import Settings, load_classifier

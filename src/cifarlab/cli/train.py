@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from cifarlab.data.dataset import Dataset
-    from cifarlab.training import Run
+    from cifarlab.training.train import Run
 
 # Longer lines are hard to read on a terminal.
 WIDTH = 80
@@ -85,9 +85,11 @@ def train(
       cifarlab train my_model.keras            your own Keras model
       cifarlab train --resume runs/baseline-1  go on after an interruption
     """
-    from cifarlab import preparation, training
     from cifarlab.cli.output import console, warnings_in_one_line
     from cifarlab.cli.progress import TerminalReporter
+    from cifarlab.runs import record
+    from cifarlab.training import setup
+    from cifarlab.training import train as training
 
     warnings_in_one_line()
     out = console(json)
@@ -101,15 +103,15 @@ def train(
                 "leave out --output, --overwrite, --fallback, --track, --seed, --device, "
                 "--precision, --deterministic and --compile"
             )
-        before = preparation.resolve(recipe)[0] if recipe else training.read_recipe(resume)
-        expected = preparation.override(before, epochs, batch_size, lr)
+        before = setup.resolve(recipe)[0] if recipe else record.read_recipe(resume)
+        expected = setup.override(before, epochs, batch_size, lr)
         source = _source_to_resume(resume, data, skip_bad, out)
         with TerminalReporter(out) as reporter:
             run = training.resume(resume, source, recipe=expected, reporter=reporter)
     else:
-        what, model = preparation.resolve(recipe or "baseline")
+        what, model = setup.resolve(recipe or "baseline")
         dataset = _load(data or "cifar10", fallback, skip_bad, out)
-        dataset = preparation.data_for(what, dataset)
+        dataset = setup.data_for(what, dataset)
         out.print(_opening(what.name, dataset), markup=False)
         with TerminalReporter(out) as reporter:
             run = training.train(
@@ -146,7 +148,7 @@ def _report(run: Run, data: Dataset | None, out: Console) -> None:
 def _source_to_resume(
     run: Path, data: str | None, skip_bad: bool, out: Console
 ) -> Dataset | str | None:
-    from cifarlab.recorded import data_of
+    from cifarlab.runs.record import data_of
 
     spec = data or data_of(run)
     if spec is None or not skip_bad:
@@ -208,8 +210,8 @@ def closing_lines(run: Run) -> list[str]:
     """Return what a person wants to know when training is over."""
     from cifarlab.cli.output import duration, summary_of
     from cifarlab.evaluation.metrics import most_confused
-    from cifarlab.results import chosen_epoch, paths
-    from cifarlab.run import RunDirectory
+    from cifarlab.runs.directory import RunDirectory
+    from cifarlab.training.results import chosen_epoch, paths
 
     seconds = sum(row["seconds"] for row in run.history)
     kept = chosen_epoch(run.recipe, run.history)

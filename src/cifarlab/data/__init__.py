@@ -1,0 +1,4 @@
+"""From bytes to a ``Dataset``: sources, download, cache, formats, pictures, folders.
+
+May use files and errors.
+"""

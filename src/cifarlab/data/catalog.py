@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cifarlab.data import cache, cifar, parquet, shapes, sources, toronto
+from cifarlab.data import cache, cifar, cifar_files, cifar_formats, parquet, shapes, sources
 from cifarlab.data.dataset import Dataset, Split, check_split, stratified_split
 from cifarlab.errors import InputError, UsageError
 from cifarlab.files import printable
@@ -96,7 +96,7 @@ def load_and_list_bad(
 
 
 def _need_own_size(wish: Wish, what: str) -> None:
-    if wish.image_size != toronto.SIDE:
+    if wish.image_size != cifar_formats.SIDE:
         raise UsageError(
             f"image size {wish.image_size}: the pictures of {printable(what)} are 32x32; "
             "leave the size at 32, or give a folder of pictures"
@@ -161,7 +161,7 @@ def _recognise(path: Path, wish: Wish) -> Reader | None:
         files = [*found.train, *found.test]
         return Reader(files, partial(_read_parquet, path, found, wish))
     archives = [path] if path.is_file() else sorted(path.glob("cifar-10*-*.tar.gz"))
-    for kind, layout, folder in toronto.find(path, cifar.KINDS):
+    for kind, layout, folder in cifar_files.find(path, cifar.KINDS):
         _need_own_size(wish, str(path))
         present = [folder / name for name in layout.train + layout.test if (folder / name).exists()]
         return Reader(present, partial(_read_toronto, kind, layout, folder))
@@ -184,12 +184,12 @@ def _load_local(path: Path, reader: Reader, wish: Wish) -> cache.Decoded:
 
 
 def _read_archive(path: Path) -> cache.Decoded:
-    kind, train, test = toronto.read_archive(path, cifar.KINDS)
+    kind, train, test = cifar_files.read_archive(path, cifar.KINDS)
     return _verified(kind, train, test, path)
 
 
-def _read_toronto(kind: cifar.Kind, layout: toronto.Layout, folder: Path) -> cache.Decoded:
-    train, test = toronto.read_folder(kind, layout, folder)
+def _read_toronto(kind: cifar.Kind, layout: cifar_formats.Layout, folder: Path) -> cache.Decoded:
+    train, test = cifar_files.read_folder(kind, layout, folder)
     return _verified(kind, train, test, folder)
 
 

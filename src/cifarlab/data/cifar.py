@@ -11,9 +11,9 @@ from functools import partial
 
 import numpy as np
 
+from cifarlab.data.cifar_formats import SIDE, Layout, decode_pickle, decode_records
 from cifarlab.data.dataset import Split, fingerprint
 from cifarlab.data.download import RemoteFile
-from cifarlab.data.toronto import SIDE, Layout, decode_pickle, decode_records
 from cifarlab.errors import InputError
 
 _NAMES10 = "airplane automobile bird cat deer dog frog horse ship truck"

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from cifarlab.data import cache, cifar, download, parquet, toronto
+from cifarlab.data import cache, cifar, cifar_files, download, parquet
 from cifarlab.errors import InputError, NetworkError, UnsafeError
 from cifarlab.files import printable
 
@@ -92,6 +92,6 @@ def _from_source(
             raise InputError(f"{urls}: no test pictures came; use another source")
         train, test = content.train, content.test
     else:
-        _, train, test = toronto.read_archive(paths[0], (kind,))
+        _, train, test = cifar_files.read_archive(paths[0], (kind,))
     cifar.verify(kind, train, test, urls)
     return cache.Decoded(kind.name, urls, kind.class_names, train, test)

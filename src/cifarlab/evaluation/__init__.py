@@ -1,4 +1,7 @@
-"""Pure functions from predictions to results: no files, no model, and pictures only as arrays."""
+"""Pure functions from predictions to results: no files, no model, and pictures only as arrays.
+
+May use predictions, recipes and errors, never Keras or PyTorch.
+"""
 
 from cifarlab.evaluation.calibration import (
     Calibration,

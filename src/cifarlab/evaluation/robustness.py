@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from cifarlab.data.corruptions import CORRUPTIONS, FAMILIES, SEVERITIES, corrupt
 from cifarlab.errors import InputError, UsageError
+from cifarlab.evaluation.corruptions import CORRUPTIONS, FAMILIES, SEVERITIES, corrupt
 
 Predict = Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]
 

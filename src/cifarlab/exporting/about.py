@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cifarlab.boxed import NAME, read_card
-from cifarlab.run import RunDirectory, read_json
+from cifarlab.runs.directory import RunDirectory, read_json
+from cifarlab.saving.pretrained import NAME, read_card
 
 
 def about(model: Path) -> dict[str, Any]:

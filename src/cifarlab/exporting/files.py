@@ -17,11 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from cifarlab.classifier import Classifier
-from cifarlab.engine.lowering import lower
 from cifarlab.errors import UsageError
-from cifarlab.exporting.deployable import deployable
+from cifarlab.exporting.single_model import deployable
 from cifarlab.files import atomic_write
-from cifarlab.model_file import save_model
+from cifarlab.lowering.model import lower
+from cifarlab.saving.model_file import save_model
 
 # ONNX's operators of this version are in every runtime of the last years.
 OPSET = 17

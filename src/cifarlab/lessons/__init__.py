@@ -3,6 +3,8 @@
 Each lesson is a module with the same five names: ``DEFAULT``, the ``Plan`` that it runs by;
 ``run``, which does the experiment; and ``table``, ``sentences`` and ``draw``, which are made
 from the numbers alone, whatever they say. To add one, write a module and name it here.
+
+May use training and all that it uses, not experiments.
 """
 
 from __future__ import annotations

@@ -11,25 +11,9 @@ from matplotlib.ticker import PercentFormatter
 
 from cifarlab.data.dataset import Dataset
 from cifarlab.lessons import drawing
-from cifarlab.lessons.experiment import (
-    Arm,
-    Experiment,
-    Outcome,
-    Plan,
-    Say,
-    compare_arms,
-    sample,
-)
+from cifarlab.lessons.experiment import Arm, Experiment, Outcome, Plan, Say, compare_arms, sample
 from cifarlab.lessons.measuring import accuracy_on
-from cifarlab.lessons.words import (
-    certainty,
-    compare,
-    grouped,
-    percent,
-    points,
-    spread,
-    verdict,
-)
+from cifarlab.lessons.words import certainty, compare, grouped, percent, points, spread, verdict
 from cifarlab.recipes.baseline import BASELINE
 from cifarlab.recipes.parts import Augmentation, Cutout, Flip, Translate
 

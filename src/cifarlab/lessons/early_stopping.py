@@ -13,15 +13,7 @@ from matplotlib.figure import Figure
 
 from cifarlab.data.dataset import Dataset
 from cifarlab.lessons import drawing
-from cifarlab.lessons.experiment import (
-    Arm,
-    Experiment,
-    Plan,
-    Say,
-    Trial,
-    compare_arms,
-    sample,
-)
+from cifarlab.lessons.experiment import Arm, Experiment, Plan, Say, Trial, compare_arms, sample
 from cifarlab.lessons.words import compare, mean, number, percent, spread, verdict
 from cifarlab.recipes.baseline import BASELINE
 from cifarlab.recipes.parts import Constant

@@ -18,12 +18,12 @@ import numpy as np
 
 from cifarlab.backend import keras
 from cifarlab.data.dataset import Dataset, stratified_split
-from cifarlab.engine.device import choose_device, choose_precision
-from cifarlab.engine.loop import Setting, fit
-from cifarlab.engine.reporter import SILENT
 from cifarlab.errors import DivergedError, InputError, RunInterruptedError, UsageError
-from cifarlab.preparation import build_model, check_fit, compile_model
 from cifarlab.recipes.recipe import Recipe
+from cifarlab.runtime.device import choose_device, choose_precision
+from cifarlab.training.loop import Setting, fit
+from cifarlab.training.progress import SILENT
+from cifarlab.training.setup import build_model, check_fit, compile_model
 
 Say = Callable[[str], None]
 

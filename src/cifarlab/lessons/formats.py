@@ -37,8 +37,8 @@ from cifarlab.lessons.saved import (
     step_values,
 )
 from cifarlab.lessons.words import listed
-from cifarlab.model_file import SUFFIXES
 from cifarlab.recipes.baseline import BASELINE
+from cifarlab.saving.safe_contents import SUFFIXES
 
 DEFAULT = Plan(pictures=5_000, epochs=1)
 

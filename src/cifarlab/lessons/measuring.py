@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 
 from cifarlab.data.dataset import Dataset, Split
-from cifarlab.engine.batch import batches
-from cifarlab.engine.device import choose_device
-from cifarlab.engine.loop import Setting, on_device, start
-from cifarlab.engine.lowering import lower
-from cifarlab.engine.step import evaluate
+from cifarlab.lowering.model import lower
 from cifarlab.recipes.recipe import Recipe
+from cifarlab.runtime.device import choose_device
+from cifarlab.training.batch import batches
+from cifarlab.training.loop import Setting, on_device, start
+from cifarlab.training.step import evaluate
 
 
 def first_gradient(model: Any, recipe: Recipe, data: Dataset, seed: int) -> float:

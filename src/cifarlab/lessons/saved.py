@@ -21,9 +21,10 @@ import numpy as np
 
 from cifarlab.backend import keras
 from cifarlab.data.dataset import Dataset, Split
-from cifarlab.model_file import NOTES_ATTRIBUTE, NOTES_MEMBER, SUFFIXES, WEIGHTS_MEMBER, save_model
 from cifarlab.recipes.baseline import BASELINE
 from cifarlab.recipes.recipe import Recipe, to_json
+from cifarlab.saving.model_file import save_model
+from cifarlab.saving.safe_contents import NOTES_ATTRIBUTE, NOTES_MEMBER, SUFFIXES, WEIGHTS_MEMBER
 
 Array = np.ndarray[Any, Any]
 

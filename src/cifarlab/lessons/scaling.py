@@ -11,15 +11,7 @@ from matplotlib.figure import Figure
 
 from cifarlab.data.dataset import Dataset
 from cifarlab.lessons import drawing
-from cifarlab.lessons.experiment import (
-    Arm,
-    Experiment,
-    Outcome,
-    Plan,
-    Say,
-    compare_arms,
-    sample,
-)
+from cifarlab.lessons.experiment import Arm, Experiment, Outcome, Plan, Say, compare_arms, sample
 from cifarlab.lessons.measuring import first_gradient
 from cifarlab.lessons.words import certainty, compare, mean, number, percent, spread, verdict
 from cifarlab.recipes.baseline import BASELINE

@@ -1,6 +1,8 @@
 """Networks by name: functions of the input shape and the number of classes.
 
 To add one, write a file beside this one and name its function here.
+
+May use the Keras of ``backend`` and errors.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Results as matplotlib figures, in one style."""
+"""Results as matplotlib figures, in one style.
+
+May use predictions, evaluation, files and errors, never Keras or PyTorch.
+"""
 
 from cifarlab.plots.comparison import comparison
 from cifarlab.plots.confusion import confusion_matrix

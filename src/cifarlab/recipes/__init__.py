@@ -1,4 +1,7 @@
-"""Recipes by name. To add one, write a file beside this one and name it here."""
+"""Recipes by name. To add one, write a file beside this one and name it here.
+
+May use errors.
+"""
 
 from __future__ import annotations
 

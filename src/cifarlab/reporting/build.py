@@ -19,17 +19,18 @@ from cifarlab.evaluation.analysis import Duplicates, analyse, without_duplicates
 from cifarlab.evaluation.duplicates import near_duplicates
 from cifarlab.evaluation.mistakes import top_losses
 from cifarlab.evaluation.robustness import Robustness, measure_robustness
-from cifarlab.explain import grad_cam, overlay
+from cifarlab.explain import grad_cam
 from cifarlab.files import write_json, write_text
+from cifarlab.plots.overlay import overlay
 from cifarlab.predictions import Predictions, read_predictions, write_predictions
-from cifarlab.preparation import data_for
 from cifarlab.recipes.recipe import Recipe
-from cifarlab.recorded import data_of
 from cifarlab.reporting.content import Content, Look
 from cifarlab.reporting.page import render
-from cifarlab.results import chosen_epoch
-from cifarlab.run import RunDirectory, find_run, read_history, read_json
-from cifarlab.training import Run, read_recipe
+from cifarlab.runs.directory import RunDirectory, find_run, read_history, read_json
+from cifarlab.runs.record import data_of, read_recipe
+from cifarlab.training.results import chosen_epoch
+from cifarlab.training.setup import data_for
+from cifarlab.training.train import Run
 
 # Of the test split, for each kind and severity of damage.
 ROBUSTNESS_PICTURES = 1000

@@ -62,7 +62,7 @@ def create_app(settings: Settings, load: Callable[[], Classifier] | None = None)
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     if settings.page:
-        from cifarlab.serving.page import mount_page
+        from cifarlab.serving.page.interface import mount_page
 
         app = mount_page(app, settings.name, settings.model, worker)
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.body)

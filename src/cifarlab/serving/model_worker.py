@@ -16,7 +16,7 @@ from cifarlab.classifier import Classifier
 from cifarlab.errors import CifarlabError
 
 Array = np.ndarray[Any, Any]
-# One of each size of piece that batches are cut into (``engine.step.pieces``).
+# One of each size of piece that batches are cut into (``lowering.predict.pieces``).
 EVERY_PIECE = 64 + 8 + 1
 # Seconds between attempts to get a failed model to work again.
 RETRY = 1.0

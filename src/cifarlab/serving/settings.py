@@ -6,9 +6,9 @@ import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from cifarlab.boxed import NAME
 from cifarlab.classifier import Classifier
 from cifarlab.errors import UsageError
+from cifarlab.saving.pretrained import NAME
 
 MODEL, ONCE = "model", "once"
 

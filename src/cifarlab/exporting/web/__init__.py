@@ -2,6 +2,8 @@
 
 The page, the ONNX model, and onnxruntime-web to run it: any host of static files will do. The
 pictures that people look at never leave their computer.
+
+May use files and errors.
 """
 
 from __future__ import annotations

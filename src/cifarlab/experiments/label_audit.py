@@ -1,0 +1,74 @@
+"""Labels of training pictures that a model contradicts which has not seen them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cifarlab.data.dataset import Dataset
+from cifarlab.errors import UsageError
+from cifarlab.predictions import Predictions, read_predictions
+from cifarlab.recipes.recipe import Recipe
+from cifarlab.runs.directory import RunDirectory
+from cifarlab.training.train import DEFAULTS, Options, train
+
+
+def out_of_fold(
+    what: str | Recipe,
+    data: Dataset,
+    folds: int = 3,
+    *,
+    epochs: int | None = None,
+    options: Options = DEFAULTS,
+    say: Callable[[str], object] = lambda _: None,
+) -> Predictions:
+    """Predict each training picture with a model that was trained without it.
+
+    The training split is divided into ``folds`` parts, each class evenly; each part is the test
+    split of a run of its own, trained on the others. The dataset's own test split is not read.
+
+    Args:
+        what: a recipe or its name.
+        folds: at least 2; more of them train on more pictures, and take longer.
+
+    Returns:
+        Labelled predictions in the order of ``data.train``.
+
+    Raises:
+        UsageError: fewer than 2 folds, or more than the smallest class has pictures.
+    """
+    labels = np.asarray(data.train.labels)
+    smallest = int(np.bincount(labels, minlength=len(data.class_names)).min())
+    if not 2 <= folds <= max(smallest, 1):
+        raise UsageError(
+            f"{folds} folds: there must be at least 2, and at most as many as the smallest class "
+            f"has pictures, {smallest}"
+        )
+    part_of = _parts(labels, folds, options.seed)
+    probabilities = np.zeros((len(labels), len(data.class_names)), dtype=np.float32)
+    for fold in range(folds):
+        say(f"part {fold + 1} of {folds}: training without it")
+        held_out = np.flatnonzero(part_of == fold)
+        rest = np.flatnonzero(part_of != fold)
+        parts = replace(data, train=data.train.subset(rest), test=data.train.subset(held_out))
+        with tempfile.TemporaryDirectory(prefix="cifarlab-fold-") as place:
+            run = train(what, parts, epochs=epochs, options=options, directory=Path(place) / "run")
+            found = read_predictions(RunDirectory(run.directory).predictions)["test"]
+        probabilities[held_out] = found.probabilities
+    names = data.train.names or tuple(map(str, range(len(labels))))
+    return Predictions(probabilities, data.class_names, labels, names)
+
+
+def _parts(labels: np.ndarray[Any, Any], folds: int, seed: int) -> np.ndarray[Any, Any]:
+    """Return the part of each picture, int64 ``[N]``, every class spread evenly."""
+    draws = np.random.default_rng(seed)
+    part_of = np.empty(len(labels), dtype=np.int64)
+    for label in np.unique(labels):
+        members = draws.permutation(np.flatnonzero(labels == label))
+        part_of[members] = np.arange(len(members)) % folds
+    return part_of

@@ -1,0 +1,204 @@
+"""Which learning rate: train with ever higher ones, and watch the validation loss.
+
+The range test of Smith ("Cyclical learning rates for training neural networks", 2017), with
+rates that grow exponentially from step to step. The loss is taken on held-out pictures and not
+on the batch just trained on. The suggestion is the rate at which it falls fastest, once it is
+below that of guessing: before that, a network only unlearns the certainty of its random start.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cifarlab.data.catalog import load
+from cifarlab.data.dataset import Dataset, Split
+from cifarlab.errors import InputError, UsageError
+from cifarlab.evaluation.lr_range import RangeTest, judge
+from cifarlab.recipes.parts import Constant
+from cifarlab.recipes.recipe import Recipe
+from cifarlab.runtime.device import choose_device, choose_precision, computing_in
+from cifarlab.runtime.memory import keeping_freed_memory
+from cifarlab.training.loop import Setting, on_device, run_steps, start
+from cifarlab.training.setup import build_model, check_fit, override, resolve
+from cifarlab.training.state import TrainState
+from cifarlab.training.step import evaluate
+
+FEWEST_STEPS = 10
+# More pictures to measure with, or more measurements, cost time and change no suggestion.
+MOST_PICTURES, MOST_MEASUREMENTS = 1000, 100
+# A loss this many times the lowest one will not come down again.
+HOPELESS = 4.0
+# Forward passes before the first step, and pictures in each. Without them the loss would rise and
+# fall while batch normalisation gathers its statistics, whatever the rate. With Keras's momentum
+# of 0.99 they leave an eighth of its first guess.
+PASSES, PASS = 200, 64
+# By default from a thousandth of the recipe's rate to a hundred times it.
+BELOW, ABOVE = 1e-3, 1e2
+
+
+def nothing(_: int) -> None:
+    """Do nothing."""
+
+
+def find_rate(
+    what: str | Recipe | Any,
+    data: Dataset | str | os.PathLike[str] = "cifar10",
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    steps: int = 100,
+    batch_size: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    stepped: Callable[[int], None] = nothing,
+) -> RangeTest:
+    """Train from the starting weights at rates from ``low`` to ``high``; suggest one.
+
+    The recipe's schedule and averaging are off, pictures have their full size, and all else is
+    as in training. A model of the user's is as before when this returns.
+
+    Args:
+        what: a recipe, its name, a Keras model, or the path of a ``.keras`` file.
+        data: a dataset with a validation split, or what ``cifarlab.load`` takes.
+        low, high: rates of the first optimizer; by default 1/1000 and 100 times the recipe's.
+        steps: at most this many; the loss is measured up to a hundred times.
+        batch_size: instead of the recipe's.
+        stepped: is told the number of steps done.
+
+    Raises:
+        UsageError: an unknown name, too few steps, bounds in the wrong order, or between which
+            the loss never falls.
+        InputError: model and data do not fit, or there is nothing to measure with.
+    """
+    if steps < FEWEST_STEPS:
+        raise UsageError(f"steps {steps}: a range test needs at least {FEWEST_STEPS}; try 100")
+    recipe, model = resolve(what)
+    recipe = override(recipe, batch_size=batch_size)
+    rate = recipe.optimizers[0].lr
+    low, high = low or rate * BELOW, high or rate * ABOVE
+    if not (0 < low < high < math.inf):
+        raise UsageError(
+            f"rates from {low:g} to {high:g}: the low one must be above 0 and below the high "
+            f"one; try --low {rate * BELOW:g} --high {rate * ABOVE:g}"
+        )
+    chosen = choose_device(device)
+    setting = Setting(chosen, choose_precision("auto", chosen), seed, Path("unused"))
+    dataset = data if isinstance(data, Dataset) else load(data)
+    if not len(dataset.validation):
+        raise InputError(
+            f"{dataset.name}: has no validation pictures to measure with; "
+            "give a dataset that has some"
+        )
+    net = model if model is not None else build_model(recipe, dataset, seed)
+    check_fit(net, dataset)
+    planned = np.geomspace(low, high, steps)
+    with _left_as_it_is(net):
+        rates, losses = _measure(net, dataset, recipe, setting, planned, stepped)
+    stopped_early = rates[-1:] != [float(planned[-1])]
+    return judge(recipe, rates, losses, len(dataset.class_names), stopped_early)
+
+
+def _measure(
+    model: Any,
+    data: Dataset,
+    recipe: Recipe,
+    setting: Setting,
+    planned: np.ndarray[Any, Any],
+    stepped: Callable[[int], None],
+) -> tuple[list[float], list[float]]:
+    """Return the rates and losses up to the explosion, if there is one."""
+    trial = _trial(recipe, len(planned), len(data.train))
+    held_out = on_device(_sample(data.validation), setting.device)
+    every = math.ceil(len(planned) / MOST_MEASUREMENTS)
+    scales = iter(planned / trial.optimizers[0].lr)
+    rates: list[float] = []
+    losses: list[float] = []
+    with torch.random.fork_rng(devices=[]), keeping_freed_memory():
+        state = start(model, trial, setting)
+        _settle(state, data.train, setting)
+        walk = _walk(state, data, trial, setting, lambda: float(next(scales)))
+        for step, _ in enumerate(islice(walk, len(planned)), start=1):
+            stepped(step)
+            if step % every and step < len(planned):
+                continue
+            loss = evaluate(state.lowered, *held_out)[0]
+            if not math.isfinite(loss):
+                break
+            rates.append(float(planned[step - 1]))
+            losses.append(loss)
+            if loss > HOPELESS * min(losses):
+                break
+    return rates, losses
+
+
+def _trial(recipe: Recipe, steps: int, pictures: int) -> Recipe:
+    """The recipe with nothing in it that changes along a run, long enough for all steps."""
+    return dataclasses.replace(
+        recipe,
+        epochs=math.ceil(steps / math.ceil(pictures / recipe.batch_size)),
+        schedule=Constant(),
+        optimizers=tuple(dataclasses.replace(o, schedule=None) for o in recipe.optimizers),
+        resolution=(),
+        lookahead=None,
+    )
+
+
+def _walk(
+    state: TrainState,
+    data: Dataset,
+    recipe: Recipe,
+    setting: Setting,
+    scale: Callable[[], float],
+) -> Iterator[Tensor]:
+    train = on_device(data.train, setting.device)
+    for epoch in range(recipe.epochs):
+        state.epoch, state.step = epoch, 0
+        yield from run_steps(state, *train, recipe, setting, len(data.class_names), scale)
+
+
+@torch.no_grad()
+def _settle(state: TrainState, train: Split, setting: Setting) -> None:
+    """Let statistics come to those of the starting weights, which stay as they are."""
+    lowered = state.lowered
+    if len(lowered.bindings) == len(lowered.trained_bindings):
+        return
+    torch.manual_seed(setting.seed)
+    order = np.resize(np.random.default_rng(0).permutation(len(train)), PASSES * PASS)
+    lowered.train()
+    for chosen in np.split(order, PASSES):
+        images = torch.from_numpy(train.images[np.sort(chosen)]).to(setting.device)
+        with computing_in(setting.precision, setting.device):
+            lowered(images)
+
+
+def _sample(split: Split) -> Split:
+    """The same pictures whatever the seed, so that tests can be compared."""
+    order = np.random.default_rng(0).permutation(len(split))
+    return split.subset(np.sort(order[:MOST_PICTURES]))
+
+
+@contextmanager
+def _left_as_it_is(model: Any) -> Iterator[None]:
+    """Give the model its weights and states back after the block.
+
+    Layers that run as themselves are trained in place, and draw from generators of their own.
+    """
+    before = [(v.value, v.value.detach().clone(), v.value.grad) for v in model.variables]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for tensor, value, gradient in before:
+                tensor.copy_(value)
+                tensor.grad = gradient

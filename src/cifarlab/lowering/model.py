@@ -1,0 +1,128 @@
+"""A Keras model as a native PyTorch module that trains fast and writes its weights back."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cifarlab.errors import InputError
+from cifarlab.lowering.activations import identity, softmax
+from cifarlab.lowering.binding import Binding, LoweredLayer, to_engine_layout, to_keras_layout
+from cifarlab.lowering.graph import AsItself, LoweredGraph
+
+CPU = torch.device("cpu")
+
+
+class LoweredModel(LoweredGraph):
+    """The native form of a Keras model with one input and one output.
+
+    Call it on ``[N, H, W, C]`` values (uint8 or float); it gives what the Keras model
+    gives. ``train()`` and ``eval()`` choose what dropout and batch normalisation do.
+    """
+
+    def __init__(
+        self, model: Any, device: torch.device, as_themselves: frozenset[int] = frozenset()
+    ) -> None:
+        super().__init__(model, {}, as_themselves)
+        self.device = device
+        # A frozen model leaves its layers' variables trainable.
+        self.trainable = frozenset(id(v) for v in model.trainable_variables)
+        self.foreign = tuple(m for m in self.modules() if isinstance(m, AsItself))
+        self.to(device)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for module in self.foreign:
+            module.added_losses.clear()
+        return to_keras_layout(super().forward(to_engine_layout(x)))
+
+    @cached_property
+    def bindings(self) -> list[Binding]:
+        """Every weight and statistic, each once, in the order of the graph."""
+        return list({id(b.variable): b for b in _all_bindings(self)}.values())
+
+    @property
+    def trained_bindings(self) -> list[Binding]:
+        """The weights that an optimizer is to change."""
+        return [b for b in self.bindings if id(b.variable) in self.trainable]
+
+    def trained(self) -> list[Tensor]:
+        """The tensors that an optimizer is to change."""
+        return [b.tensor for b in self.trained_bindings]
+
+    def write_back(self) -> None:
+        """Copy all weights and statistics into the Keras model."""
+        for binding in self.bindings:
+            binding.write_back()
+
+    def read_in(self) -> None:
+        """Copy all weights and statistics from the Keras model."""
+        for binding in self.bindings:
+            binding.read_in()
+
+    def penalty(self) -> Tensor | float:
+        """The sum of weight regularisers and of losses that layers added in the last call."""
+        total: Tensor | float = 0.0
+        for binding in self.trained_bindings:
+            if getattr(binding.variable, "regularizer", None) is not None:
+                total = total + binding.variable.regularizer(binding.keras_view())
+        for module in self.foreign:
+            total = total + sum(module.added_losses)
+        return total
+
+    @torch.no_grad()
+    def apply_constraints(self) -> None:
+        """Project the weights that have a Keras constraint onto it."""
+        for binding in self.trained_bindings:
+            constraint = getattr(binding.variable, "constraint", None)
+            if constraint is not None:
+                binding.tensor.copy_(binding.layout.to_engine(constraint(binding.keras_view())))
+
+    def strip_softmax(self) -> bool:
+        """Make the model end in logits; return whether it ended in a softmax to strip.
+
+        A layer that is used twice keeps its softmax, and so does the model.
+        """
+        graphs = [m for m in self.modules() if isinstance(m, LoweredGraph)]
+        uses = Counter(id(g.modules_in_order[s.module]) for g in graphs for s in g.steps)
+        module: Any = self
+        while isinstance(module, LoweredGraph):
+            if not module.steps or module.result not in module.steps[-1].outputs:
+                return False
+            module = module.modules_in_order[module.steps[-1].module]
+            if uses[id(module)] > 1:
+                return False
+        for name in ("function", "activation"):
+            if getattr(module, name, None) is softmax:
+                setattr(module, name, identity)
+                return True
+        return False
+
+
+def lower(model: Any, device: torch.device = CPU) -> LoweredModel:
+    """Return the native form of ``model`` on ``device``, with a float32 copy of its weights.
+
+    Raises:
+        InputError: the model is not built, or has not one input and one output.
+    """
+    if not model.built:
+        raise InputError(
+            f"model {model.name!r} has no weights yet; give it an input shape, "
+            "for example keras.Input((32, 32, 3)) as its first layer"
+        )
+    lowered = LoweredModel(model, device)
+    places: dict[int, set[tuple[int, str]]] = {}
+    for binding in _all_bindings(lowered):
+        places.setdefault(id(binding.variable), set()).add((id(binding.holder), binding.name))
+    # A layer inside another one that runs as itself would have its weights copied here
+    # and changed there: it has to run as itself wherever it stands.
+    doubled = frozenset(variable for variable, where in places.items() if len(where) > 1)
+    return LoweredModel(model, device, doubled) if doubled else lowered
+
+
+def _all_bindings(lowered: LoweredGraph) -> list[Binding]:
+    layers = (m for m in lowered.modules() if isinstance(m, LoweredLayer))
+    return [binding for layer in layers for binding in layer.bindings]

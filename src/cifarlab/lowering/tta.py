@@ -1,0 +1,63 @@
+"""Test-time augmentation: several looks at each picture, their logits averaged."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from cifarlab.lowering.model import LoweredModel
+from cifarlab.lowering.predict import predict_logits
+from cifarlab.lowering.prepared import PreparedModel
+from cifarlab.lowering.shift import shifted
+from cifarlab.recipes.parts import Views
+
+
+@torch.inference_mode()
+def view_logits(
+    lowered: LoweredModel | PreparedModel,
+    images: Tensor,
+    views: Views | None,
+    precision: torch.dtype,
+) -> Tensor:
+    """Return logits averaged over the views, float32 ``[N, K]``, on the model's device.
+
+    The views are those of airbench94: the picture, and the picture shifted both down and right
+    and up and left; each mirrored too. The unshifted ones count as much as all shifted ones.
+
+    Args:
+        images: uint8 ``[N, H, W, C]``, on any device.
+        views: ``None`` for one look at each picture, as it is.
+    """
+    if views is None:
+        return predict_logits(lowered, images, precision)
+    logits = _both_ways(lowered, images, views, precision)
+    count = round(len(images) * views.share)
+    if views.shift == 0 or count == 0:
+        return logits
+    which = slice(None) if count == len(images) else _least_sure(logits, count)
+    some = images[which.to(images.device) if isinstance(which, Tensor) else which]
+    around = [
+        _both_ways(lowered, _shifted(some, step), views, precision)
+        for step in (views.shift, -views.shift)
+    ]
+    logits[which] = (logits[which] + (around[0] + around[1]) / 2) / 2
+    return logits
+
+
+def _both_ways(
+    lowered: LoweredModel | PreparedModel, images: Tensor, views: Views, precision: torch.dtype
+) -> Tensor:
+    logits = predict_logits(lowered, images, precision)
+    if not views.mirror:
+        return logits
+    return (logits + predict_logits(lowered, images.flip(2), precision)) / 2
+
+
+def _shifted(images: Tensor, step: int) -> Tensor:
+    steps = torch.full((2, len(images)), step, device=images.device)
+    return shifted(images.permute(0, 3, 1, 2), steps).permute(0, 2, 3, 1)
+
+
+def _least_sure(logits: Tensor, count: int) -> Tensor:
+    best = logits.softmax(1).topk(2, dim=1).values
+    return (best[:, 0] - best[:, 1]).argsort(stable=True)[:count]

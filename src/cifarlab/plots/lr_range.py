@@ -1,0 +1,42 @@
+"""The learning-rate range test as a figure."""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from cifarlab.evaluation.lr_range import RangeTest
+from cifarlab.plots.style import BLUE, GREY, LINES, ORANGE, finished, new_figure
+
+
+def learning_rates(test: RangeTest, title: str) -> Figure:
+    """Draw the validation loss over the log of the rate; mark suggestion and recipe's rate.
+
+    Args:
+        title: heading, such as the dataset and the recipe.
+    """
+    heading = f"{title}\nsuggested learning rate {test.suggestion:.2g}"
+    figure = new_figure(7.5, 4.6, heading)
+    axes = figure.subplots()
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
+    axes.plot(test.rates, test.losses, ".", color=GREY, alpha=0.6, ms=5, label="measured")
+    axes.plot(test.rates, test.smoothed, color=BLUE, linewidth=2, label="smoothed")
+    axes.axvline(test.suggestion, color=ORANGE, label=f"suggestion, {test.suggestion:.2g}")
+    axes.axvline(
+        test.recipe_rate, color="black", linestyle=":", label=f"the recipe's, {test.recipe_rate:g}"
+    )
+    # An explosion would press everything else flat.
+    low, high = min(test.losses), max(test.losses[0], *test.smoothed[: _turn(test) + 1])
+    room = (high - low) or 1.0
+    axes.set_ylim(low - 0.08 * room, high + 0.35 * room)
+    axes.set_xlabel("learning rate")
+    axes.set_ylabel("validation loss")
+    axes.grid(color=LINES, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.legend(frameon=False)
+    return finished(figure)
+
+
+def _turn(test: RangeTest) -> int:
+    return test.rates.index(test.at_minimum)

@@ -1,0 +1,51 @@
+"""Heat laid over a picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from cifarlab.errors import InputError
+
+Array = np.ndarray[Any, Any]
+# How much of the picture the strongest heat hides, and how dark it is where there is none.
+HEAT, DIMMED = 0.65, 0.75
+
+
+def overlay(image: Array, saliency: Array, size: int = 96) -> Array:
+    """Lay heat over a picture: the more a place matters, the brighter and yellower it is.
+
+    Args:
+        image: uint8 ``[H, W, 3]``, 0 to 255.
+        saliency: float ``[h, w]``, 0 to 1.
+        size: height and width of the result in pixels.
+
+    Returns:
+        uint8 ``[size, size, 3]``: the picture enlarged, pixels left square, a little darker where
+        nothing matters. The colours are matplotlib's "inferno", whose lightness rises with the
+        value for colour-blind eyes too.
+
+    Raises:
+        InputError: shapes or values that do not fit.
+    """
+    from matplotlib import colormaps
+    from PIL import Image
+
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or saliency.ndim != 2:
+        raise InputError(
+            f"image {image.dtype} {list(image.shape)} with saliency {list(saliency.shape)}: "
+            "they must be uint8 [height, width, 3] and [height, width]"
+        )
+    if size < 1 or not (saliency.min() >= 0 and saliency.max() <= 1):
+        raise InputError(
+            f"size {size} with saliency from {saliency.min()} to {saliency.max()}: "
+            "the size must be 1 or more and the saliency within 0 to 1; divide it by its maximum"
+        )
+    large = Image.fromarray(image).resize((size, size), Image.Resampling.NEAREST)
+    smooth = Image.fromarray(saliency.astype(np.float32))
+    heat = np.asarray(smooth.resize((size, size), Image.Resampling.BILINEAR)).clip(0, 1)
+    colours = np.asarray(colormaps["inferno"](heat))[..., :3] * 255
+    hidden = (HEAT * heat)[..., None]
+    dimmed = np.asarray(large) * DIMMED
+    return np.asarray(((1 - hidden) * dimmed + hidden * colours).round(), dtype=np.uint8)

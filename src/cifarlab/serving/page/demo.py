@@ -1,0 +1,74 @@
+"""``cifarlab.demo()``: the web page inside a notebook."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+from cifarlab.classifier import Classifier
+from cifarlab.errors import UsageError
+from cifarlab.runs.directory import newest_run
+from cifarlab.saving.pretrained import NAME
+from cifarlab.serving.server import check_packages
+
+
+def demo(
+    model: Classifier | str | os.PathLike[str] | None = None,
+    *,
+    port: int | None = None,
+    inline: bool | None = None,
+    share: bool = False,
+    height: int = 900,
+) -> Any:
+    """Show the web page below a cell of Colab or Jupyter, or at a local address elsewhere.
+
+    It is served by a thread of this program, so a script has to wait:
+    ``cifarlab.demo().block_thread()``.
+
+    Args:
+        model: a classifier, what ``Classifier.load`` takes, or ``None`` for the newest run in
+            ``runs/``, else the model in the package. Test results and test pictures are shown
+            for a run and for the model in the package only.
+        port: where to listen on this computer; by default the first free one from 7860 on.
+        inline: show it below the cell; by default where there are cells.
+        share: ask Gradio's servers for a public address, and send all traffic through them.
+        height: of the page below a cell, in pixels.
+
+    Returns:
+        A ``gradio.Blocks`` that is being served; its ``close()`` ends that.
+
+    Raises:
+        UsageError: a package is missing, or ``port`` is taken.
+        InputError, UnsafeError: as ``Classifier.load``.
+
+    Example:
+        >>> page = cifarlab.demo("runs/baseline-1")  # doctest: +SKIP
+        >>> page.close()  # doctest: +SKIP
+    """
+    check_packages()
+    from cifarlab.serving.page.interface import PageContext, build_page, page_options
+
+    if isinstance(model, Classifier):
+        classifier, place, name = model, None, str(model.model.name)
+    else:
+        place = Path(model or newest_run(Path("runs")) or NAME)
+        classifier, name = Classifier.load(place), place.name
+    page = build_page(PageContext(name, place, lambda: classifier, threading.Lock()))
+    try:
+        page.launch(
+            share=share,
+            inline=inline,
+            height=height,
+            server_port=port,
+            prevent_thread_lock=True,
+            quiet=True,
+            **page_options(),
+        )
+    except OSError as error:
+        raise UsageError(
+            f"port {port or 'from 7860 on'}: cannot be listened on ({error}); name another"
+        ) from error
+    print(f"{name}: {page.local_url} until you call close()")
+    return page

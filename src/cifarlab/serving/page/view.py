@@ -1,0 +1,150 @@
+"""The parts of the page as HTML. Whatever comes from outside is escaped here."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from cifarlab.errors import CifarlabError
+from cifarlab.evaluation.metrics import Metrics
+from cifarlab.plots.confusion import confusion_matrix
+from cifarlab.plots.style import darkened, svg
+from cifarlab.reporting.pictures import data_uri, picture_uri
+from cifarlab.serving.page.answer import Look
+
+Array = np.ndarray[Any, Any]
+# Classes that get a bar.
+BARS = 5
+
+EMPTY = '<p class="hint">The answer appears here.</p>'
+
+
+def answer_html(look: Look, true_class: str | None = None) -> str:
+    """Return the verdict, a bar for each of the likeliest classes, and the two pictures.
+
+    Args:
+        true_class: what the picture shows, where that is known.
+    """
+    best = look.predictions.top(BARS)[0]
+    verdict, confidence = best[0]
+    side = look.seen.shape[0]
+    return (
+        f'<div class="answer"><div role="status">{_verdict(verdict, confidence, look.sure)}'
+        f"{_truth(verdict, true_class)}</div>"
+        f'<ol class="bars">{"".join(_bar(name, share) for name, share in best)}</ol>'
+        '<div class="pictures">'
+        f"{_figure('seen', exact_uri(look.seen), f'What the model sees: {side}x{side} pixels')}"
+        f"{_figure('heat', exact_uri(look.heat), f'Where it looked for {verdict}')}"
+        "</div></div>"
+    )
+
+
+def problem_html(error: CifarlabError) -> str:
+    """Return the message of an error."""
+    return f'<p class="problem" role="alert">{escape(str(error))}</p>'
+
+
+def about_html(name: str, test: Metrics | None) -> str:
+    """Return who the model is, and how often it is right."""
+    if test is None:
+        known = "No test result is kept with this model, so nobody knows how often it is right."
+    else:
+        low, high = test.accuracy_interval
+        known = (
+            f"It is right for <b>{test.accuracy:.2%}</b> of {test.n:,} test pictures "
+            f"(95% interval {low:.2%} to {high:.2%})."
+        )
+    classes = "" if test is None else f" Its {len(test.class_names)} classes: {_classes(test)}."
+    return (
+        '<header class="about"><h1>What is in this picture?</h1>'
+        f"<p>The model <b>{escape(name)}</b> says. {known}{classes} Pictures go to the server "
+        "that shows this page and no further; they are deleted after a while.</p></header>"
+    )
+
+
+def matrix_html(test: Metrics, name: str) -> str:
+    """Return the confusion matrix, for a light and for a dark page."""
+    light = data_uri(svg(confusion_matrix(test, name)), "image/svg+xml")
+    dark = data_uri(svg(darkened(confusion_matrix(test, name))), "image/svg+xml")
+    text = escape(f"Confusion matrix of {name}: {test.accuracy:.2%} of {test.n:,} pictures right")
+    return (
+        '<p class="hint">A row is the true class, a column what the model said.</p>'
+        '<div class="matrix" tabindex="0" role="region" aria-label="Confusion matrix">'
+        f'<img class="light" src="{light}" alt="{text}">'
+        f'<img class="dark" src="{dark}" alt="{text}"></div>'
+    )
+
+
+def grid_html(
+    images: Array, labels: Array, predicted: Array, indices: Array, class_names: Sequence[str]
+) -> str:
+    """Return a button for each picture at ``indices``, with what it is and what was said.
+
+    Args:
+        images: uint8 ``[N, H, W, 3]``.
+        labels, predicted: int ``[N]``.
+        indices: int ``[M]``, which of them, in order.
+    """
+    buttons = (
+        _thumbnail(images[i], int(i), class_names[labels[i]], class_names[predicted[i]])
+        for i in indices
+    )
+    return f'<div class="grid">{"".join(buttons)}</div>'
+
+
+def exact_uri(image: Array) -> str:
+    """Return uint8 ``[H, W, 3]`` as a PNG address: not one pixel differs."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG")
+    return data_uri(file.getvalue(), "image/png")
+
+
+def _verdict(name: str, confidence: float, sure: bool | None) -> str:
+    if sure is False:
+        return (
+            f'<p class="verdict unsure">Not sure</p><p class="hint">Perhaps {escape(name)}; '
+            f"with {confidence:.0%} the model is wrong too often to be believed.</p>"
+        )
+    return f'<p class="verdict">{escape(name)}</p>'
+
+
+def _truth(said: str, true_class: str | None) -> str:
+    if true_class is None:
+        return ""
+    kind = "right" if said == true_class else "wrong"
+    return f'<p class="{kind}">The label says {escape(true_class)}: {kind}.</p>'
+
+
+def _bar(name: str, share: float) -> str:
+    return (
+        f'<li><i style="width:{share:.1%}"></i><span>{escape(name)}</span>'
+        f"<span>{share:.1%}</span></li>"
+    )
+
+
+def _figure(kind: str, uri: str, caption: str) -> str:
+    caption = escape(caption)
+    return (
+        f'<figure class="{kind}"><img src="{uri}" alt="{caption}">'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def _thumbnail(image: Array, index: int, true_class: str, said: str) -> str:
+    right = true_class == said
+    words = true_class if right else f"{true_class}, taken for {said}"
+    return (
+        f'<button type="button" class="{"right" if right else "wrong"}" data-index="{index}">'
+        f'<img src="{picture_uri(np.asarray(image))}" alt="">{escape(words)}</button>'
+    )
+
+
+def _classes(test: Metrics) -> str:
+    if len(test.class_names) > 20:
+        return f"{escape(', '.join(test.class_names[:20]))} and more"
+    return escape(", ".join(test.class_names))

@@ -1,0 +1,172 @@
+"""From what the user names to a compiled Keras model and the recipe that trains it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cifarlab.backend import keras
+from cifarlab.data.dataset import Dataset, check_split, without_validation
+from cifarlab.errors import InputError, UsageError
+from cifarlab.models import MODELS
+from cifarlab.models.whitening import whiten
+from cifarlab.recipes import find_recipe
+from cifarlab.recipes.parts import SGD, Adam, ModelSpec, Optimizer
+from cifarlab.recipes.recipe import EVERYTHING_BUT_TEST, Recipe
+from cifarlab.runtime.randomness import derive
+from cifarlab.saving.model_file import load_model
+from cifarlab.saving.safe_contents import SUFFIXES
+
+CUSTOM = "custom"
+
+
+def override(
+    recipe: Recipe,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+) -> Recipe:
+    """Return ``recipe`` with the values that are given.
+
+    Args:
+        learning_rate: of the first optimizer; the others' change by the same factor.
+    """
+    changes: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size}
+    if learning_rate is not None:
+        factor = learning_rate / recipe.optimizers[0].lr
+        changes["optimizers"] = tuple(
+            dataclasses.replace(o, lr=learning_rate if i == 0 else o.lr * factor)
+            for i, o in enumerate(recipe.optimizers)
+        )
+    return dataclasses.replace(recipe, **{k: v for k, v in changes.items() if v is not None})
+
+
+def data_for(recipe: Recipe, data: Dataset) -> Dataset:
+    """Return the data with the splits that the recipe trains and chooses on."""
+    everything = recipe.train_on == EVERYTHING_BUT_TEST and len(data.validation) > 0
+    return without_validation(data) if everything else data
+
+
+def build_model(recipe: Recipe, data: Dataset, seed: int) -> Any:
+    """Build the recipe's Keras model for the data's picture size and classes, weights and all.
+
+    Raises:
+        UsageError: the recipe names a model that does not exist.
+    """
+    if recipe.model.name not in MODELS:
+        raise UsageError(
+            f"recipe {recipe.name!r}: no model is called {recipe.model.name!r}; "
+            f"choose from {', '.join(MODELS)}"
+        )
+    build = MODELS[recipe.model.name]
+
+    def network() -> Any:
+        return build(data.train.images.shape[1:], len(data.class_names), **recipe.model.arguments)
+
+    # A seed gives the same weights on every machine, so they are drawn on the CPU, wherever
+    # Keras would draw them.
+    with keras.device("cpu"):
+        keras.utils.set_random_seed(derive(seed, "weights") % 2**32)
+        model = network()
+        if recipe.whitening is not None:
+            pictures = np.array(data.train.images[: recipe.whitening.pictures])
+            whiten(model, pictures, recipe.whitening.epsilon)
+    if keras.ops.zeros(()).device.type == "cpu":
+        return model
+    elsewhere = network()
+    elsewhere.set_weights(model.get_weights())
+    return elsewhere
+
+
+def resolve(what: Any) -> tuple[Recipe, Any]:
+    """Return the recipe, and the model if the user brought one.
+
+    Args:
+        what: a recipe, its name, a Keras model, or the path of a model file.
+
+    Raises:
+        InputError, UnsafeError: the file is no model that may be loaded.
+        UsageError: anything else, an unknown name, or an optimizer the engine lacks.
+    """
+    if isinstance(what, str) and Path(what).suffix in SUFFIXES:
+        model = load_model(Path(what)).model
+        return _recipe_for(model), model
+    if isinstance(what, str):
+        return find_recipe(what), None
+    if isinstance(what, Recipe):
+        return what, None
+    if isinstance(what, keras.Model):
+        return _recipe_for(what), what
+    raise UsageError(
+        f"cannot train a {type(what).__name__}; give a recipe, its name, or a keras.Model"
+    )
+
+
+def _recipe_for(model: Any) -> Recipe:
+    """A plain recipe for a user's model; its own SGD or Adam settings are kept."""
+    optimizer: Optimizer = Adam()
+    chosen: Any = getattr(model, "optimizer", None)
+    # By name: on this backend Keras makes a subclass, and AdamW is one of Adam.
+    if type(chosen).__name__ == "SGD":
+        rate = float(chosen.learning_rate)
+        optimizer = SGD(rate, momentum=float(chosen.momentum), nesterov=bool(chosen.nesterov))
+    elif type(chosen).__name__ == "Adam":
+        optimizer = Adam(float(chosen.learning_rate), chosen.beta_1, chosen.beta_2, chosen.epsilon)
+    elif chosen is not None:
+        raise UsageError(
+            f"model {model.name!r} is compiled with {type(chosen).__name__}; "
+            "the engine has Adam and SGD: compile it with one of them, or not at all"
+        )
+    return Recipe(
+        name=model.name,
+        summary="a Keras model of the user's",
+        model=ModelSpec(CUSTOM),
+        epochs=10,
+        batch_size=128,
+        optimizers=(optimizer,),
+    )
+
+
+def check_fit(model: Any, data: Dataset) -> None:
+    """Raise ``InputError`` unless the training data is sound and the model takes it."""
+    check_split(data.train, data.class_names, f"{data.name}, train")
+    if len(data.validation):
+        check_split(data.validation, data.class_names, f"{data.name}, validation")
+    pictures = tuple(data.train.images.shape[1:])
+    classes = len(data.class_names)
+    if classes < 2:
+        raise InputError(f"{data.name} has {classes} class; a classifier needs at least 2")
+    if not model.built:
+        raise InputError(
+            f"model {model.name!r} has no weights yet; give it an input shape, "
+            f"for example keras.Input({pictures}) as its first layer"
+        )
+    if tuple(model.input_shape[1:]) != pictures:
+        raise InputError(
+            f"model {model.name!r} takes pictures {list(model.input_shape[1:])}, "
+            f"{data.name} has {list(pictures)}; resize the data or change the model's input"
+        )
+    if tuple(model.output_shape[1:]) != (classes,):
+        raise InputError(
+            f"model {model.name!r} gives {list(model.output_shape[1:])} values, {data.name} has "
+            f"{classes} classes; end the model in Dense({classes}, activation='softmax')"
+        )
+
+
+def compile_model(model: Any, recipe: Recipe) -> None:
+    """Compile for plain Keras: callbacks look at it, and the saved files carry it."""
+    spec = recipe.optimizers[0]
+    if isinstance(spec, Adam):
+        optimizer = keras.optimizers.Adam(spec.lr, spec.beta_1, spec.beta_2, spec.epsilon)
+    elif isinstance(spec, SGD):
+        optimizer = keras.optimizers.SGD(spec.lr, spec.momentum, spec.nesterov)
+    else:
+        # Keras's own Muon takes no convolutions; whoever trains the file on gets Adam.
+        optimizer = keras.optimizers.Adam()
+    model.compile(optimizer, loss="categorical_crossentropy", metrics=["accuracy"])
+    # Callbacks learn from the built metrics whether more is better.
+    classes = model.output_shape[-1]
+    model.test_on_batch(np.zeros((1, *model.input_shape[1:]), "float32"), np.eye(classes)[:1])

@@ -1,0 +1,59 @@
+"""All that a resumed run needs to go on as if it had never stopped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+from cifarlab.lowering.model import LoweredModel
+from cifarlab.training.averaging import Average
+from cifarlab.training.optimizers import Group
+
+
+@dataclass
+class Totals:
+    """Sums over the steps of the current epoch, kept on the device."""
+
+    loss: torch.Tensor
+    correct: torch.Tensor
+    count: int = 0
+
+    @staticmethod
+    def zero(device: torch.device) -> Totals:
+        """Sums over no steps."""
+        return Totals(torch.zeros((), device=device), torch.zeros((), device=device))
+
+    def add(self, loss: torch.Tensor, correct: torch.Tensor, count: int) -> None:
+        """Add a step: its mean loss, its right predictions, its pictures."""
+        self.loss += loss.detach() * count
+        self.correct += correct
+        self.count += count
+
+    def means(self) -> tuple[float, float]:
+        """Loss and accuracy so far; waits for the device."""
+        return float(self.loss) / self.count, float(self.correct) / self.count
+
+
+@dataclass
+class TrainState:
+    """Where training stands.
+
+    Attributes:
+        groups: the optimizers, each with the weights that it trains.
+        average: the moving average of the weights, where the recipe has one.
+        epoch: the epoch in progress, from 0.
+        step: steps done in it.
+        totals: sums over those steps.
+        history: a row for each finished epoch.
+        stopped: whether a callback has ended training.
+    """
+
+    lowered: LoweredModel
+    groups: tuple[Group, ...]
+    totals: Totals
+    average: Average | None = None
+    epoch: int = 0
+    step: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    stopped: bool = False

@@ -1,0 +1,132 @@
+"""Stock Keras callbacks run at epoch ends and act on training; others are refused."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from cifarlab.backend import keras
+from cifarlab.errors import UsageError
+from cifarlab.training.callbacks import MEMORY, SaveBest, check_callbacks, recall, remind
+from cifarlab.training.loop import Setting, fit
+from cifarlab.training.progress import SILENT
+from cifarlab.training.setup import compile_model
+from support import one_line
+from tiny import dropout_model, tiny_recipe, tiny_split
+
+callbacks = keras.callbacks
+
+
+def run(directory: Path, hooks: list[Any], **changes: Any) -> tuple[Any, list[dict[str, float]]]:
+    model, recipe = dropout_model(), tiny_recipe(stop=None, **changes)
+    compile_model(model, recipe)
+    setting = Setting(torch.device("cpu"), torch.float32, 0, directory / "checkpoint")
+    splits = tiny_split(96, 0), tiny_split(30, 1)
+    return model, fit(model, *splits, recipe, setting, hooks, SILENT, lambda _: None)
+
+
+def test_stock_callbacks_see_and_steer_the_run(tmp_path):
+    seen: list[float] = []
+    model, history = run(
+        tmp_path,
+        [
+            callbacks.CSVLogger(str(tmp_path / "log.csv")),
+            callbacks.ModelCheckpoint(str(tmp_path / "{epoch}.keras")),
+            callbacks.LearningRateScheduler(lambda epoch, _: 0.01 / (epoch + 1)),
+            callbacks.TerminateOnNaN(),
+            callbacks.LambdaCallback(on_epoch_end=lambda _, logs: seen.append(logs["loss"])),
+        ],
+    )
+    assert [row["learning_rate"] for row in history] == pytest.approx([0.01, 0.005, 0.01 / 3])
+    assert seen == [row["loss"] for row in history]
+    rows = list(csv.DictReader((tmp_path / "log.csv").open()))
+    assert [float(row["val_accuracy"]) for row in rows] == [r["val_accuracy"] for r in history]
+    # Weights are synced before callbacks run: the last file holds the final weights.
+    last = keras.saving.load_model(tmp_path / "3.keras")
+    for saved, final in zip(last.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(saved, final)
+    assert model.history.history["loss"] == seen
+
+
+def test_early_stopping_stops_and_restores(tmp_path):
+    stopping = callbacks.EarlyStopping(
+        monitor="val_accuracy", mode="min", patience=1, restore_best_weights=True
+    )
+    weights: list[Any] = []
+    keep = callbacks.LambdaCallback(
+        on_epoch_end=lambda *_: weights.append(stopping.model.get_weights())
+    )
+    model, history = run(tmp_path, [stopping, keep], epochs=9)
+    assert len(history) < 9
+    for best, final in zip(weights[stopping.best_epoch], model.get_weights(), strict=True):
+        np.testing.assert_array_equal(best, final)
+
+
+def test_weights_that_a_callback_sets_are_trained_on(tmp_path):
+    class Zeroing(callbacks.Callback):
+        def on_epoch_end(self, _: int, __: Any = None) -> None:
+            self.model.set_weights([np.zeros_like(w) for w in self.model.get_weights()])
+
+    model, _ = run(tmp_path, [Zeroing()], epochs=2)
+    assert all((w == 0).all() for w in model.get_weights())
+
+
+class PerBatch(callbacks.Callback):
+    """Does something after every batch."""
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Something."""
+
+
+@pytest.mark.parametrize(
+    ("hook", "message"),
+    [
+        (PerBatch(), "on_train_batch_end"),
+        (callbacks.ModelCheckpoint("x.keras", save_freq=5), "save_freq=5"),
+        (callbacks.BackupAndRestore("backup"), "--resume"),
+        (callbacks.LambdaCallback(on_train_batch_begin=print), "on_train_batch_begin"),
+    ],
+)
+def test_batch_hooks_are_refused(hook, message):
+    with pytest.raises(UsageError) as error:
+        check_callbacks([hook])
+    assert message in one_line(error)
+
+
+def test_save_best_saves_at_every_new_low():
+    saved: list[int] = []
+    best = SaveBest(lambda: saved.append(len(saved)))
+    for epoch, loss in enumerate([float("nan"), 2.0, 3.0, 1.0, 1.0]):
+        best.on_epoch_end(epoch, {"val_loss": loss})
+    # A first epoch is always kept, so that there is a model at all.
+    assert (len(saved), best.best, best.best_epoch) == (3, 1.0, 3)
+
+
+@pytest.mark.parametrize("kind", list(MEMORY), ids=lambda kind: kind.__name__)
+def test_what_a_callback_remembers_comes_back(kind):
+    def new() -> Any:
+        return {
+            SaveBest: lambda: SaveBest(print),
+            callbacks.ModelCheckpoint: lambda: callbacks.ModelCheckpoint("x.keras"),
+        }.get(kind, kind)()
+
+    first, second = new(), new()
+    for hook in (first, second):
+        hook.on_train_begin()
+    for number, name in enumerate(MEMORY[kind], start=1):
+        setattr(first, name, number)
+    if hasattr(first, "best_weights"):
+        first.best_weights = [np.ones(3, "float32"), np.zeros((2, 2), "float32")]
+    remind([second], *recall([first]))
+    for name in MEMORY[kind]:
+        ours, theirs = getattr(first, name), getattr(second, name)
+        if isinstance(ours, list):
+            for a, b in zip(ours, theirs, strict=True):
+                np.testing.assert_array_equal(a, b)
+        else:
+            assert ours == theirs
