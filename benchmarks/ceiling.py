@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.command import end_in_order_on_sigterm, positive, say
-from benchmarks.pictures import CLASSES, SHAPE, synthetic
+from benchmarks.images import CLASSES, SHAPE, synthetic
 from cifarlab.backend import keras
 from cifarlab.lowering.weighted_layers import Convolution, Dense
 from cifarlab.models import MODELS
@@ -35,7 +35,7 @@ from cifarlab.recipes.recipe import Recipe
 from cifarlab.runtime.device import choose_device, choose_precision
 from cifarlab.runtime.environment import describe_hardware
 from cifarlab.runtime.memory import keeping_freed_memory
-from cifarlab.training.loop import Setting, run_steps, start
+from cifarlab.training.loop import LoopOptions, run_steps, start
 from cifarlab.training.state import TrainState
 
 
@@ -95,16 +95,16 @@ def work(kernel: Kernel, precision: torch.dtype) -> Callable[[], object]:
 def measure(model: str, batch_size: int, steps: int, rounds: int) -> dict[str, float]:
     """Return seconds a step, seconds for its kernels alone, and the fraction; medians."""
     device = choose_device("cpu")
-    setting = Setting(device, choose_precision("auto", device), 0, Path(os.devnull))
+    setting = LoopOptions(device, choose_precision("auto", device), 0, Path(os.devnull))
     recipe = Recipe("ceiling", "", ModelSpec(model), 1, batch_size, (Adam(),))
     keras.utils.set_random_seed(0)
     state = start(MODELS[model](SHAPE, CLASSES), recipe, setting)
-    pictures, labels = (torch.from_numpy(part) for part in synthetic(steps * batch_size))
-    alone = [work(k, setting.precision) for k in kernels(state, pictures[:batch_size])]
+    images, labels = (torch.from_numpy(part) for part in synthetic(steps * batch_size))
+    alone = [work(k, setting.precision) for k in kernels(state, images[:batch_size])]
 
     def train() -> None:
         state.step = 0
-        for loss in run_steps(state, pictures, labels, recipe, setting, CLASSES):
+        for loss in run_steps(state, images, labels, recipe, setting, CLASSES):
             loss.item()
 
     def compute() -> None:

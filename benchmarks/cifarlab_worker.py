@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from benchmarks.answering import RefusalError, Settings, serve
+from benchmarks.images import CLASSES, SHAPE, synthetic
 from benchmarks.inference import as_if_trained
 from benchmarks.networks import NETWORKS
-from benchmarks.pictures import CLASSES, SHAPE, synthetic
 from benchmarks.rounds import PREDICTION
 from cifarlab.backend import keras
 from cifarlab.classifier import Classifier
@@ -28,7 +28,7 @@ from cifarlab.runtime.device import (
 )
 from cifarlab.runtime.environment import describe_environment
 from cifarlab.runtime.memory import keeping_freed_memory
-from cifarlab.training.loop import Setting, run_steps, start
+from cifarlab.training.loop import LoopOptions, run_steps, start
 from cifarlab.training.state import Totals, TrainState
 
 Prepared = tuple[Mapping[str, Any], Callable[[], object]]
@@ -58,7 +58,7 @@ def _training(model: Any, device: torch.device, settings: Settings) -> Prepared:
         # What was compiled for other models would count against this one's share.
         torch.compiler.reset()
     precision = choose_precision(settings["precision"], device)
-    setting = Setting(device, precision, 0, Path(os.devnull), compiled=compiled)
+    setting = LoopOptions(device, precision, 0, Path(os.devnull), compiled=compiled)
     spec = ModelSpec(settings["model"], settings["arguments"])
     recipe = Recipe("throughput", "", spec, 1, settings["batch_size"], (Adam(lr=1e-3),))
     state = start(model, recipe, setting)
@@ -72,7 +72,7 @@ def _epoch(
     state: TrainState,
     data: tuple[torch.Tensor, torch.Tensor],
     recipe: Recipe,
-    setting: Setting,
+    setting: LoopOptions,
 ) -> None:
     state.totals, state.step = Totals.zero(setting.device), 0
     with deterministic_kernels(setting.deterministic):
@@ -91,17 +91,17 @@ def _prediction(model: Any, device: torch.device, settings: Settings) -> Prepare
     """
     as_if_trained(model)
     model.save_weights(settings["weights"])
-    classifier = Classifier.of(model, [str(i) for i in range(CLASSES)], str(device))
+    classifier = Classifier.from_keras(model, [str(i) for i in range(CLASSES)], str(device))
     images = synthetic(settings["batch_size"])[0]
 
     def calls() -> None:
         for _ in range(settings["steps"]):
-            classifier.probabilities(images)
+            classifier.predict_proba(images)
 
     facts = {
         **_circumstances(device, torch.float32),
         "compiled": False,
-        "probabilities": classifier.probabilities(images).tolist(),
+        "probabilities": classifier.predict_proba(images).tolist(),
     }
     return facts, calls
 

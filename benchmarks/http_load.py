@@ -37,11 +37,11 @@ class Tally:
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 
 
-def upload(picture: bytes, host: str) -> bytes:
+def upload(image: bytes, host: str) -> bytes:
     """Return a whole ``POST /predict`` with one JPEG."""
     body = (
-        b"--" + BOUNDARY + b'\r\nContent-Disposition: form-data; name="pictures"; '
-        b'filename="p.jpg"\r\nContent-Type: image/jpeg\r\n\r\n' + picture
+        b"--" + BOUNDARY + b'\r\nContent-Disposition: form-data; name="images"; '
+        b'filename="p.jpg"\r\nContent-Type: image/jpeg\r\n\r\n' + image
     )
     body += b"\r\n--" + BOUNDARY + b"--\r\n"
     head = (

@@ -1,6 +1,6 @@
 """Prediction speed: cifarlab's Classifier beside Keras ``predict`` and onnxruntime.
 
-All three give float32 probabilities of the same model for the same uint8 pictures, on the same
+All three give float32 probabilities of the same model for the same uint8 images, on the same
 number of threads, in one process. Only one works at a time: round 1 of each, then round 2.
 
 Command: ``python -m benchmarks.inference``; see docs/benchmarks.md.
@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from benchmarks.command import end_in_order_on_sigterm, positive, say
-from benchmarks.pictures import CLASSES, SHAPE, synthetic
+from benchmarks.images import CLASSES, SHAPE, synthetic
 from benchmarks.throughput import OURS, summary
 from cifarlab.backend import keras
 from cifarlab.classifier import Classifier
@@ -50,13 +50,13 @@ def classifier(model: str) -> Classifier:
         UsageError: no model is called so.
     """
     if model == NAME:
-        # One look at each picture and no temperature: what plain Keras makes of the same file.
-        return dataclasses.replace(Classifier.boxed("cpu"), views=None, temperature=1.0)
+        # One look at each image and no temperature: what plain Keras makes of the same file.
+        return dataclasses.replace(Classifier.pretrained("cpu"), tta=None, temperature=1.0)
     if model not in MODELS:
         raise UsageError(f"no model is called {model!r}; choose from {', '.join((NAME, *MODELS))}")
     built = MODELS[model](SHAPE, CLASSES)
     as_if_trained(built)
-    return Classifier.of(built, [str(i) for i in range(CLASSES)], "cpu")
+    return Classifier.from_keras(built, [str(i) for i in range(CLASSES)], "cpu")
 
 
 def as_if_trained(model: Any) -> None:
@@ -69,7 +69,7 @@ def as_if_trained(model: Any) -> None:
 
 
 def systems(of: Classifier) -> dict[str, Predict]:
-    """Return each system's function from uint8 pictures to probabilities."""
+    """Return each system's function from uint8 images to probabilities."""
     found: dict[str, Predict] = {OURS: of.probabilities, "keras_torch_float32": _keras(of)}
     if importlib.util.find_spec("onnxruntime") and importlib.util.find_spec("onnx"):
         found["onnxruntime"] = _onnxruntime(of)
@@ -95,8 +95,8 @@ def _onnxruntime(of: Classifier) -> Predict:
         lower(of.model).eval(),
         (example,),
         file,
-        input_names=["pictures"],
-        dynamic_axes={"pictures": {0: "n"}},
+        input_names=["images"],
+        dynamic_axes={"images": {0: "n"}},
         dynamo=False,
     )
     options = onnxruntime.SessionOptions()
@@ -106,14 +106,14 @@ def _onnxruntime(of: Classifier) -> Predict:
     )
 
     def predict(images: Images) -> Images:
-        (probabilities,) = session.run(None, {"pictures": images.astype("float32")})
+        (probabilities,) = session.run(None, {"images": images.astype("float32")})
         return np.asarray(probabilities)
 
     return predict
 
 
 def measure(of: Classifier, batch: int, rounds: int) -> dict[str, list[float]]:
-    """Return pictures a second by system and round, after a warm-up.
+    """Return images a second by system and round, after a warm-up.
 
     Raises:
         UsageError: two systems disagree by more than 1e-4.

@@ -51,13 +51,13 @@ def _training(model: Any, settings: Settings) -> Prepared:
     """One epoch of ``fit``, one step for each full batch."""
     import keras
 
-    from benchmarks.pictures import CLASSES, synthetic
+    from benchmarks.images import CLASSES, synthetic
 
     model.compile(
         keras.optimizers.Adam(1e-3), loss="categorical_crossentropy", metrics=["accuracy"]
     )
     images, labels = synthetic(settings["steps"] * settings["batch_size"])
-    images = images.astype(settings["pictures"])
+    images = images.astype(settings["images"])
     targets = keras.utils.to_categorical(labels, CLASSES)
     # It ends with the means of loss and accuracy as numbers, for which it waits for the device.
     return {}, lambda: model.fit(images, targets, settings["batch_size"], verbose=0)
@@ -65,7 +65,7 @@ def _training(model: Any, settings: Settings) -> Prepared:
 
 def _prediction(model: Any, settings: Settings) -> Prepared:
     """Calls of ``predict``, each with all images in one batch, with cifarlab's weights."""
-    from benchmarks.pictures import synthetic
+    from benchmarks.images import synthetic
 
     model.load_weights(settings["weights"])
     images = synthetic(settings["batch_size"])[0]

@@ -15,7 +15,7 @@ import torch
 from benchmarks.answering import RefusalError, Settings, Work, converse
 from benchmarks.on_cpu import on_cpu
 from benchmarks.published import RECORDS, names_of
-from cifarlab.data.catalog import load
+from cifarlab.data.catalog import load_dataset
 from cifarlab.data.dataset import Dataset, Split, without_validation
 from cifarlab.errors import CifarlabError
 from cifarlab.runtime.device import choose_device
@@ -29,7 +29,7 @@ def prepare(settings: Settings) -> tuple[Mapping[str, Any], Work]:
     """
     try:
         device = choose_device(settings["device"])
-        data = load(settings["data"])
+        data = load_dataset(settings["data"])
     except CifarlabError as error:
         raise RefusalError("usage", str(error)) from error
     record = RECORDS[settings["record"]]
@@ -57,7 +57,7 @@ def prepare(settings: Settings) -> tuple[Mapping[str, Any], Work]:
             train(message["seed"])
         return dict(seen)
 
-    return {"pictures": len(data.train) + len(data.validation)}, work
+    return {"images": len(data.train) + len(data.validation)}, work
 
 
 def _where(device: torch.device) -> contextlib.AbstractContextManager[None]:

@@ -48,7 +48,7 @@ class Workload:
     """What each round of each system does: ``steps`` steps of ``batch_size`` images.
 
     Attributes:
-        pictures: the dtype of the images that ``fit`` is given, values 0 to 255;
+        images: the dtype of the images that ``fit`` is given, values 0 to 255;
             cifarlab's engine always takes uint8.
         kind: ``"training"``; or ``"prediction"``, where a step is one call with uint8 images that
             gives float probabilities on the host.
@@ -59,7 +59,7 @@ class Workload:
     batch_size: int = 256
     steps: int = 40
     rounds: int = 5
-    pictures: str = "float32"
+    images: str = "float32"
     kind: str = TRAINING
     device: str = "auto"
     precision: str = "auto"
@@ -140,7 +140,7 @@ def measure(
         "steps": workload.steps,
         "device": workload.device,
         "precision": workload.precision,
-        "pictures": workload.pictures,
+        "images": workload.images,
     }
     left_out: dict[str, str] = {}
     # All of them import their libraries at the same time.

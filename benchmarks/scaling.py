@@ -1,4 +1,4 @@
-"""Time and memory of an epoch as the number of pictures grows.
+"""Time and memory of an epoch as the number of images grows.
 
 Each size trains ``baseline`` in a process of its own, so that its peak memory is its own.
 
@@ -22,15 +22,15 @@ SIZES = (10_000, 50_000, 200_000)
 
 
 def measure(size: int, epochs: int) -> dict[str, Any]:
-    """Train on ``size`` pictures in a new process and return what it reports.
+    """Train on ``size`` images in a new process and return what it reports.
 
     Raises:
         WorkerError: the process failed.
     """
     with running(
-        f"{size:,} pictures", "benchmarks.scaling_worker", environment={"KERAS_BACKEND": "torch"}
+        f"{size:,} images", "benchmarks.scaling_worker", environment={"KERAS_BACKEND": "torch"}
     ) as worker:
-        return worker.ask({"pictures": size, "epochs": epochs})
+        return worker.ask({"images": size, "epochs": epochs})
 
 
 def summary(size: int, report: Mapping[str, Any]) -> dict[str, float]:
@@ -54,7 +54,7 @@ def summary(size: int, report: Mapping[str, Any]) -> dict[str, float]:
 def document(reports: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
     """Return everything as one JSON object; ``reports`` is by size.
 
-    ``"linearity"`` is the longest time for a picture over the shortest: 1 is a straight line.
+    ``"linearity"`` is the longest time for an image over the shortest: 1 is a straight line.
     """
     sizes = {size: summary(size, report) for size, report in reports.items()}
     each = [figures["seconds"] / size for size, figures in sizes.items()]
@@ -69,7 +69,7 @@ def document(reports: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
 
 def table(found: Mapping[str, Any]) -> str:
     """Return ``document``'s figures as a table for people; memory in MiB."""
-    titles = ("pictures", "s/epoch", "images/s", "s/10,000", "peak", "data", "rest (MiB)")
+    titles = ("images", "s/epoch", "images/s", "s/10,000", "peak", "data", "rest (MiB)")
     lines = ["".join(f"{title:>12}" for title in titles)]
     for size, figures in found["sizes"].items():
         mebibytes = [figures[f"{what}_bytes"] / 2**20 for what in ("peak", "data", "overhead")]
@@ -78,7 +78,7 @@ def table(found: Mapping[str, Any]) -> str:
             f"{figures['seconds'] / int(size) * 10_000:>12.3f}"
             + "".join(f"{amount:>12,.0f}" for amount in mebibytes)
         )
-    lines.append(f"longest over shortest time for a picture: {found['linearity']:.3f}")
+    lines.append(f"longest over shortest time for an image: {found['linearity']:.3f}")
     return "\n".join(lines)
 
 
@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     reports = {}
     try:
         for size in dict.fromkeys(chosen.sizes):
-            say(f"{size:,} pictures: one epoch to warm up, {chosen.epochs} measured")
+            say(f"{size:,} images: one epoch to warm up, {chosen.epochs} measured")
             reports[size] = measure(size, chosen.epochs)
     except CifarlabError as error:
         say(f"error: {error}")

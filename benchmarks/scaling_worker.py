@@ -1,4 +1,4 @@
-"""The worker that trains ``baseline`` on a number of pictures and reports its time and memory."""
+"""The worker that trains ``baseline`` on a number of images and reports its time and memory."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.answering import Settings, answer
-from benchmarks.pictures import CLASSES, synthetic
+from benchmarks.images import CLASSES, synthetic
 from cifarlab.data.dataset import Dataset, Split
 from cifarlab.recipes import find_recipe
 from cifarlab.recipes.recipe import Recipe
 from cifarlab.runtime.device import choose_device, choose_precision
 from cifarlab.runtime.environment import describe_hardware
-from cifarlab.training.loop import Setting, fit
+from cifarlab.training.loop import LoopOptions, fit
 from cifarlab.training.progress import Silent
 from cifarlab.training.setup import build_model, compile_model
 
@@ -27,7 +27,7 @@ def work(settings: Settings) -> Mapping[str, Any]:
     recipe = dataclasses.replace(
         find_recipe("baseline"), epochs=1 + settings["epochs"], stop=None, keep="last"
     )
-    data = _data(settings["pictures"])
+    data = _data(settings["images"])
     seconds = _seconds(recipe, data)[1:]
     splits = (data.train, data.validation)
     return {
@@ -50,7 +50,7 @@ def _seconds(recipe: Recipe, data: Dataset) -> list[float]:
     model = build_model(recipe, data, seed=0)
     compile_model(model, recipe)
     with tempfile.TemporaryDirectory() as checkpoints:
-        setting = Setting(device, choose_precision("auto", device), 0, Path(checkpoints))
+        setting = LoopOptions(device, choose_precision("auto", device), 0, Path(checkpoints))
         history = fit(
             model, data.train, data.validation, recipe, setting, [], Silent(), lambda _: None
         )

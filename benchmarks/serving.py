@@ -1,4 +1,4 @@
-"""Pictures a second through REST, and what happens when there are far too many.
+"""Images a second through REST, and what happens when there are far too many.
 
 The server runs as its users run it, in a process of its own. Clients post JPEG files of about
 10 kB on the same machine, and so share its cores.
@@ -39,7 +39,7 @@ START_SECONDS = 120
 OVERLOAD = 10
 
 
-def picture() -> bytes:
+def image() -> bytes:
     """Return a JPEG file of about 10 kB: smooth shapes with grain."""
     generator = np.random.default_rng(0)
     coarse = Image.fromarray(generator.integers(0, 256, (10, 10, 3), np.uint8))
@@ -86,12 +86,12 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:
 
 async def measure(port: int, clients: int, seconds: float) -> dict[str, Any]:
     """Measure capacity, latency at half of it, and overload, one after the other."""
-    request = upload(picture(), HOST)
+    request = upload(image(), HOST)
     await closed_loop(HOST, port, request, clients, 2.0)
     say("capacity")
     full, took = await closed_loop(HOST, port, request, clients, seconds)
     rate = len(full.latencies) / took
-    say(f"{rate:.0f} pictures/s; half of that")
+    say(f"{rate:.0f} images/s; half of that")
     half = await open_loop(HOST, port, request, clients, rate / 2, seconds)
     say("overload")
     offered = OVERLOAD * rate
@@ -101,12 +101,12 @@ async def measure(port: int, clients: int, seconds: float) -> dict[str, Any]:
         "clients": clients,
         "seconds": seconds,
         "request_bytes": len(request),
-        "capacity": {"pictures_per_second": rate, **_numbers(full)},
-        "half": {"pictures_per_second": rate / 2, **_numbers(half)},
+        "capacity": {"images_per_second": rate, **_numbers(full)},
+        "half": {"images_per_second": rate / 2, **_numbers(half)},
         "overload": {
             "clients": OVERLOAD * clients,
             "requests_per_second": offered,
-            "pictures_per_second": len(over.latencies) / seconds,
+            "images_per_second": len(over.latencies) / seconds,
             **_numbers(over),
             "seconds_to_recover": recovery,
         },
@@ -135,11 +135,11 @@ def _numbers(tally: Tally) -> dict[str, Any]:
 
 def table(found: dict[str, Any]) -> str:
     """Return the figures as a table for people."""
-    columns = ("pictures/s", "p50 ms", "p99 ms", "sent", "200", "503", "other", "lost")
+    columns = ("images/s", "p50 ms", "p99 ms", "sent", "200", "503", "other", "lost")
     lines = [f"{'':10}" + "".join(f"{name:>11}" for name in columns)]
     for name in ("capacity", "half", "overload"):
         one = found[name]
-        numbers = (one["pictures_per_second"], one["p50_ms"], one["p99_ms"])
+        numbers = (one["images_per_second"], one["p50_ms"], one["p99_ms"])
         counts = (one[key] for key in ("sent", "answered", "refused", "other", "lost"))
         cells = [f"{x:.1f}" for x in numbers] + [f"{x:,}" for x in counts]
         lines.append(f"{name:10}" + "".join(f"{cell:>11}" for cell in cells))

@@ -46,7 +46,7 @@ def document(measured: Mapping[str, Measurement], workload: Workload) -> dict[st
         "batch_size": workload.batch_size,
         "steps": workload.steps,
         "rounds": workload.rounds,
-        "pictures": workload.pictures,
+        "images": workload.images,
         "per_round": {model: dict(found.rates) for model, found in measured.items()},
         "ratios_per_round": {model: round_ratios(found.rates) for model, found in measured.items()},
         "left_out": {model: dict(found.left_out) for model, found in measured.items()},
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     chosen = _parser().parse_args(arguments)
     names = () if chosen.ours_only else tuple(chosen.systems)
-    workload = Workload(chosen.batch_size, chosen.steps, chosen.rounds, chosen.pictures)
+    workload = Workload(chosen.batch_size, chosen.steps, chosen.rounds, chosen.images)
     try:
         python = _interpreter(chosen.python)
         systems = {name: SYSTEMS[name] for name in names}
@@ -116,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--systems", nargs="+", choices=SYSTEMS, default=USUAL, metavar="SYSTEM")
     which.add_argument("--ours-only", action="store_true", help="measure cifarlab alone")
-    add("--pictures", choices=("float32", "uint8"), default=usual.pictures, help="given to fit")
+    add("--images", choices=("float32", "uint8"), default=usual.images, help="given to fit")
     add("--python", metavar="PATH", help="another environment's, for the backends missing here")
     add("--json", action="store_true", help="JSON on stdout, nothing else")
     return parser

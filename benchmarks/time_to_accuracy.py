@@ -62,7 +62,7 @@ def document(recipe: str, split: str, reports: Mapping[int, Mapping[str, Any]]) 
         "std_accuracy": statistics.stdev(accuracies) if len(runs) > 1 else 0.0,
         "median_seconds": statistics.median(run["seconds"] for run in runs),
         "epochs": {seed: report["epochs"] for seed, report in reports.items()},
-        "pictures": first["pictures"],
+        "images": first["images"],
         "environment": first["environment"],
         "hardware": first["environment"]["hardware"],
         "command": ["python", "-m", "benchmarks.time_to_accuracy", *sys.argv[1:]],
@@ -115,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
         "--split",
         choices=SPLITS,
         default="test",
-        help="validation holds a tenth of the training pictures out: for choosing",
+        help="validation holds a tenth of the training images out: for choosing",
     )
     add("--device", default="auto", help="auto, cpu, cuda or mps")
     add("--precision", default="auto", help="auto, float32 or bfloat16")

@@ -13,16 +13,16 @@ import numpy as np
 import torch
 
 from benchmarks.answering import RefusalError, Settings, Work, converse
-from cifarlab.data.catalog import load
+from cifarlab.data.catalog import load_dataset
 from cifarlab.data.dataset import Dataset, Split
 from cifarlab.errors import CifarlabError
 from cifarlab.lowering.model import lower
-from cifarlab.lowering.tta import view_logits
+from cifarlab.lowering.tta import tta_logits
 from cifarlab.recipes import find_recipe
 from cifarlab.recipes.recipe import TRAIN, Recipe, from_json
 from cifarlab.runtime.device import choose_device, choose_precision, compiles
 from cifarlab.runtime.environment import describe_environment
-from cifarlab.training.loop import Setting, fit, run_steps, start
+from cifarlab.training.loop import LoopOptions, fit, run_steps, start
 from cifarlab.training.progress import Silent
 from cifarlab.training.setup import build_model, compile_model, data_for
 
@@ -38,16 +38,16 @@ def prepare(settings: Settings) -> tuple[Mapping[str, Any], Work]:
         recipe = _recipe(settings["recipe"])
         if settings["split"] == "validation":
             recipe = dataclasses.replace(recipe, train_on=TRAIN)
-        data = data_for(recipe, load(settings["data"]))
+        data = data_for(recipe, load_dataset(settings["data"]))
         device = choose_device(settings["device"])
         precision = choose_precision(settings["precision"], device)
     except CifarlabError as error:
         raise RefusalError("usage", str(error)) from error
     measured = getattr(data, settings["split"])
-    setting = Setting(device, precision, 0, Path(), compiled=compiles(device))
+    setting = LoopOptions(device, precision, 0, Path(), compiled=compiles(device))
     _warm_up(recipe, data, setting)
     facts = {
-        "pictures": {"train": len(data.train), settings["split"]: len(measured)},
+        "images": {"train": len(data.train), settings["split"]: len(measured)},
         "environment": describe_environment(device, precision),
     }
 
@@ -75,7 +75,7 @@ def _recipe(named: str | Mapping[str, Any]) -> Recipe:
     return recipe
 
 
-def _warm_up(recipe: Recipe, data: Dataset, setting: Setting) -> None:
+def _warm_up(recipe: Recipe, data: Dataset, setting: LoopOptions) -> None:
     """One step at each resolution, and one evaluation."""
     few = np.arange(min(recipe.batch_size, len(data.train)))
     part = dataclasses.replace(data, train=data.train.subset(few))
@@ -84,14 +84,16 @@ def _warm_up(recipe: Recipe, data: Dataset, setting: Setting) -> None:
     for side in sides:
         once = dataclasses.replace(recipe, epochs=1, resolution=(side,) if side else ())
         state = start(model, once, setting)
-        pictures = torch.from_numpy(part.train.images).to(setting.device)
+        images = torch.from_numpy(part.train.images).to(setting.device)
         labels = torch.from_numpy(part.train.labels.astype("int64")).to(setting.device)
-        for loss in run_steps(state, pictures, labels, once, setting, len(data.class_names)):
+        for loss in run_steps(state, images, labels, once, setting, len(data.class_names)):
             loss.item()
     _accuracy(model, recipe, part.train, setting)
 
 
-def _train(recipe: Recipe, data: Dataset, setting: Setting) -> tuple[Any, list[dict[str, float]]]:
+def _train(
+    recipe: Recipe, data: Dataset, setting: LoopOptions
+) -> tuple[Any, list[dict[str, float]]]:
     model = build_model(recipe, data, setting.seed)
     compile_model(model, recipe)
     # The final evaluation is all that counts, as in the published timing.
@@ -99,11 +101,11 @@ def _train(recipe: Recipe, data: Dataset, setting: Setting) -> tuple[Any, list[d
     return model, fit(model, data.train, none, recipe, setting, [], Silent(), lambda _: None)
 
 
-def _accuracy(model: Any, recipe: Recipe, split: Split, setting: Setting) -> float:
+def _accuracy(model: Any, recipe: Recipe, split: Split, setting: LoopOptions) -> float:
     lowered = lower(model, setting.device)
     lowered.strip_softmax()
-    pictures = torch.from_numpy(np.array(split.images))
-    logits = view_logits(lowered, pictures, recipe.test_time, setting.precision)
+    images = torch.from_numpy(np.array(split.images))
+    logits = tta_logits(lowered, images, recipe.tta, setting.precision)
     return float((logits.argmax(1).cpu().numpy() == split.labels).mean())
 
 

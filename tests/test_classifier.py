@@ -1,4 +1,4 @@
-"""A classifier says the same of a picture however it is asked, and refuses what it cannot take."""
+"""A classifier says the same of an image however it is asked, and refuses what it cannot take."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cifarlab.data.dataset import Split
 from cifarlab.errors import InputError, UsageError
 from cifarlab.evaluation.calibration import with_temperature
 from cifarlab.evaluation.metrics import measure
-from cifarlab.recipes.parts import Views
+from cifarlab.recipes.parts import TestTimeAugmentation
 from cifarlab.saving.model_file import save_model
 from support import one_line
 from tiny import CLASSES, SIDE, tiny_split
@@ -42,7 +42,7 @@ def random_model(classes: int = 3, name: str = "random") -> keras.Model:
 
 @pytest.fixture(scope="module")
 def classifier() -> Classifier:
-    return Classifier.of(random_model(), CLASSES)
+    return Classifier.from_keras(random_model(), CLASSES)
 
 
 def red_or_blue() -> keras.Model:
@@ -64,7 +64,7 @@ def red_or_blue() -> keras.Model:
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
-@pytest.mark.parametrize("file", ["picture.png", "picture.jpg", "picture.bmp", "picture.webp"])
+@pytest.mark.parametrize("file", ["image.png", "image.jpg", "image.bmp", "image.webp"])
 def test_red_is_red_and_blue_is_blue(tmp_path, suffix, file):
     path = tmp_path / f"model{suffix}"
     save_model(red_or_blue(), path, class_names=("red", "blue"), recipe={})
@@ -76,10 +76,10 @@ def test_red_is_red_and_blue_is_blue(tmp_path, suffix, file):
         assert probability > 0.99
 
 
-def test_the_golden_picture_has_exact_probabilities():
-    picture = np.zeros((32, 32, 3), np.uint8)
-    picture[..., 0], picture[..., 1], picture[..., 2] = 153, 200, 51
-    found = Classifier.of(red_or_blue(), ("red", "blue")).predict(picture)
+def test_the_golden_image_has_exact_probabilities():
+    image = np.zeros((32, 32, 3), np.uint8)
+    image[..., 0], image[..., 1], image[..., 2] = 153, 200, 51
+    found = Classifier.from_keras(red_or_blue(), ("red", "blue")).predict(image)
     # The logits are 10 * 153 / 255 = 6 and 10 * 51 / 255 = 2.
     assert found.probabilities[0, 0] == pytest.approx(1 / (1 + np.exp(-4)), abs=1e-6)
 
@@ -91,18 +91,18 @@ def test_the_golden_picture_has_exact_probabilities():
 @given(cuts=st.sets(st.integers(1, 39), max_size=12), order=st.permutations(range(40)))
 def test_a_prediction_does_not_depend_on_its_companions(classifier, cuts, order):
     images = tiny_split(40, 3).images
-    alone = np.concatenate([classifier.probabilities(image[None]) for image in images])
+    alone = np.concatenate([classifier.predict_proba(image[None]) for image in images])
     pieces = np.split(np.array(order), sorted(cuts))
-    together = np.concatenate([classifier.probabilities(images[piece]) for piece in pieces])
+    together = np.concatenate([classifier.predict_proba(images[piece]) for piece in pieces])
     np.testing.assert_allclose(together, alone[order], atol=1e-6)
 
 
 def test_a_recipe_that_looks_harder_at_a_few_does_not_make_companions_matter():
-    few = Classifier.of(random_model(), CLASSES, views=Views(share=0.5))
-    assert few.views == Views(share=1.0)
+    few = Classifier.from_keras(random_model(), CLASSES, tta=TestTimeAugmentation(share=0.5))
+    assert few.tta == TestTimeAugmentation(share=1.0)
     images = tiny_split(12, 3).images
-    alone = np.concatenate([few.probabilities(image[None]) for image in images])
-    np.testing.assert_allclose(few.probabilities(images), alone, atol=1e-6)
+    alone = np.concatenate([few.predict_proba(image[None]) for image in images])
+    np.testing.assert_allclose(few.predict_proba(images), alone, atol=1e-6)
 
 
 def test_a_temperature_divides_the_logits(classifier):
@@ -129,7 +129,7 @@ def test_temperature_and_threshold_travel_in_the_file(tmp_path, suffix):
 def test_keras_says_the_same(classifier):
     images = tiny_split(40, 3).images
     expected = classifier.model.predict(images.astype("float32"), verbose=0)
-    np.testing.assert_allclose(classifier.probabilities(images), expected, atol=1e-5)
+    np.testing.assert_allclose(classifier.predict_proba(images), expected, atol=1e-5)
 
 
 def test_paths_arrays_and_splits_agree(classifier, tmp_path):
@@ -158,7 +158,7 @@ def test_a_split_keeps_its_names(classifier):
 
 
 def test_probabilities_are_float32_and_sum_to_one(classifier):
-    found = classifier.probabilities(tiny_split(20, 0).images)
+    found = classifier.predict_proba(tiny_split(20, 0).images)
     assert found.dtype == np.float32
     assert found.shape == (20, 3)
     np.testing.assert_allclose(found.sum(1), 1, atol=1e-6)
@@ -166,10 +166,10 @@ def test_probabilities_are_float32_and_sum_to_one(classifier):
 
 def test_read_only_and_strided_arrays_are_taken(classifier):
     images = tiny_split(8, 0).images
-    expected = classifier.probabilities(images)
+    expected = classifier.predict_proba(images)
     backwards = np.ascontiguousarray(images[::-1])[::-1]
     backwards.flags.writeable = False
-    np.testing.assert_array_equal(classifier.probabilities(backwards), expected)
+    np.testing.assert_array_equal(classifier.predict_proba(backwards), expected)
 
 
 def test_evaluate_measures_the_predictions(classifier):
@@ -202,13 +202,13 @@ def test_other_arrays_are_refused(classifier, images):
         classifier.predict(images)
     assert f"{SIDE}, {SIDE}, 3" in one_line(error)
     with pytest.raises(InputError):
-        classifier.probabilities(images)
+        classifier.predict_proba(images)
 
 
-@pytest.mark.parametrize("pictures", [[], [np.zeros((SIDE, SIDE, 3), np.uint8)], [None], [3]])
-def test_lists_of_anything_but_paths_are_refused(classifier, pictures):
+@pytest.mark.parametrize("images", [[], [np.zeros((SIDE, SIDE, 3), np.uint8)], [None], [3]])
+def test_lists_of_anything_but_paths_are_refused(classifier, images):
     with pytest.raises(InputError) as error:
-        classifier.predict(pictures)
+        classifier.predict(images)
     one_line(error)
 
 
@@ -246,7 +246,7 @@ def without_softmax() -> keras.Model:
 )
 def test_models_that_are_no_classifiers_are_refused(model):
     with pytest.raises(InputError) as error:
-        Classifier.of(model(), CLASSES)
+        Classifier.from_keras(model(), CLASSES)
     one_line(error)
 
 
@@ -269,7 +269,7 @@ def test_missing_models_are_refused(tmp_path, path):
 
 def test_an_unknown_device_is_refused():
     with pytest.raises(UsageError) as error:
-        Classifier.of(random_model(), CLASSES, device="abacus")
+        Classifier.from_keras(random_model(), CLASSES, device="abacus")
     assert "abacus" in one_line(error)
 
 

@@ -35,7 +35,7 @@ layers = keras.layers
 AIR = {**FAST94.model.arguments, "widths": (16, 24, 24)}
 
 
-# --- pictures with something in one corner
+# --- images with something in one corner
 
 
 def small_shape(
@@ -48,19 +48,19 @@ def small_shape(
     quarter = np.asarray(drawn.resize((16, 16), Image.Resampling.BOX))
     mask[16 * row :, 16 * column :][:16, :16, 0] = quarter
     back, front = (shapes._texture(colour, generator) for colour in colours)
-    picture = (1 - mask) * back + mask * front + generator.normal(0, shapes.NOISE, (32, 32, 3))
-    return np.asarray(picture.clip(0, 255).round(), np.uint8)
+    image = (1 - mask) * back + mask * front + generator.normal(0, shapes.NOISE, (32, 32, 3))
+    return np.asarray(image.clip(0, 255).round(), np.uint8)
 
 
-def shape_picture(label: int, corner: int, generator: np.random.Generator) -> np.ndarray:
+def shape_image(label: int, corner: int, generator: np.random.Generator) -> np.ndarray:
     """Circles, crosses and bars, in any two colours."""
     kind = shapes.CLASSES.index(("circle", "cross", "bar")[label])
-    # Lighter than the background, so that few pictures are enough to learn from.
+    # Lighter than the background, so that few images are enough to learn from.
     colours = np.array(sorted(shapes._two_colours(generator), key=np.sum))
     return small_shape(kind, corner, colours, generator)
 
 
-def colour_picture(label: int, corner: int, generator: np.random.Generator) -> np.ndarray:
+def colour_image(label: int, corner: int, generator: np.random.Generator) -> np.ndarray:
     """Red, green and blue shapes of any kind on grey: what so small a baseline learns."""
     front = np.array([(220, 60, 60), (60, 200, 60), (70, 80, 230)][label])
     back = np.full(3, generator.uniform(60, 190))
@@ -111,14 +111,14 @@ def air(tmp_path_factory):
         resolution=(),
         train_on="train",
     )
-    return trained(shape_picture, recipe, 900, tmp_path_factory.mktemp("air") / "run")
+    return trained(shape_image, recipe, 900, tmp_path_factory.mktemp("air") / "run")
 
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
     model = ModelSpec("baseline", {"filters": [8, 16], "units": 64})
     recipe = replace(BASELINE, model=model, epochs=6, batch_size=32, stop=None, augment=())
-    return trained(colour_picture, recipe, 480, tmp_path_factory.mktemp("plain") / "run")
+    return trained(colour_image, recipe, 480, tmp_path_factory.mktemp("plain") / "run")
 
 
 @pytest.mark.parametrize("net", ["air", "plain"])
@@ -208,7 +208,7 @@ MODELS = {
 @pytest.fixture(scope="module", params=MODELS)
 def classifier(request) -> Classifier:
     keras.utils.set_random_seed(1)
-    return Classifier.of(MODELS[request.param](), CLASSES, device="cpu")
+    return Classifier.from_keras(MODELS[request.param](), CLASSES, device="cpu")
 
 
 def without_convolution() -> Classifier:
@@ -221,7 +221,7 @@ def without_convolution() -> Classifier:
         ],
         name="flat",
     )
-    return Classifier.of(model, CLASSES, device="cpu")
+    return Classifier.from_keras(model, CLASSES, device="cpu")
 
 
 @pytest.mark.parametrize("look", [grad_cam, integrated_gradients])
@@ -237,7 +237,7 @@ def test_saliency_is_a_number_from_0_to_1_for_each_pixel(look, classifier):
 
 @pytest.mark.parametrize("look", [grad_cam, attributions])
 def test_companions_and_batches_do_not_matter(look, monkeypatch):
-    classifier = Classifier.of(MODELS["fast94"](), CLASSES, device="cpu")
+    classifier = Classifier.from_keras(MODELS["fast94"](), CLASSES, device="cpu")
     images = tiny_split(7, 3).images
     classes = np.arange(7) % 3
     together = look(classifier, images, classes)
@@ -250,7 +250,7 @@ def test_companions_and_batches_do_not_matter(look, monkeypatch):
 @pytest.mark.parametrize("look", [grad_cam, integrated_gradients])
 def test_by_default_the_predicted_class_is_explained(look, classifier):
     images = tiny_split(4, 3).images
-    predicted = classifier.probabilities(images).argmax(1)
+    predicted = classifier.predict_proba(images).argmax(1)
     np.testing.assert_array_equal(look(classifier, images), look(classifier, images, predicted))
 
 
@@ -280,7 +280,7 @@ def same(one, two) -> bool:
 @pytest.mark.parametrize("look", [grad_cam, integrated_gradients])
 def test_the_model_is_left_as_it_was(look, classifier, monkeypatch):
     images = tiny_split(2, 0).images
-    classifier.probabilities(images)
+    classifier.predict_proba(images)
     # A mode that differs from module to module; the layers stay in evaluation.
     classifier.lowered.training = True
     before = state(classifier)
@@ -320,7 +320,7 @@ def test_feature_maps_are_what_keras_computes(classifier):
 
 
 def test_feature_maps_by_hand():
-    classifier = Classifier.of(MODELS["baseline"](), CLASSES, device="cpu")
+    classifier = Classifier.from_keras(MODELS["baseline"](), CLASSES, device="cpu")
     image = tiny_split(1, 0).images[0]
     names = [layer.name for layer in classifier.model.layers]
     rescaled = feature_maps(classifier, image, names[0])
@@ -333,7 +333,7 @@ def test_feature_maps_by_hand():
 
 
 def test_filters_are_the_kernel():
-    classifier = Classifier.of(MODELS["fast94"](), CLASSES, device="cpu")
+    classifier = Classifier.from_keras(MODELS["fast94"](), CLASSES, device="cpu")
     found = first_layer_filters(classifier)
     kernel = classifier.model.get_layer("whitening").get_weights()[0]
     assert found.dtype == np.float32
@@ -344,8 +344,8 @@ def test_filters_are_the_kernel():
 
 
 @pytest.mark.parametrize("look", [grad_cam, integrated_gradients, attributions])
-def test_other_classes_and_pictures_are_refused(look):
-    classifier = Classifier.of(MODELS["baseline"](), CLASSES, device="cpu")
+def test_other_classes_and_images_are_refused(look):
+    classifier = Classifier.from_keras(MODELS["baseline"](), CLASSES, device="cpu")
     images = tiny_split(3, 0).images
     for classes in (np.array([0, 1]), np.array([0, 1, 3]), np.array([-1, 0, 0]), np.ones(3)):
         with pytest.raises(InputError) as error:
@@ -356,7 +356,7 @@ def test_other_classes_and_pictures_are_refused(look):
 
 
 def test_steps_must_be_positive():
-    classifier = Classifier.of(MODELS["baseline"](), CLASSES, device="cpu")
+    classifier = Classifier.from_keras(MODELS["baseline"](), CLASSES, device="cpu")
     with pytest.raises(InputError) as error:
         integrated_gradients(classifier, tiny_split(1, 0).images, steps=0)
     assert "steps is 0" in one_line(error)

@@ -18,9 +18,9 @@ pytest.importorskip("ipykernel", reason="ipykernel is not installed")
 
 from tools.run_notebook import NOTEBOOK, run_notebook  # noqa: E402
 
-# What has to be drawn: some pictures of each class, curves, samples, confusion matrix, mistakes,
+# What has to be drawn: some images of each class, curves, samples, confusion matrix, mistakes,
 # the upload.
-PICTURES = 6
+IMAGES = 6
 
 
 def outputs(notebook: Any) -> Iterator[Any]:
@@ -46,12 +46,12 @@ def looks_right(notebook: Any) -> None:
     assert not [o for o in outputs(notebook) if o.output_type == "error"]
     assert not [o for o in outputs(notebook) if o.get("name") == "stderr"]
     images = drawn(notebook)
-    assert len(images) == PICTURES
+    assert len(images) == IMAGES
     assert all(
         image.width > 300 and len(image.convert("RGB").getcolors(10**7)) > 50 for image in images
     )
     said = printed(notebook)
-    assert re.search(r"\d\d\.\d\d% of [\d,]+ test pictures are right", said)
+    assert re.search(r"\d\d\.\d\d% of [\d,]+ test images are right", said)
     assert said.count("plain Keras gives the same 256 answers: True") == 2
 
 

@@ -51,19 +51,19 @@ def test_the_first_of_top_is_what_is_predicted(probabilities):
 def test_other_shapes_are_refused(shape):
     with pytest.raises(InputError) as error:
         Predictions(np.zeros(shape, np.float32), NAMES)
-    assert "[pictures, 3]" in one_line(error)
+    assert "[images, 3]" in one_line(error)
 
 
 @pytest.mark.parametrize("shape", [(3,), (2, 1), ()])
-def test_labels_are_one_for_each_picture(shape):
+def test_labels_are_one_for_each_image(shape):
     with pytest.raises(InputError) as error:
         Predictions(ROWS, NAMES, np.zeros(shape, np.int64))
-    assert "2 pictures" in one_line(error)
+    assert "2 images" in one_line(error)
 
 
-def test_names_are_one_for_each_picture_or_none():
+def test_names_are_one_for_each_image_or_none():
     with pytest.raises(InputError) as error:
         Predictions(ROWS, NAMES, names=("a.png",))
-    assert "2 pictures" in one_line(error)
+    assert "2 images" in one_line(error)
     assert Predictions(ROWS, NAMES, names=("a.png", "b.png")).names == ("a.png", "b.png")
     assert Predictions(ROWS, NAMES).names == ()

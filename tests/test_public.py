@@ -17,15 +17,17 @@ DOCUMENTED = {
     "CifarlabError",
     "Classifier",
     "Dataset",
-    "Options",
     "Predictions",
     "Recipe",
     "Run",
     "Split",
+    "TrainOptions",
+    "compare",
     "demo",
     "evaluate",
     "export",
-    "load",
+    "find_learning_rate",
+    "load_dataset",
     "report",
     "resume",
     "train",
@@ -73,7 +75,7 @@ def test_every_public_method_is_explained(kind):
 
 
 def test_the_functions_tell_what_they_raise_or_give_an_example():
-    for name in ("train", "resume", "load", "report", "evaluate"):
+    for name in ("train", "resume", "load_dataset", "report", "evaluate"):
         text = inspect.getdoc(getattr(cifarlab, name))
         assert "Raises:" in text or "Example:" in text, name
 
@@ -133,3 +135,9 @@ def test_a_backend_that_is_not_installed_is_the_same_error():
     message = outcome(f"os.environ['KERAS_BACKEND'] = 'tensorflow'\n{REFUSED}")
     assert "'tensorflow'" in message
     assert "KERAS_BACKEND=torch" in message
+
+
+@pytest.mark.parametrize(("old", "new"), [("load", "load_dataset"), ("Options", "TrainOptions")])
+def test_the_names_of_version_0_1_still_work(old: str, new: str) -> None:
+    assert getattr(cifarlab, old) is getattr(cifarlab, new)
+    assert old not in cifarlab.__all__

@@ -29,8 +29,8 @@ from cifarlab.recipes.parts import (
     Mixup,
     ModelSpec,
     Muon,
+    TestTimeAugmentation,
     Translate,
-    Views,
     Whitening,
 )
 from cifarlab.recipes.recipe import EVERYTHING_BUT_TEST, Recipe
@@ -49,7 +49,7 @@ def tiny_split(count: int, seed: int) -> Split:
 
 
 def tiny_dataset() -> Dataset:
-    """150 pictures to train on, 30 to choose with, 30 to report on."""
+    """150 images to train on, 30 to choose with, 30 to report on."""
     splits = tiny_split(150, 0), tiny_split(30, 1), tiny_split(30, 2)
     return Dataset("tiny", "drawn by the tests", CLASSES, *splits)
 
@@ -74,7 +74,7 @@ def rich_recipe(**changes: Any) -> Recipe:
         name="rich",
         summary="everything at once",
         model=ModelSpec("airnet", {"widths": [4, 6, 8]}),
-        whitening=Whitening(pictures=50),
+        whitening=Whitening(images=50),
         frozen=("whitening/kernel",),
         epochs=4,
         batch_size=32,
@@ -90,7 +90,7 @@ def rich_recipe(**changes: Any) -> Recipe:
         lookahead=Lookahead(every=3),
         augment=(AlternatingFlip(), Translate(1), Cutout(3), Jitter(), Mixup(), CutMix()),
         loss=CrossEntropy(label_smoothing=0.1, reduction="sum"),
-        test_time=Views(share=0.5),
+        tta=TestTimeAugmentation(share=0.5),
         keep="last",
         train_on=EVERYTHING_BUT_TEST,
     )

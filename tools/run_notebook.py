@@ -1,7 +1,7 @@
 """Run the notebook top to bottom, and keep what it printed and drew.
 
 Command: ``python -m tools.run_notebook``. It runs in a folder of its own on ``shapes10``, because
-pictures of CIFAR-10 must not be stored, and writes the outputs into the notebook.
+images of CIFAR-10 must not be stored, and writes the outputs into the notebook.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def main() -> int:
 
 
 def _smaller(png: str) -> str:
-    """Return a picture in 256 colours, so that the notebook stays small."""
+    """Return an image in 256 colours, so that the notebook stays small."""
     image = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB").quantize(256)
     file = io.BytesIO()
     image.save(file, "PNG", optimize=True)

@@ -16,7 +16,7 @@ import torch
 
 from benchmarks.gpu.device_form import DeviceForm
 from benchmarks.gpu.setup import Rows, Setup
-from cifarlab.data.catalog import load
+from cifarlab.data.catalog import load_dataset
 from cifarlab.recipes.fast import BIAS_RATE, DECAY, FAST94, MOMENTUM
 from cifarlab.recipes.parts import SGD, CrossEntropy, Linear, Lookahead, ModelSpec, Muon, Piecewise
 from cifarlab.recipes.recipe import TRAIN, Recipe
@@ -108,7 +108,7 @@ def rows(setup: Setup) -> Rows:
     """
     device = torch.device(setup.device)
     precision = choose_precision("auto", device)
-    data = load(setup.data)
+    data = load_dataset(setup.data)
     arms = {name: tiny(recipe) if setup.tiny else recipe for name, recipe in ARMS.items()}
     forms: dict[str, DeviceForm] = {}
     for seed, name in itertools.product(range(TINY_SEEDS if setup.tiny else SEEDS), arms):

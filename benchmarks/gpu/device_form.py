@@ -30,7 +30,7 @@ from cifarlab.backend import keras
 from cifarlab.data.dataset import Dataset, Split
 from cifarlab.errors import UsageError
 from cifarlab.lowering.model import LoweredModel, lower
-from cifarlab.lowering.tta import view_logits
+from cifarlab.lowering.tta import tta_logits
 from cifarlab.models.whitening import LAYER
 from cifarlab.recipes.recipe import Recipe
 from cifarlab.runtime.device import computing_in
@@ -139,7 +139,7 @@ class DeviceForm:
     def accuracy(self) -> float:
         """Return the accuracy on the measured split, with the recipe's test-time augmentation."""
         images, labels = self.measured
-        logits = view_logits(self.lowered, images, self.recipe.test_time, self.precision)
+        logits = tta_logits(self.lowered, images, self.recipe.tta, self.precision)
         return float((logits.argmax(1) == labels).float().mean())
 
     def _sides(self) -> list[int]:
@@ -187,7 +187,7 @@ class DeviceForm:
         if spec is None or self.before_whitening is None:
             return
         kernel = next(b.tensor for b in self.lowered.bindings if b.path.endswith(f"{LAYER}/kernel"))
-        inputs = self.before_whitening(self.images[: spec.pictures])
+        inputs = self.before_whitening(self.images[: spec.images])
         kernel.copy_(whitening_filters(inputs, kernel.shape[2], len(kernel), spec.epsilon))
 
     def _epoch(self, epoch: int, salt: int, draws: torch.Generator) -> tuple[Tensor, Tensor]:

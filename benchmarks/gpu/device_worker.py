@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.answering import RefusalError, Settings, Work, converse
 from benchmarks.gpu.device_form import DeviceForm
-from cifarlab.data.catalog import load
+from cifarlab.data.catalog import load_dataset
 from cifarlab.errors import CifarlabError
 from cifarlab.recipes.recipe import from_json
 from cifarlab.runtime.device import choose_device, choose_precision
@@ -25,7 +25,7 @@ def prepare(settings: Settings) -> tuple[Mapping[str, Any], Work]:
     """
     try:
         recipe = from_json(settings["recipe"])
-        data = data_for(recipe, load(settings["data"]))
+        data = data_for(recipe, load_dataset(settings["data"]))
         device = choose_device(settings["device"])
         precision = choose_precision("auto", device)
         form = DeviceForm(recipe, data, data.test, device, precision)

@@ -164,7 +164,7 @@ def steps(data: str, out: Path, python: str, published: Path | None) -> dict[str
     found: dict[str, Step] = {
         "wheels": partial(pack_wheels, out / "wheels", python),
         "commit": partial(pack_commit, out / "commit.txt"),
-        "data": lambda: pack_data(catalog.load(data, progress=say), out),
+        "data": lambda: pack_data(catalog.load_dataset(data, progress=say), out),
     }
     repositories: dict[str, list[str]] = {}
     for name, record in RECORDS.items():

@@ -18,20 +18,20 @@ import torch
 
 from benchmarks.gpu.layer_parity import Case, case, on_one_thread, without_tf32, worst_error
 from benchmarks.gpu.setup import Rows, Setup
+from benchmarks.images import SHAPE, synthetic
 from benchmarks.layer_examples import EXAMPLES, Example
-from benchmarks.pictures import SHAPE, synthetic
 from cifarlab.backend import keras
 from cifarlab.classifier import Classifier
-from cifarlab.data.catalog import load
+from cifarlab.data.catalog import load_dataset
 from cifarlab.data.dataset import Dataset
 from cifarlab.lowering.model import CPU
 from cifarlab.lowering.prepared import prepare
-from cifarlab.lowering.tta import view_logits
+from cifarlab.lowering.tta import tta_logits
 from cifarlab.recipes.baseline import BASELINE
 from cifarlab.recipes.parts import ModelSpec
 from cifarlab.recipes.recipe import Recipe
 from cifarlab.runtime.device import compiles
-from cifarlab.training.loop import Setting, fit
+from cifarlab.training.loop import LoopOptions, fit
 from cifarlab.training.progress import Silent
 from cifarlab.training.setup import build_model, compile_model
 
@@ -67,7 +67,7 @@ def rows(setup: Setup) -> Rows:
     """
     device = torch.device(setup.device)
     yield from layer_rows(EXAMPLES, device)
-    data = load(setup.data)
+    data = load_dataset(setup.data)
     count = TINY_PRETRAINED_IMAGES if setup.tiny else PRETRAINED_IMAGES
     yield from pretrained_rows(images_to_classify(data, count), device)
     yield from epoch_rows(setup, data, device)
@@ -149,15 +149,15 @@ def _compare_probabilities(
 
 
 def probabilities(images: Images, device: torch.device, precision: torch.dtype) -> Images:
-    """Return what ``Classifier.boxed().probabilities`` does, in any precision: float32 ``[N, K]``.
+    """Return what the pretrained classifier's ``predict_proba`` returns, in any precision.
 
     Args:
         images: uint8 ``[N, 32, 32, 3]``.
     """
     with keras.device(device.type):
-        classifier = Classifier.boxed(str(device))
+        classifier = Classifier.pretrained(str(device))
         prepared = prepare(classifier.lowered)
-        logits = view_logits(prepared, torch.from_numpy(images), classifier.views, precision)
+        logits = tta_logits(prepared, torch.from_numpy(images), classifier.tta, precision)
     return (logits / classifier.temperature).softmax(1).cpu().numpy()
 
 
@@ -238,7 +238,9 @@ def train(
         model = build_model(recipe, data, SEED)
         model.set_weights(weights)
         compile_model(model, recipe)
-        setting = Setting(device, precision, SEED, Path(folder) / "checkpoint", compiled=compiled)
+        setting = LoopOptions(
+            device, precision, SEED, Path(folder) / "checkpoint", compiled=compiled
+        )
         (row,) = fit(
             model, data.train, data.validation, recipe, setting, [], Silent(), lambda _: None
         )

@@ -2,7 +2,7 @@
 
 Example:
     >>> import cifarlab
-    >>> data = cifarlab.load("cifar10")  # doctest: +SKIP
+    >>> data = cifarlab.load_dataset("cifar10")  # doctest: +SKIP
     >>> run = cifarlab.train("baseline", data)  # doctest: +SKIP
     >>> cifarlab.Classifier.load(run.directory).predict("cat.jpg").top(3)  # doctest: +SKIP
 """
@@ -16,33 +16,37 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cifarlab.classifier import Classifier, evaluate
-    from cifarlab.data.catalog import load
+    from cifarlab.data.catalog import load_dataset
     from cifarlab.data.dataset import Dataset, Split
     from cifarlab.errors import CifarlabError
+    from cifarlab.experiments.compare import compare
+    from cifarlab.experiments.lr_finder import find_learning_rate
     from cifarlab.exporting import export
     from cifarlab.predictions import Predictions
     from cifarlab.recipes import RECIPES
     from cifarlab.recipes.recipe import Recipe
     from cifarlab.reporting.build import report
     from cifarlab.serving.page.demo import demo
-    from cifarlab.training.train import Options, Run, resume, train
+    from cifarlab.training.train import Run, TrainOptions, resume, train
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 __all__ = [
     "RECIPES",
     "CifarlabError",
     "Classifier",
     "Dataset",
-    "Options",
     "Predictions",
     "Recipe",
     "Run",
     "Split",
+    "TrainOptions",
+    "compare",
     "demo",
     "evaluate",
     "export",
-    "load",
+    "find_learning_rate",
+    "load_dataset",
     "report",
     "resume",
     "train",
@@ -60,14 +64,20 @@ _HOMES = {
     "Recipe": "recipes.recipe",
     "Run": "training.train",
     "Split": "data.dataset",
+    "TrainOptions": "training.train",
+    "compare": "experiments.compare",
     "demo": "serving.page.demo",
     "evaluate": "classifier",
     "export": "exporting",
-    "load": "data.catalog",
+    "find_learning_rate": "experiments.lr_finder",
+    "load_dataset": "data.catalog",
     "report": "reporting.build",
     "resume": "training.train",
     "train": "training.train",
 }
+
+# The names of version 0.1, and what they are called today.
+_OLD_NAMES = {"Options": "TrainOptions", "load": "load_dataset"}
 
 # Keras picks its backend at its first import, which may follow before any name is used.
 if "keras" not in sys.modules:
@@ -75,6 +85,7 @@ if "keras" not in sys.modules:
 
 
 def __getattr__(name: str) -> Any:
+    name = _OLD_NAMES.get(name, name)
     if name not in _HOMES:
         raise AttributeError(f"module 'cifarlab' has no attribute {name!r}")
     return getattr(importlib.import_module(f"cifarlab.{_HOMES[name]}"), name)

@@ -1,4 +1,4 @@
-"""Classifier: a trained model that turns pictures into predictions."""
+"""Classifier: a trained model that turns images into predictions."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from cifarlab.errors import InputError
 from cifarlab.evaluation.metrics import Metrics, measure
 from cifarlab.lowering.model import LoweredModel, lower
 from cifarlab.lowering.prepared import PreparedModel, prepare
-from cifarlab.lowering.tta import view_logits
+from cifarlab.lowering.tta import tta_logits
 from cifarlab.predictions import Predictions
-from cifarlab.recipes.parts import Views
-from cifarlab.recipes.recipe import EVERYTHING_BUT_TEST, from_json
+from cifarlab.recipes.parts import TestTimeAugmentation
+from cifarlab.recipes.recipe import EVERYTHING_BUT_TEST, Recipe, current_names, from_json
 from cifarlab.runs.directory import find_run
 from cifarlab.runtime.device import choose_device
 from cifarlab.runtime.memory import keeping_freed_memory
 from cifarlab.saving.model_file import LoadedModel, load_model
-from cifarlab.saving.pretrained import NAME, read_boxed
+from cifarlab.saving.pretrained import NAME, read_pretrained
 
 # From here on it pays to keep memory between batches.
 MANY = 200
@@ -43,8 +43,8 @@ class Classifier:
         model: the Keras model, pixels 0 to 255 ``[N, H, W, 3]`` in, probabilities out.
         class_names: one name a class, in the order of the model's outputs.
         lowered: the native form that computes.
-        views: how often and how it looks at each picture; ``None`` for once, as it is. All
-            pictures alike, so that an answer never depends on a picture's companions.
+        tta: test-time augmentation, the same for every image, so that an answer never depends
+            on the other images of a batch; ``None`` for none.
         recipe: what the model was trained with, as its file says, in plain JSON values.
         temperature: logits are divided by it before the softmax; 1 changes nothing.
         not_sure_below: an answer of lower confidence, 0 to 1, is "not sure"; ``None`` where
@@ -54,7 +54,7 @@ class Classifier:
     model: Any
     class_names: tuple[str, ...]
     lowered: LoweredModel
-    views: Views | None = None
+    tta: TestTimeAugmentation | None = None
     recipe: Mapping[str, Any] | None = None
     temperature: float = 1.0
     not_sure_below: float | None = None
@@ -63,7 +63,7 @@ class Classifier:
     def load(path: PathLike, device: str = "auto") -> Classifier:
         """Read a run directory, a ``.keras`` or an ``.h5`` file; never runs code from it.
 
-        It looks at pictures as the recipe in the file says, but at all of them equally often.
+        Test-time augmentation is what the recipe in the file says, for every image alike.
         ``"cifar10"`` is the model that comes with the package.
 
         Raises:
@@ -74,26 +74,26 @@ class Classifier:
         return _of_loaded(_load(Path(path)), device)
 
     @staticmethod
-    def boxed(device: str = "auto") -> Classifier:
+    def pretrained(device: str = "auto") -> Classifier:
         """Return the classifier of CIFAR-10 that comes with the package.
 
         Raises:
             InputError: its file is missing or damaged.
             UsageError: ``device`` is not there.
         """
-        return _of_loaded(read_boxed(), device)
+        return _of_loaded(read_pretrained(), device)
 
     @staticmethod
-    def of(
+    def from_keras(
         model: Any,
         class_names: Sequence[str],
         device: str = "auto",
-        views: Views | None = None,
+        tta: TestTimeAugmentation | None = None,
     ) -> Classifier:
         """Make a classifier of a Keras model that ends in a softmax.
 
         Raises:
-            InputError: it does not take pictures of one size in three colours, or does not
+            InputError: it does not take images of one size in three colours, or does not
                 end in a softmax over ``len(class_names)`` classes.
             UsageError: ``device`` is not there.
         """
@@ -105,7 +105,7 @@ class Classifier:
                 f"model {model.name!r} gives {list(model.output_shape)}; a classifier ends "
                 f"in a softmax over its {len(names)} classes: add one"
             )
-        return Classifier(model, names, lowered, views and replace(views, share=1.0))
+        return Classifier(model, names, lowered, tta and replace(tta, share=1.0))
 
     @cached_property
     def _prepared(self) -> PreparedModel:
@@ -113,7 +113,7 @@ class Classifier:
 
     @property
     def saw_validation(self) -> bool:
-        """Whether it was trained on the validation pictures, so that they tell nothing."""
+        """Whether it was trained on the validation images, so that they tell nothing."""
         return (self.recipe or {}).get("train_on") == EVERYTHING_BUT_TEST
 
     @property
@@ -123,7 +123,7 @@ class Classifier:
 
     @cached_property
     def input_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of the pictures that the model takes."""
+        """Height, width and channels of the images that the model takes."""
         height, width, channels = self.model.input_shape[1:]
         return height, width, channels
 
@@ -133,45 +133,57 @@ class Classifier:
 
     def predict(
         self,
-        pictures: PathLike | Sequence[PathLike] | np.ndarray[Any, Any],
+        images: PathLike | Sequence[PathLike] | np.ndarray[Any, Any],
         resize_mode: str = "squash",
     ) -> Predictions:
-        """Classify pictures.
+        """Classify images.
 
         Args:
-            pictures: a path, several paths, or uint8 ``[N, H, W, 3]`` or ``[H, W, 3]``
+            images: a path, several paths, or uint8 ``[N, H, W, 3]`` or ``[H, W, 3]``
                 of the model's size.
             resize_mode: how files of another size are fitted: ``"squash"``, ``"crop"``
                 or ``"pad"``.
 
         Raises:
-            InputError: a file is no readable picture, an array has the wrong dtype or
-                shape, or there are no pictures.
+            InputError: a file is no readable image, an array has the wrong dtype or
+                shape, or there are no images.
             UsageError: ``resize_mode`` is not one of the three.
 
         Example:
             >>> Classifier.load("runs/baseline-1").predict("cat.jpg").top(3)  # doctest: +SKIP
             [[('cat', 0.93), ('dog', 0.05), ('frog', 0.01)]]
         """
-        if isinstance(pictures, np.ndarray):
-            images = pictures[None] if pictures.ndim == 3 else pictures
-            probabilities = self.probabilities(images)
-            names = tuple(str(i) for i in range(len(images)))
+        if isinstance(images, np.ndarray):
+            arrays = images[None] if images.ndim == 3 else images
+            probabilities = self.predict_proba(arrays)
+            names = tuple(str(i) for i in range(len(arrays)))
         else:
-            paths = _paths(pictures)
+            paths = _paths(images)
             size = self.input_shape[0]
-            probabilities = self.probabilities(
+            probabilities = self.predict_proba(
                 np.stack([read_image(p, size=size, resize_mode=resize_mode) for p in paths])
             )
             names = tuple(map(str, paths))
         return Predictions(probabilities, self.class_names, names=names)
 
-    def predict_split(self, split: Split) -> Predictions:
-        """Classify all pictures of a split, which has the true labels."""
-        names = split.names or tuple(str(i) for i in range(len(split)))
-        return Predictions(self.probabilities(split.images), self.class_names, split.labels, names)
+    def evaluate(self, split: Split) -> Metrics:
+        """Return accuracy, loss and the measures of each class on labelled images.
 
-    def probabilities(self, images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        Example:
+            >>> import numpy as np
+            >>> from cifarlab import Classifier, Split
+            >>> split = Split(np.zeros((4, 32, 32, 3), np.uint8), np.array([0, 1, 2, 3]))
+            >>> Classifier.pretrained("cpu").evaluate(split).n
+            4
+        """
+        return measure(self.predict_split(split))
+
+    def predict_split(self, split: Split) -> Predictions:
+        """Classify all images of a split, which has the true labels."""
+        names = split.names or tuple(str(i) for i in range(len(split)))
+        return Predictions(self.predict_proba(split.images), self.class_names, split.labels, names)
+
+    def predict_proba(self, images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Return float32 ``[N, K]`` for uint8 ``[N, H, W, 3]`` of the model's size.
 
         Raises:
@@ -187,36 +199,41 @@ class Classifier:
         # A copy, because memory-mapped arrays are read-only and PyTorch warns of those.
         pixels = torch.from_numpy(np.array(images))
         with keeping_freed_memory() if len(pixels) > MANY else contextlib.nullcontext():
-            logits = view_logits(self._prepared, pixels, self.views, torch.float32)
+            logits = tta_logits(self._prepared, pixels, self.tta, torch.float32)
         return np.asarray((logits / self.temperature).softmax(1).cpu().numpy())
+
+    # The names of version 0.1.
+    of = from_keras
+    boxed = pretrained
+    probabilities = predict_proba
 
 
 def evaluate(classifier: Classifier, split: Split) -> Metrics:
-    """Measure a classifier on labelled pictures.
+    """Return what ``classifier.evaluate(split)`` returns.
 
     Example:
         >>> evaluate(classifier, data.test).accuracy  # doctest: +SKIP
         0.7312
     """
-    return measure(classifier.predict_split(split))
+    return classifier.evaluate(split)
 
 
-def _paths(pictures: PathLike | Sequence[PathLike]) -> list[PathLike]:
-    paths = [pictures] if isinstance(pictures, (str, os.PathLike)) else list(pictures)
+def _paths(images: PathLike | Sequence[PathLike]) -> list[PathLike]:
+    paths = [images] if isinstance(images, (str, os.PathLike)) else list(images)
     for path in paths:
         if not isinstance(path, (str, os.PathLike)):
             raise InputError(
-                f"a {type(path).__name__} among the pictures: "
-                "give paths, or one uint8 array of all pictures"
+                f"a {type(path).__name__} among the images: "
+                "give paths, or one uint8 array of all images"
             )
     if not paths:
-        raise InputError("no pictures to classify: give at least one path")
+        raise InputError("no images to classify: give at least one path")
     return paths
 
 
 def _of_loaded(loaded: LoadedModel, device: str) -> Classifier:
     names = loaded.class_names or _numbered(_classes(loaded.model))
-    classifier = Classifier.of(loaded.model, names, device, _views(loaded.recipe))
+    classifier = Classifier.from_keras(loaded.model, names, device, _tta(loaded.recipe))
     return replace(
         classifier,
         recipe=loaded.recipe,
@@ -231,18 +248,19 @@ def _load(place: Path) -> LoadedModel:
     if place.exists():
         return load_model(place)
     if str(place) == NAME:
-        return read_boxed()
+        return read_pretrained()
     raise InputError(
         f"{place}: no such run or model file; check the path, or take {NAME!r}, the model "
         "that comes with cifarlab"
     )
 
 
-def _views(recipe: Mapping[str, Any] | None) -> Views | None:
+def _tta(recipe: Mapping[str, Any] | None) -> TestTimeAugmentation | None:
     # A file of another version may hold what this one cannot read; the model is sound all the same.
     with contextlib.suppress(InputError):
-        views = from_json((recipe or {}).get("test_time"))
-        return views if isinstance(views, Views) else None
+        record = current_names({"kind": Recipe.__name__, **(recipe or {})})
+        tta = from_json(record.get("tta"))
+        return tta if isinstance(tta, TestTimeAugmentation) else None
     return None
 
 
@@ -250,14 +268,14 @@ def _check_input(model: Any) -> None:
     shape = model.input_shape
     if len(shape) != 4 or None in shape[1:] or shape[3] != 3:
         raise InputError(
-            f"model {model.name!r} takes {list(shape)}; a classifier takes pictures of one size "
+            f"model {model.name!r} takes {list(shape)}; a classifier takes images of one size "
             "in three colours: give it keras.Input((32, 32, 3)) or the like"
         )
 
 
 def _classes(model: Any) -> int:
     last = model.output_shape[-1]
-    # Several outputs, which ``Classifier.of`` refuses, have a shape each.
+    # Several outputs, which ``Classifier.from_keras`` refuses, have a shape each.
     return last if isinstance(last, int) else 0
 
 

@@ -20,17 +20,17 @@ class UsageError(CifarlabError):
 
 
 class InputError(CifarlabError):
-    """The data, picture or file given cannot be used."""
+    """The data, image or file given cannot be used."""
 
     exit_code = 3
 
 
 class TooLargeError(InputError):
-    """A picture or file of more bytes or pixels than are taken."""
+    """An image or file of more bytes or pixels than are taken."""
 
 
 class UnsupportedFormatError(InputError):
-    """Not a picture, or one of a format that is not read."""
+    """Not an image, or one of a format that is not read."""
 
 
 class UnsafeError(CifarlabError):

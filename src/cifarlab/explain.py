@@ -1,6 +1,6 @@
-"""Where a classifier looks: which places of a picture speak for a class.
+"""Where a classifier looks: which places of an image speak for a class.
 
-All of it explains one plain look at the picture, without the further views that a classifier may
+All of it explains one plain look at the image, without the further views that a classifier may
 take, and leaves the classifier as it was.
 """
 
@@ -16,18 +16,18 @@ from torch import Tensor, nn
 from cifarlab.backend import keras
 from cifarlab.classifier import Classifier
 from cifarlab.errors import InputError
-from cifarlab.lowering.graph import AsItself
+from cifarlab.lowering.graph import KerasModule
 from cifarlab.lowering.model import LoweredModel
 from cifarlab.lowering.watching import watched
 from cifarlab.lowering.weighted_layers import Convolution, SeparableConvolution
 
 Array = np.ndarray[Any, Any]
 
-# Pictures that are worked on at a time, so that memory does not grow with their number.
+# Images that are worked on at a time, so that memory does not grow with their number.
 BATCH = 128
-# A map must have at least this share of the picture's side to tell places apart.
+# A map must have at least this share of the image's side to tell places apart.
 FINE_ENOUGH = 1 / 5
-# What a picture is compared with: mid-grey, which is as far from white as from black. With black,
+# What an image is compared with: mid-grey, which is as far from white as from black. With black,
 # dark places could never be the reason for anything.
 GREY = 127.5
 CONVOLUTIONS = (
@@ -39,25 +39,25 @@ CONVOLUTIONS = (
 
 
 def grad_cam(classifier: Classifier, images: Array, classes: Array | None = None) -> Array:
-    """Return how much each place of a convolution's map speaks for a class, over the picture.
+    """Return how much each place of a convolution's map speaks for a class, over the image.
 
     Gradient-weighted class activation maps (Selvaraju et al., "Grad-CAM", ICCV 2017) in the
     element-wise variant of Draelos & Carin ("Use HiResCAM instead of Grad-CAM", 2020): gradient
     times activation at each position, summed over the channels, what speaks against the class
-    left out. With a shape in one quarter of the picture, 98% of this map lies in that quarter for
+    left out. With a shape in one quarter of the image, 98% of this map lies in that quarter for
     ``airnet`` with or without residuals, where Grad-CAM's mean gradient gives 91 and 80%; for a
     small ``baseline`` it is 60 against 67%.
 
-    The map is the last one after a convolution whose side is at least a fifth of the picture's
+    The map is the last one after a convolution whose side is at least a fifth of the image's
     (``airnet`` ends at 3x3, which tells too little), or the last of the largest where none is;
     it is enlarged bilinearly.
 
     Args:
         images: uint8 ``[N, H, W, 3]`` of the model's size, 0 to 255.
-        classes: int ``[N]``, which class to explain for each picture; by default the predicted.
+        classes: int ``[N]``, which class to explain for each image; by default the predicted.
 
     Returns:
-        float32 ``[N, H, W]``, 0 to 1; each picture's largest value is 1, or all are 0 where
+        float32 ``[N, H, W]``, 0 to 1; each image's largest value is 1, or all are 0 where
         nothing speaks for the class.
 
     Raises:
@@ -81,7 +81,7 @@ def integrated_gradients(
         images, classes, steps: as for ``attributions``.
 
     Returns:
-        float32 ``[N, H, W]``, 0 to 1; each picture's largest value is 1, or all are 0.
+        float32 ``[N, H, W]``, 0 to 1; each image's largest value is 1, or all are 0.
 
     Raises:
         InputError: images, classes or steps that do not fit.
@@ -92,16 +92,16 @@ def integrated_gradients(
 def attributions(
     classifier: Classifier, images: Array, classes: Array | None = None, steps: int = 32
 ) -> Array:
-    """Return what each value of a picture adds to the logit of a class, by integrated gradients.
+    """Return what each value of an image adds to the logit of a class, by integrated gradients.
 
-    The gradient is averaged along the straight way from a mid-grey picture (127.5) to this one,
-    and multiplied with the difference of the two; a picture's attributions add up to the
+    The gradient is averaged along the straight way from a mid-grey image (127.5) to this one,
+    and multiplied with the difference of the two; an image's attributions add up to the
     difference of the two logits, but for the finite number of steps (Sundararajan et al.,
     "Axiomatic attribution for deep networks", ICML 2017).
 
     Args:
         images: uint8 ``[N, H, W, 3]`` of the model's size, 0 to 255.
-        classes: int ``[N]``, which class to explain for each picture; by default the predicted.
+        classes: int ``[N]``, which class to explain for each image; by default the predicted.
         steps: at how many points of the way, 1 or more; each costs a pass through the model.
 
     Returns:
@@ -113,11 +113,11 @@ def attributions(
     if steps < 1:
         raise InputError(f"steps is {steps}: it must be 1 or more; use 32")
     chosen = _classes(classifier, images, classes)
-    # Every point of every picture's way is worth a place in a batch.
-    picture, step = np.divmod(np.arange(len(images) * steps), steps)
+    # Every point of every image's way is worth a place in a batch.
+    image, step = np.divmod(np.arange(len(images) * steps), steps)
     total = np.zeros(images.shape, np.float64)
-    for start in range(0, len(picture), BATCH):
-        which = picture[start : start + BATCH]
+    for start in range(0, len(image), BATCH):
+        which = image[start : start + BATCH]
         share = ((step[start : start + BATCH] + 0.5) / steps).astype(np.float32)
         ways = GREY + share[:, None, None, None] * (images[which].astype(np.float32) - GREY)
         np.add.at(total, which, _gradients(classifier.lowered, ways, chosen[which]))
@@ -125,7 +125,7 @@ def attributions(
 
 
 def feature_maps(classifier: Classifier, image: Array, layer: str | None = None) -> Array:
-    """Return what a layer of the Keras model makes of one picture.
+    """Return what a layer of the Keras model makes of one image.
 
     Args:
         image: uint8 ``[H, W, 3]`` of the model's size, 0 to 255.
@@ -135,7 +135,7 @@ def feature_maps(classifier: Classifier, image: Array, layer: str | None = None)
         float32 ``[h, w, C]``, a map for each of the layer's channels.
 
     Raises:
-        InputError: no such layer, no convolution, or a picture that does not fit.
+        InputError: no such layer, no convolution, or an image that does not fit.
     """
     _classes(classifier, image[None], None)
     maps = _layers_with_maps(classifier.model)
@@ -237,14 +237,14 @@ def _wanted(lowered: LoweredModel, x: Tensor, classes: Array) -> Tensor:
 
 
 def _classes(classifier: Classifier, images: Array, classes: Array | None) -> Array:
-    """Return int64 ``[N]``: ``classes``, or what the classifier predicts; check the pictures."""
+    """Return int64 ``[N]``: ``classes``, or what the classifier predicts; check the images."""
     count = len(classifier.class_names)
-    predicted = classifier.probabilities(images).argmax(axis=1)
+    predicted = classifier.predict_proba(images).argmax(axis=1)
     wanted = predicted if classes is None else np.asarray(classes)
     fits = wanted.shape == predicted.shape and np.issubdtype(wanted.dtype, np.integer)
     if not fits or wanted.min() < 0 or wanted.max() >= count:
         raise InputError(
-            f"classes {wanted.dtype} {list(wanted.shape)} for {len(images)} pictures: "
+            f"classes {wanted.dtype} {list(wanted.shape)} for {len(images)} images: "
             f"give an integer from 0 to {count - 1} for each"
         )
     return wanted.astype(np.int64)
@@ -257,7 +257,7 @@ def _up_to_one(saliency: Array) -> Array:
 
 
 def _is_convolution(module: nn.Module) -> bool:
-    if isinstance(module, AsItself):
+    if isinstance(module, KerasModule):
         return isinstance(module.operation[0], CONVOLUTIONS)
     return isinstance(module, (Convolution, SeparableConvolution))
 

@@ -16,13 +16,13 @@ from cifarlab.files import atomic_write
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a classifier said about N pictures of K classes.
+    """What a classifier said about N images of K classes.
 
     Attributes:
         probabilities: float32 ``[N, K]``, rows sum to 1.
         class_names: K names.
         labels: int64 ``[N]``, the true classes, or ``None`` when they are not known.
-        names: N strings that tell the pictures apart (file names, or indices as text).
+        names: N strings that tell the images apart (file names, or indices as text).
     """
 
     probabilities: np.ndarray[Any, Any]
@@ -35,17 +35,17 @@ class Predictions:
         if len(shape) != 2 or shape[1] != len(self.class_names):
             raise InputError(
                 f"probabilities of shape {list(shape)}: they must be "
-                f"[pictures, {len(self.class_names)}], a column for each class name"
+                f"[images, {len(self.class_names)}], a column for each class name"
             )
         if self.labels is not None and self.labels.shape != (shape[0],):
             raise InputError(
                 f"labels of shape {list(self.labels.shape)}: "
-                f"there must be one for each of the {shape[0]} pictures"
+                f"there must be one for each of the {shape[0]} images"
             )
 
         if self.names and len(self.names) != shape[0]:
             raise InputError(
-                f"{len(self.names)} names: there must be one for each of the {shape[0]} pictures, "
+                f"{len(self.names)} names: there must be one for each of the {shape[0]} images, "
                 "or none at all"
             )
 
@@ -54,7 +54,7 @@ class Predictions:
 
     @property
     def predicted(self) -> np.ndarray[Any, Any]:
-        """The most probable class of each picture, int64 ``[N]``."""
+        """The most probable class of each image, int64 ``[N]``."""
         return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
 
     @property
@@ -72,7 +72,7 @@ class Predictions:
         )
 
     def top(self, k: int = 3) -> list[list[tuple[str, float]]]:
-        """For each picture, the ``k`` likeliest classes with their probabilities, best first."""
+        """For each image, the ``k`` likeliest classes with their probabilities, best first."""
         order = np.argsort(-self.probabilities, axis=1, kind="stable")[:, :k]
         return [
             [(self.class_names[j], float(row[j])) for j in best]

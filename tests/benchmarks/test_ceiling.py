@@ -13,9 +13,9 @@ from benchmarks.ceiling import kernels, main
 from cifarlab.models.airnet import airnet
 from cifarlab.recipes.parts import Adam, ModelSpec
 from cifarlab.recipes.recipe import Recipe
-from cifarlab.training.loop import Setting, start
+from cifarlab.training.loop import LoopOptions, start
 
-SETTING = Setting(torch.device("cpu"), torch.float32, 0, Path(os.devnull))
+SETTING = LoopOptions(torch.device("cpu"), torch.float32, 0, Path(os.devnull))
 
 
 def test_every_layer_with_a_kernel_is_counted_once() -> None:

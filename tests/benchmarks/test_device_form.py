@@ -30,7 +30,7 @@ from cifarlab.recipes.parts import (
 from cifarlab.recipes.recipe import Recipe
 from cifarlab.runtime.randomness import generator
 from cifarlab.training.batch import Batch
-from cifarlab.training.loop import Setting, start
+from cifarlab.training.loop import LoopOptions, start
 from cifarlab.training.optimizers import set_rates
 from cifarlab.training.setup import build_model
 from cifarlab.training.step import train_step
@@ -86,7 +86,7 @@ def test_its_steps_are_the_trainers(data: Dataset, changes: dict[str, Any]) -> N
     own = form(recipe, data)
     own._reset(3)
     own.lowered.train()
-    state = start(build_model(recipe, data, 3), recipe, Setting(CPU, torch.float32, 0, Path()))
+    state = start(build_model(recipe, data, 3), recipe, LoopOptions(CPU, torch.float32, 0, Path()))
     planned = recipe.epochs * own.steps
     for done in range(planned):
         index = torch.arange(32) + done

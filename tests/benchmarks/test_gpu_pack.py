@@ -17,7 +17,7 @@ from benchmarks.gpu import pack
 from benchmarks.gpu.pack import main, pack_data, pack_repository, pack_wheels, run
 from benchmarks.gpu.shards import check_shards, write_shards
 from benchmarks.published import RECORDS
-from cifarlab.data.catalog import load
+from cifarlab.data.catalog import load_dataset
 from cifarlab.data.dataset import Dataset, Split, fingerprint, stratified_split
 from cifarlab.data.inspection import train_fingerprint
 from cifarlab.errors import InputError, NetworkError
@@ -68,7 +68,7 @@ def gathered(folders: list[Path], into: Path) -> Path:
 def test_all_shards_together_are_the_dataset_divided_the_same_way(
     tmp_path: Path, data: Dataset
 ) -> None:
-    again = load(gathered(pack_data(data, tmp_path, LIMIT), tmp_path / "data"))
+    again = load_dataset(gathered(pack_data(data, tmp_path, LIMIT), tmp_path / "data"))
 
     assert again.class_names == CLASSES
     assert train_fingerprint(again) == train_fingerprint(data)
@@ -103,7 +103,7 @@ def test_without_validation_images_and_names_the_order_stays(tmp_path: Path, dat
     whole = dataclasses.replace(data, train=train, validation=none)
     write_shards(whole, tmp_path / "data", LIMIT)
 
-    again = load(tmp_path / "data", validation_fraction=0.01)
+    again = load_dataset(tmp_path / "data", validation_fraction=0.01)
 
     kept, _ = stratified_split(train.labels, 0.01, 0)
     np.testing.assert_array_equal(again.train.images, train.images[kept])
@@ -231,7 +231,7 @@ def test_the_command_packs_what_it_can_and_fails_at_the_end(
     ]
     assert "airbench94_muon.py" in failures[-2]
     assert f"data: {out / 'shard-0'}, " in said.out
-    assert len(load(gathered([out / "shard-0"], tmp_path / "again")).test) == 40
+    assert len(load_dataset(gathered([out / "shard-0"], tmp_path / "again")).test) == 40
 
 
 def test_copies_are_not_taken_from_where_they_go(

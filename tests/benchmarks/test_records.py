@@ -43,18 +43,18 @@ def record(commit: str = "0" * 40) -> Record:
 def test_code_for_cuda_runs_on_the_cpu_and_its_own_figures_are_read(
     script: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def load(_: str) -> Dataset:
+    def load_dataset(_: str) -> Dataset:
         return tiny_dataset()
 
-    monkeypatch.setattr(record_worker, "load", load)
+    monkeypatch.setattr(record_worker, "load_dataset", load_dataset)
     monkeypatch.setattr(record_worker, "RECORDS", {"ours": record()})
     settings = {"record": "ours", "script": str(script), "data": "tiny", "device": "cpu"}
 
     facts, work = record_worker.prepare(settings)
     found = work({"seed": 0})
 
-    assert facts == {"pictures": 180}
-    # It calls all pictures of the test split, of three classes, the first one.
+    assert facts == {"images": 180}
+    # It calls all images of the test split, of three classes, the first one.
     assert found["accuracy"] == pytest.approx(1 / 3)
     assert found["seconds"] > 0.0
 

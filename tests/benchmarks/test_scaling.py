@@ -32,12 +32,12 @@ def test_figures_follow_from_the_reports() -> None:
         "data_bytes": 2**20,
         "overhead_bytes": 4 * 2**20,
     }
-    # 0.4 and 0.5 milliseconds a picture.
+    # 0.4 and 0.5 milliseconds an image.
     assert found["linearity"] == pytest.approx(1.25)
     assert found["hardware"] == {"cores": 2}
 
 
-def test_table_shows_time_for_ten_thousand_pictures_and_memory_in_mebibytes() -> None:
+def test_table_shows_time_for_ten_thousand_images_and_memory_in_mebibytes() -> None:
     rows = [line.split() for line in table(document(reports())).splitlines()]
 
     assert rows[1] == ["10,000", "4.00", "2,500", "4.000", "5", "1", "4"]
@@ -56,12 +56,12 @@ def test_json_has_the_promised_shape() -> None:
     assert found["hardware"]["cores"] >= 1
     for size, figures in found["sizes"].items():
         assert figures["seconds"] > 0
-        # Pictures of 3,072 bytes and labels of 8, and a tenth as many to validate on.
+        # Images of 3,072 bytes and labels of 8, and a tenth as many to validate on.
         assert figures["data_bytes"] == int(size) * 1.1 * (3072 + 8)
         assert figures["overhead_bytes"] == figures["peak_bytes"] - figures["data_bytes"] > 2**20
 
 
-def test_no_pictures_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_images_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as refused:
         main(["--sizes", "0"])
 

@@ -108,7 +108,7 @@ def test_table_shows_median_spread_and_ratio() -> None:
     ]
 
 
-def test_rounds_count_pictures_a_second(workers: Mapping[str, Worker]) -> None:
+def test_rounds_count_images_a_second(workers: Mapping[str, Worker]) -> None:
     left_out: dict[str, str] = {}
 
     rates = alternate(workers, Workload(batch_size=4, steps=2, rounds=3), left_out)

@@ -20,7 +20,7 @@ REPORTS = {
         "seconds": seconds,
         "wall_seconds": seconds + 5,
         "epochs": [],
-        "pictures": {"train": 9, "test": 3},
+        "images": {"train": 9, "test": 3},
         "environment": {"hardware": {"cores": 2}},
     }
     for seed, accuracy, seconds in [(0, 0.94, 30.0), (1, 0.95, 50.0), (2, 0.93, 20.0)]
@@ -51,7 +51,7 @@ def test_table_shows_each_seed_and_the_mean() -> None:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Dark and bright pictures, enough to train on."""
+    """Dark and bright images, enough to train on."""
     rng = np.random.default_rng(0)
     for name, low in (("dark", 0), ("bright", 150)):
         (tmp_path / "photos" / name).mkdir(parents=True)
@@ -74,7 +74,7 @@ def test_json_has_the_promised_shape(photos: Path, split: str, trained: int, mea
     for run in found["runs"]:
         assert 0.0 <= run["accuracy"] <= 1.0
         assert 0.0 < run["seconds"] < run["wall_seconds"]
-    assert found["pictures"] == {"train": trained, split: measured}
+    assert found["images"] == {"train": trained, split: measured}
     assert found["hardware"]["cores"] >= 1
 
 

@@ -1,4 +1,4 @@
-"""What the tests of the command line share: a way to run it, pictures, and one trained run."""
+"""What the tests of the command line share: a way to run it, images, and one trained run."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class Result:
 Run = Callable[..., Result]
 
 
-def write_pictures(folder: Path, each: int = 20) -> Path:
-    """Write ``each`` noisy pictures for each class, which the channels tell apart."""
+def write_images(folder: Path, each: int = 20) -> Path:
+    """Write ``each`` noisy images for each class, which the channels tell apart."""
     generator = np.random.default_rng(0)
     for kind, name in enumerate(CLASSES):
         (folder / name).mkdir(parents=True)
@@ -99,16 +99,16 @@ def cifarlab(capsys: pytest.CaptureFixture[str]) -> Run:
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of pictures, a subfolder a class."""
-    return write_pictures(tmp_path_factory.mktemp("data") / "photos")
+    """A folder of images, a subfolder a class."""
+    return write_images(tmp_path_factory.mktemp("data") / "photos")
 
 
 @pytest.fixture
 def broken(tmp_path: Path) -> Callable[[int], Path]:
-    """Make a folder like the photos, with that many pictures more that are none."""
+    """Make a folder like the photos, with that many images more that are none."""
 
     def make(count: int) -> Path:
-        folder = write_pictures(tmp_path / f"broken-{count}")
+        folder = write_images(tmp_path / f"broken-{count}")
         for number in range(count):
             (folder / "red" / f"bad{number}.png").write_text("<html>")
         return folder

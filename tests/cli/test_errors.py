@@ -33,7 +33,7 @@ from support import contents, posix_only, python
         (("train", "--resume", "x", "--seed", "3"), "--seed"),
         (("evaluate",), "model"),
         (("evaluate", "x.keras", "--split", "all"), "all"),
-        (("predict",), "pictures"),
+        (("predict",), "images"),
         (("predict", "x.png", "--top", "0"), "--top"),
         (("data", "info", "nosuch"), "nosuch"),
     ],

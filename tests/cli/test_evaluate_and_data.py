@@ -8,7 +8,7 @@ import pytest
 
 from cifarlab.classifier import Classifier, evaluate
 from cifarlab.data import shapes
-from cifarlab.data.catalog import load
+from cifarlab.data.catalog import load_dataset
 from cifarlab.saving.model_file import load_model, save_model
 
 
@@ -17,7 +17,7 @@ def test_a_run_is_measured_on_its_own_data(cifarlab, trained, photos):
     assert result.code == 0
     found = json.loads(result.out)
     assert (found["dataset"], found["split"], found["n"]) == ("photos", "test", 6)
-    expected = evaluate(Classifier.load(trained), load(photos).test).to_json()
+    expected = evaluate(Classifier.load(trained), load_dataset(photos).test).to_json()
     assert found == {"dataset": "photos", "split": "test", **expected}
     written = json.loads((trained / "metrics.json").read_text())["test"]
     assert found["accuracy"] == written["accuracy"]
@@ -55,7 +55,7 @@ def test_a_plain_keras_file_takes_its_names_from_the_data(cifarlab, trained, pho
     assert plain["confusion"] == whole["confusion"]
 
 
-def test_bad_pictures_stop_it_unless_told_otherwise(cifarlab, trained, broken):
+def test_bad_images_stop_it_unless_told_otherwise(cifarlab, trained, broken):
     folder = broken(1)
     assert cifarlab("evaluate", trained, "--data", folder).code == 3
     assert cifarlab("evaluate", trained, "--data", folder, "--skip-bad").code == 0
@@ -73,13 +73,13 @@ def test_data_info(cifarlab, photos):
     assert found["splits"]["test"]["fingerprint"] in text
 
 
-def test_data_check_lists_bad_pictures_and_exits_3(cifarlab, photos, broken):
+def test_data_check_lists_bad_images_and_exits_3(cifarlab, photos, broken):
     assert cifarlab("data", "check", photos).code == 0
     folder = broken(10)
     result = cifarlab("data", "check", folder, "--json")
     assert result.code == 3
     assert len(json.loads(result.out)["bad_files"]) == 10
-    assert "10 pictures cannot be read" in result.err.splitlines()[-1]
+    assert "10 images cannot be read" in result.err.splitlines()[-1]
     text = cifarlab("data", "check", folder).out
     assert "bad files: 10" in text
     assert "red/bad9.png" in text
@@ -101,13 +101,11 @@ def test_data_download(cifarlab, tmp_path, monkeypatch):
     assert found["cache"] == str(tmp_path / "own-cache")
 
 
-def test_pictures_that_were_trained_on_are_not_passed_off_as_validation(
-    cifarlab, trained, tmp_path
-):
+def test_images_that_were_trained_on_are_not_passed_off_as_validation(cifarlab, trained, tmp_path):
     model = load_model(trained / "best.keras")
     file = tmp_path / "all.keras"
     recipe = {"train_on": "train+validation"}
     save_model(model.model, file, class_names=model.class_names, recipe=recipe)
     result = cifarlab("evaluate", file, "--data", "shapes10", "--split", "validation")
     assert result.code == 2
-    assert "trained on the validation pictures" in result.failure()
+    assert "trained on the validation images" in result.failure()

@@ -32,7 +32,7 @@ def test_names_stand_beside_every_prediction_in_the_order_given(cifarlab, traine
     wanted = [photos / "red" / "03.png", photos / "blue" / "01.png", photos / "green" / "02.png"]
     result = cifarlab("predict", *wanted, "--model", trained, "--json")
     assert result.code == 0
-    assert [row["picture"] for row in predicted(result)] == [str(path) for path in wanted]
+    assert [row["image"] for row in predicted(result)] == [str(path) for path in wanted]
     assert classes(result) == ["red", "blue", "green"]
 
 
@@ -40,16 +40,14 @@ def test_folders_are_opened_where_they_stand(cifarlab, trained, photos):
     first, last = photos / "red" / "00.png", photos / "green" / "00.png"
     result = cifarlab("predict", first, photos / "blue", last, "--model", trained, "--json")
     inside = [str(photos / "blue" / f"{i:02d}.png") for i in range(20)]
-    assert [row["picture"] for row in predicted(result)] == [str(first), *inside, str(last)]
+    assert [row["image"] for row in predicted(result)] == [str(first), *inside, str(last)]
 
 
 def test_chunks_leave_the_order_alone(cifarlab, trained, photos, monkeypatch):
     whole = cifarlab("predict", photos, "--model", trained, "--json")
     monkeypatch.setattr(sys.modules["cifarlab.cli.predict"], "CHUNK", 7)
     pieces = cifarlab("predict", photos, "--model", trained, "--json")
-    assert [row["picture"] for row in predicted(pieces)] == [
-        row["picture"] for row in predicted(whole)
-    ]
+    assert [row["image"] for row in predicted(pieces)] == [row["image"] for row in predicted(whole)]
     assert classes(pieces) == classes(whole)
 
 
@@ -58,24 +56,24 @@ def test_stdin(cifarlab, trained, photos, monkeypatch):
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(path.read_bytes())))
     (piped,) = predicted(cifarlab("predict", "-", "--model", trained, "--json"))
     (named,) = predicted(cifarlab("predict", path, "--model", trained, "--json"))
-    assert piped == {**named, "picture": "-"}
+    assert piped == {**named, "image": "-"}
 
 
 @pytest.mark.parametrize(("below", "sure"), [(0.0, True), (2.0, False), (None, None)])
 def test_not_sure_is_said(cifarlab, trained, photos, tmp_path, below, sure):
     whole, path = Classifier.load(trained), tmp_path / "some.keras"
     save_model(whole.model, path, class_names=whole.class_names, recipe={}, not_sure_below=below)
-    picture = photos / "red" / "05.png"
-    (row,) = predicted(cifarlab("predict", picture, "--model", path, "--json"))
+    image = photos / "red" / "05.png"
+    (row,) = predicted(cifarlab("predict", image, "--model", path, "--json"))
     assert row["sure"] is sure
-    shown = cifarlab("predict", picture, "--model", path).out
+    shown = cifarlab("predict", image, "--model", path).out
     assert ("(not sure)" in shown) == (sure is False)
 
 
 @pytest.mark.parametrize(("top", "shown"), [(1, 1), (2, 2), (3, 3), (50, 3)])
 def test_top_shows_that_many_classes_best_first(cifarlab, trained, photos, top, shown):
-    picture = photos / "red" / "00.png"
-    arguments = ("predict", picture, "--model", trained, "--top", top)
+    image = photos / "red" / "00.png"
+    arguments = ("predict", image, "--model", trained, "--top", top)
     (row,) = predicted(cifarlab(*arguments, "--json"))
     values = [choice["probability"] for choice in row["top"]]
     assert len(values) == shown
@@ -84,7 +82,7 @@ def test_top_shows_that_many_classes_best_first(cifarlab, trained, photos, top, 
     assert sum(f"{name} " in text for name in ("blue", "green", "red")) >= 1
 
 
-def test_the_table_names_picture_class_and_probability(cifarlab, trained, photos, monkeypatch):
+def test_the_table_names_image_class_and_probability(cifarlab, trained, photos, monkeypatch):
     monkeypatch.chdir(photos)
     result = cifarlab("predict", "red/00.png", "blue/00.png", "--model", trained)
     assert result.err == ""
@@ -93,7 +91,7 @@ def test_the_table_names_picture_class_and_probability(cifarlab, trained, photos
     assert all(row[2].endswith("%") for row in rows)
 
 
-def test_resize_modes_reach_the_pictures(cifarlab, trained, tmp_path):
+def test_resize_modes_reach_the_images(cifarlab, trained, tmp_path):
     halves = np.zeros((20, 60, 3), np.uint8)
     halves[:, :20, 0] = halves[:, 40:, 0] = 255
     halves[:, 20:40, 2] = 255
@@ -123,9 +121,9 @@ def test_library_command_and_array_agree(cifarlab, trained, photos):
 
 @pytest.mark.parametrize("name", ["best.keras", "best.h5"])
 def test_a_model_file_serves_as_well_as_its_run(cifarlab, trained, photos, name):
-    picture = photos / "red" / "00.png"
-    of_run = predicted(cifarlab("predict", picture, "--model", trained, "--json"))
-    assert predicted(cifarlab("predict", picture, "--model", trained / name, "--json")) == of_run
+    image = photos / "red" / "00.png"
+    of_run = predicted(cifarlab("predict", image, "--model", trained, "--json"))
+    assert predicted(cifarlab("predict", image, "--model", trained / name, "--json")) == of_run
 
 
 def test_without_a_model_the_newest_run_answers(cifarlab, trained, photos, monkeypatch):
@@ -133,7 +131,7 @@ def test_without_a_model_the_newest_run_answers(cifarlab, trained, photos, monke
     assert classes(cifarlab("predict", photos / "red" / "00.png", "--json")) == ["red"]
 
 
-def test_bad_pictures_are_listed_and_the_others_classified(cifarlab, trained, photos, tmp_path):
+def test_bad_images_are_listed_and_the_others_classified(cifarlab, trained, photos, tmp_path):
     whole = (photos / "red" / "00.png").read_bytes()
     bad = {
         "half.png": whole[: len(whole) // 2],
@@ -150,16 +148,16 @@ def test_bad_pictures_are_listed_and_the_others_classified(cifarlab, trained, ph
     listed = json.loads(result.out)["bad"]
     assert [line.split(":")[0] for line in listed] == ["half.png", *bad, "missing.png"]
     lines = result.err.splitlines()
-    assert [line for line in lines[:-1] if not line.startswith("cifarlab: bad picture: ")] == []
+    assert [line for line in lines[:-1] if not line.startswith("cifarlab: bad image: ")] == []
     assert len(lines) == 6
-    assert "5 of 6 pictures" in lines[-1]
+    assert "5 of 6 images" in lines[-1]
     assert "--skip-bad" in lines[-1]
     assert "PNG, JPEG, WEBP, GIF, BMP" in next(line for line in lines if "page.png" in line)
     accepted = cifarlab(*arguments, "--json", "--skip-bad")
     assert (accepted.code, accepted.out) == (0, result.out)
 
 
-def test_only_bad_pictures_make_no_table(cifarlab, trained, tmp_path):
+def test_only_bad_images_make_no_table(cifarlab, trained, tmp_path):
     (tmp_path / "page.png").write_text("<html>")
     result = cifarlab("predict", "page.png", "--model", trained)
     assert (result.code, result.out) == (3, "")
@@ -169,10 +167,10 @@ def test_an_empty_folder_exits_3(cifarlab, trained, tmp_path):
     (tmp_path / "empty").mkdir()
     result = cifarlab("predict", "empty", "--model", trained)
     assert result.code == 3
-    assert "empty: no pictures" in result.failure()
+    assert "empty: no images" in result.failure()
 
 
-def test_a_nul_in_a_name_is_a_bad_picture(cifarlab, trained):
+def test_a_nul_in_a_name_is_a_bad_image(cifarlab, trained):
     result = cifarlab("predict", "a\0b.png", "--model", trained)
     assert result.code == 3
     assert "\0" not in result.err
@@ -193,7 +191,7 @@ def test_odd_names_break_no_line_and_no_output(cifarlab, trained, photos, tmp_pa
     table.out.encode("utf-8")
     as_json = cifarlab("predict", path.name, "--model", trained, "--json")
     assert as_json.out.isascii()
-    assert predicted(as_json)[0]["picture"] == path.name
+    assert predicted(as_json)[0]["image"] == path.name
 
 
 def test_without_any_run_the_model_in_the_package_answers(cifarlab, photos):

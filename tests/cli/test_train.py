@@ -27,10 +27,10 @@ def test_the_run_directory_says_where_everything_is(cifarlab, photos, tmp_path):
     assert (result.code, result.err) == (0, "")
     directory = tmp_path / "runs" / "baseline-1"
     assert f"  directory      {directory}" in result.out.splitlines()
-    assert f"  cifarlab predict PICTURE --model {directory}" in result.out.splitlines()
+    assert f"  cifarlab predict IMAGE --model {directory}" in result.out.splitlines()
     for file in RunDirectory(directory).results:
         assert file.exists() == (file.name in result.out.split())
-    assert "baseline on photos: 48 pictures to train on, 6 to choose with" in result.out
+    assert "baseline on photos: 48 images to train on, 6 to choose with" in result.out
 
 
 def test_no_line_is_wider_than_80_columns(cifarlab, photos, tmp_path):
@@ -68,7 +68,7 @@ def test_a_model_of_the_users_own_is_trained(cifarlab, photos, trained):
     assert recipe["model"]["name"] == "custom"
 
 
-def test_bad_pictures_are_left_out_on_request_only(cifarlab, broken):
+def test_bad_images_are_left_out_on_request_only(cifarlab, broken):
     folder = broken(2)
     refused = cifarlab("train", "--data", folder)
     assert refused.code == 3
@@ -110,7 +110,7 @@ def test_an_interrupted_run_goes_on_with_its_own_data(cifarlab, trained, tmp_pat
     assert json.loads(result.out)["test"] == before
 
 
-def test_a_run_without_its_bad_pictures_goes_on_without_them(cifarlab, broken, tmp_path):
+def test_a_run_without_its_bad_images_goes_on_without_them(cifarlab, broken, tmp_path):
     folder = broken(1)
     assert cifarlab("train", "--data", folder, "--skip-bad", "-o", "run").code == 0
     interrupt(RunDirectory(tmp_path / "run"))

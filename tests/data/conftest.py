@@ -1,4 +1,4 @@
-"""What several tests of the data room need: pictures, files of them, and a server to fetch from."""
+"""What several tests of the data room need: images, files of them, and a server to fetch from."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def pictures() -> Callable[..., Split]:
-    """Make random labelled pictures, the same number of each class."""
+def some_images() -> Callable[..., Split]:
+    """Make random labelled images, the same number of each class."""
 
     def make(count: int, classes: int = 3, seed: int = 0, size: int = 32) -> Split:
         generator = np.random.default_rng(seed)
@@ -73,13 +73,13 @@ def write_parquet() -> Callable[..., Path]:
 
 
 @pytest.fixture
-def train(pictures: Callable[..., Split]) -> Split:
-    return pictures(30)
+def train(some_images: Callable[..., Split]) -> Split:
+    return some_images(30)
 
 
 @pytest.fixture
-def test(pictures: Callable[..., Split]) -> Split:
-    return pictures(12, seed=1)
+def test(some_images: Callable[..., Split]) -> Split:
+    return some_images(12, seed=1)
 
 
 @pytest.fixture
@@ -91,10 +91,10 @@ def folder(tmp_path: Path, write_parquet: Callable[..., Path], train: Split, tes
 
 
 @pytest.fixture
-def kind_of() -> Callable[[Split, Split], cifar.Kind]:
-    """Make a dataset of three classes in CIFAR-10's formats around other pictures."""
+def kind_of() -> Callable[[Split, Split], cifar.CifarVariant]:
+    """Make a dataset of three classes in CIFAR-10's formats around other images."""
 
-    def make(train: Split, test: Split) -> cifar.Kind:
+    def make(train: Split, test: Split) -> cifar.CifarVariant:
         return dataclasses.replace(
             cifar.CIFAR10,
             name="tiny",
@@ -178,7 +178,7 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def tiny(server, kind_of, train, test) -> cifar.Kind:
+def tiny(server, kind_of, train, test) -> cifar.CifarVariant:
     """A dataset of three classes with two sources on the server, parquet and an archive."""
     files = tuple(
         download.RemoteFile(f"{server.url}/{name}", name, b"PAR1", 10**7) for name in PARTS

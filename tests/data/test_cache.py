@@ -53,8 +53,8 @@ def run(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
-def decoded(pictures) -> cache.Decoded:
-    train, test = pictures(30), pictures(12, seed=1)
+def decoded(some_images) -> cache.Decoded:
+    train, test = some_images(30), some_images(12, seed=1)
     named = Split(train.images, train.labels, tuple(f"bild-ä\n{i}" for i in range(30)))
     return cache.Decoded("toy", "nowhere", ("a", "b", "c"), named, test, ("row 3 is bad",))
 

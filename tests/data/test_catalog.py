@@ -16,7 +16,7 @@ from data.published import pack, write_binary
 
 
 @pytest.fixture
-def tiny_is_known(monkeypatch, tiny) -> cifar.Kind:
+def tiny_is_known(monkeypatch, tiny) -> cifar.CifarVariant:
     """Local content is recognised as ``tiny``, and ``cifar10`` asks for it."""
     kind = dataclasses.replace(tiny, name="cifar10")
     monkeypatch.setattr(cifar, "KINDS", (kind,))
@@ -32,7 +32,7 @@ def stop(*_arguments: object, **_options: object) -> None:
 
 
 def test_a_folder_of_parquet_files(folder, train, test):
-    data = catalog.load(folder)
+    data = catalog.load_dataset(folder)
     assert (data.name, data.source) == ("animals", str(folder))
     assert data.class_names == ("0", "1", "2")
     assert (len(data.train), len(data.validation), len(data.test)) == (27, 3, 12)
@@ -42,16 +42,16 @@ def test_a_folder_of_parquet_files(folder, train, test):
 
 
 def test_the_second_load_decodes_nothing(folder, monkeypatch):
-    first = catalog.load(folder)
+    first = catalog.load_dataset(folder)
     monkeypatch.setattr(parquet, "read", stop)
-    second = catalog.load(str(folder))
+    second = catalog.load_dataset(str(folder))
     np.testing.assert_array_equal(first.train.images, second.train.images)
     assert isinstance(second.test.images, np.memmap)
 
 
 def test_validation_is_stratified_and_seeded_and_test_is_never_touched(folder):
-    one, same, other = (catalog.load(folder, split_seed=seed) for seed in (0, 0, 1))
-    third = catalog.load(folder, validation_fraction=1 / 3)
+    one, same, other = (catalog.load_dataset(folder, split_seed=seed) for seed in (0, 0, 1))
+    third = catalog.load_dataset(folder, validation_fraction=1 / 3)
     assert np.bincount(one.validation.labels).tolist() == [1, 1, 1]
     assert np.bincount(third.validation.labels).tolist() == [3, 3, 3]
     assert one.validation.names == same.validation.names != other.validation.names
@@ -60,9 +60,11 @@ def test_validation_is_stratified_and_seeded_and_test_is_never_touched(folder):
         assert inspection.train_fingerprint(data) == inspection.train_fingerprint(one)
 
 
-def test_a_single_file_gives_a_tenth_of_each_class_for_testing(tmp_path, pictures, write_parquet):
-    path = write_parquet(tmp_path / "photos.parquet", pictures(60))
-    data = catalog.load(path)
+def test_a_single_file_gives_a_tenth_of_each_class_for_testing(
+    tmp_path, some_images, write_parquet
+):
+    path = write_parquet(tmp_path / "photos.parquet", some_images(60))
+    data = catalog.load_dataset(path)
     assert data.name == "photos"
     assert np.bincount(data.test.labels).tolist() == [2, 2, 2]
     names = {*data.train.names, *data.validation.names, *data.test.names}
@@ -70,12 +72,12 @@ def test_a_single_file_gives_a_tenth_of_each_class_for_testing(tmp_path, picture
 
 
 def test_the_seed_decides_which_tenth_that_is(
-    tmp_path, pictures, write_parquet, own_cache, monkeypatch
+    tmp_path, some_images, write_parquet, own_cache, monkeypatch
 ):
-    path = write_parquet(tmp_path / "photos.parquet", pictures(60))
-    first = catalog.load(path)
+    path = write_parquet(tmp_path / "photos.parquet", some_images(60))
+    first = catalog.load_dataset(path)
     monkeypatch.setattr(parquet, "read", stop)
-    again, other = (catalog.load(path, split_seed=seed) for seed in (0, 5))
+    again, other = (catalog.load_dataset(path, split_seed=seed) for seed in (0, 5))
     for part in ("train", "validation", "test"):
         assert getattr(again, part).names == getattr(first, part).names
         assert getattr(other, part).names != getattr(first, part).names
@@ -88,18 +90,18 @@ def test_a_test_part_of_which_nothing_is_left_is_not_made_up_for(
 ):
     write_parquet(tmp_path / "train.parquet", train)
     write_parquet(tmp_path / "test.parquet", test, damage=dict.fromkeys(range(len(test))))
-    with pytest.raises(InputError, match=r"\(test\): holds no pictures"):
-        catalog.load(tmp_path, skip_bad=True)
+    with pytest.raises(InputError, match=r"\(test\): holds no images"):
+        catalog.load_dataset(tmp_path, skip_bad=True)
 
 
 def test_other_content_is_never_called_cifar10(folder):
     place = folder.rename(folder.parent / "cifar10")
-    assert catalog.load(place).name == "local-cifar10"
+    assert catalog.load_dataset(place).name == "local-cifar10"
 
 
 @pytest.mark.usefixtures("tiny_is_known")
 def test_the_right_content_is_called_by_its_name(folder):
-    data = catalog.load(folder)
+    data = catalog.load_dataset(folder)
     assert data.name == "cifar10"
     assert data.class_names == ("a", "b", "c")
 
@@ -110,7 +112,7 @@ def test_torontos_files_packed_and_unpacked(tmp_path, train, test):
     (tmp_path / "packed").mkdir()
     packed = pack(unpacked, tmp_path / "packed" / "cifar-10-binary.tar.gz")
     for place in (unpacked, unpacked.parent, packed, packed.parent):
-        data = catalog.load(place)
+        data = catalog.load_dataset(place)
         assert data.name == "cifar10"
         np.testing.assert_array_equal(data.test.images, test.images)
 
@@ -118,7 +120,7 @@ def test_torontos_files_packed_and_unpacked(tmp_path, train, test):
 def test_torontos_format_with_other_content_is_refused(tmp_path, train, test):
     place = write_binary(tmp_path / "cifar-10-batches-bin", train, test)
     with pytest.raises(InputError, match="are not cifar10") as caught:
-        catalog.load(place)
+        catalog.load_dataset(place)
     assert caught.value.exit_code == 3
 
 
@@ -126,7 +128,7 @@ def test_a_missing_batch_is_named(tmp_path, train, test):
     place = write_binary(tmp_path / "cifar-10-batches-bin", train, test)
     (place / "data_batch_1.bin").unlink()
     with pytest.raises(InputError, match=r"data_batch_1\.bin"):
-        catalog.load(place)
+        catalog.load_dataset(place)
 
 
 def test_a_gadget_in_an_archive_is_refused(tmp_path):
@@ -137,23 +139,25 @@ def test_a_gadget_in_an_archive_is_refused(tmp_path):
         (place / name).write_bytes(b"cos\nsystem\n(S'touch %s'\ntR." % str(canary).encode())
     for path in (place, pack(place, tmp_path / "cifar-10-python.tar.gz")):
         with pytest.raises(UnsafeError, match=r"os\.system") as caught:
-            catalog.load(path)
+            catalog.load_dataset(path)
         assert caught.value.exit_code == 4
     assert not canary.exists()
 
 
-def test_a_folder_of_pictures(tmp_path, pictures):
+def test_a_folder_of_images(tmp_path, some_images):
     from PIL import Image
 
-    for i, (image, label) in enumerate(zip(pictures(60).images, pictures(60).labels, strict=True)):
+    for i, (image, label) in enumerate(
+        zip(some_images(60).images, some_images(60).labels, strict=True)
+    ):
         place = tmp_path / "cifar10" / "abc"[label]
         place.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(place / f"{i}.png")
-    (tmp_path / "cifar10" / "a" / "bad.png").write_bytes(b"not a picture")
+    (tmp_path / "cifar10" / "a" / "bad.png").write_bytes(b"not an image")
     with pytest.raises(InputError):
-        catalog.load(tmp_path / "cifar10")
+        catalog.load_dataset(tmp_path / "cifar10")
     with pytest.warns(UserWarning, match="left out 1"):
-        data = catalog.load(tmp_path / "cifar10", skip_bad=True, image_size=16)
+        data = catalog.load_dataset(tmp_path / "cifar10", skip_bad=True, image_size=16)
     assert data.name == "local-cifar10"
     assert data.class_names == ("a", "b", "c")
     assert data.train.images.shape[1:] == (16, 16, 3)
@@ -168,13 +172,13 @@ def test_a_folder_of_pictures(tmp_path, pictures):
 def test_an_unknown_name_lists_the_known_ones(spec, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match="cifar10, cifar100, shapes10"):
-        catalog.load(spec)
+        catalog.load_dataset(spec)
 
 
 def test_a_file_that_is_no_dataset(tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
     with pytest.raises(InputError, match="not a dataset"):
-        catalog.load(tmp_path / "notes.txt")
+        catalog.load_dataset(tmp_path / "notes.txt")
 
 
 def test_a_path_of_two_lines_is_told_in_one(tmp_path, train, test, write_parquet, monkeypatch):
@@ -205,14 +209,14 @@ def test_a_path_of_two_lines_is_told_in_one(tmp_path, train, test, write_parquet
     refused("cifar10")
     said: list[str] = []
     write_parquet(place / "good\n.parquet", train)
-    catalog.load(place / "good\n.parquet", progress=said.append)
+    catalog.load_dataset(place / "good\n.parquet", progress=said.append)
     assert len(said) == 3
     assert not any("\n" in line for line in said)
 
 
 def refused(spec: object, **options: object) -> None:
     with pytest.raises(CifarlabError) as caught:
-        catalog.load(spec, **options)
+        catalog.load_dataset(spec, **options)
     assert "\n" not in str(caught.value)
     # The path is there all the same, with its line break escaped.
     assert r"\n" in str(caught.value)
@@ -221,25 +225,25 @@ def refused(spec: object, **options: object) -> None:
 def test_bad_rows_are_an_error_or_a_warning_each_time(tmp_path, train, test, write_parquet):
     write_parquet(tmp_path / "train.parquet", train, damage={3: b"?"})
     write_parquet(tmp_path / "test.parquet", test)
-    with pytest.raises(InputError, match="1 bad pictures"):
-        catalog.load(tmp_path)
+    with pytest.raises(InputError, match="1 bad images"):
+        catalog.load_dataset(tmp_path)
     for _ in range(2):
         said: list[str] = []
-        assert len(catalog.load(tmp_path, skip_bad=True, progress=said.append).train) == 26
-        assert any("warning: 1 bad pictures left out" in line for line in said)
+        assert len(catalog.load_dataset(tmp_path, skip_bad=True, progress=said.append).train) == 26
+        assert any("warning: 1 bad images left out" in line for line in said)
 
 
 def test_labels_below_zero_are_refused(tmp_path, train, write_parquet):
     write_parquet(tmp_path / "train.parquet", train, labels=[-1, *train.labels[1:].tolist()])
     with pytest.raises(InputError, match="-1 to 2"):
-        catalog.load(tmp_path)
+        catalog.load_dataset(tmp_path)
 
 
 def test_an_unwritable_cache_costs_a_warning_only(folder, tmp_path, monkeypatch):
     (tmp_path / "plain").write_text("")
     monkeypatch.setenv("CIFARLAB_CACHE", str(tmp_path / "plain" / "cache"))
     said: list[str] = []
-    assert len(catalog.load(folder, progress=said.append).train) == 27
+    assert len(catalog.load_dataset(folder, progress=said.append).train) == 27
     assert any(line.startswith("warning: cache") for line in said)
 
 
@@ -247,39 +251,39 @@ def test_an_unwritable_cache_costs_a_warning_only(folder, tmp_path, monkeypatch)
 
 
 def test_shapes10():
-    data = catalog.load("shapes10")
+    data = catalog.load_dataset("shapes10")
     assert (data.name, data.class_names) == ("shapes10", shapes.CLASSES)
     assert (len(data.train), len(data.validation), len(data.test)) == (4500, 500, 1000)
 
 
 def test_named_datasets_have_one_size():
     with pytest.raises(UsageError, match="are 32x32"):
-        catalog.load("shapes10", image_size=64)
+        catalog.load_dataset("shapes10", image_size=64)
 
 
 @pytest.mark.usefixtures("tiny_is_known")
 def test_nothing_named_means_cifar10(folder, monkeypatch):
     monkeypatch.setenv("CIFARLAB_DATA", str(folder))
-    assert catalog.load(None).name == catalog.load().name == "cifar10"
+    assert catalog.load_dataset(None).name == catalog.load_dataset().name == "cifar10"
 
 
 def test_the_variable_must_name_the_real_thing(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("CIFARLAB_DATA", str(folder))
     with pytest.raises(InputError, match=r"CIFARLAB_DATA=.* are not cifar10"):
-        catalog.load("cifar10")
+        catalog.load_dataset("cifar10")
     monkeypatch.setenv("CIFARLAB_DATA", str(tmp_path / "nowhere"))
     with pytest.raises(UsageError, match=r"CIFARLAB_DATA=.*no such path"):
-        catalog.load("cifar10")
+        catalog.load_dataset("cifar10")
     (tmp_path / "empty").mkdir()
     monkeypatch.setenv("CIFARLAB_DATA", str(tmp_path / "empty"))
     with pytest.raises(InputError, match="holds no cifar10"):
-        catalog.load("cifar10")
+        catalog.load_dataset("cifar10")
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])
 def test_offline_with_an_empty_cache(name):
     with pytest.raises(NetworkError, match="downloads are off") as caught:
-        catalog.load(name, offline=True)
+        catalog.load_dataset(name, offline=True)
     assert caught.value.exit_code == 5
     assert ("CIFARLAB_DATA" if name == "cifar10" else "CIFARLAB_CACHE") in str(caught.value)
 
@@ -299,7 +303,7 @@ def test_importing_the_catalog_is_light():
 @pytest.mark.real
 def test_the_real_cifar10(real_cifar10, monkeypatch):
     monkeypatch.setenv("CIFARLAB_DATA", str(real_cifar10))
-    data = catalog.load("cifar10")
+    data = catalog.load_dataset("cifar10")
     assert data.name == "cifar10"
     assert data.class_names == cifar.CIFAR10_CLASSES
     found = inspection.describe(data)
@@ -308,14 +312,14 @@ def test_the_real_cifar10(real_cifar10, monkeypatch):
     assert set(found["splits"]["validation"]["per_class"].values()) == {500}
     assert set(found["splits"]["train"]["per_class"].values()) == {4500}
     monkeypatch.setattr(parquet, "read", stop)
-    assert catalog.load("cifar10").validation.names == data.validation.names
+    assert catalog.load_dataset("cifar10").validation.names == data.validation.names
 
 
 @pytest.mark.real
 def test_the_real_cifar10_in_torontos_formats(real_cifar10, tmp_path):
     content = parquet.read(parquet.find(real_cifar10))
     place = write_binary(tmp_path / "cifar-10-batches-bin", content.train, content.test)
-    data = catalog.load(tmp_path)
+    data = catalog.load_dataset(tmp_path)
     assert data.name == "cifar10"
     assert inspection.train_fingerprint(data) == cifar.CIFAR10_TRAIN_FINGERPRINT
     # One swapped byte in 150 million is found.
@@ -323,4 +327,4 @@ def test_the_real_cifar10_in_torontos_formats(real_cifar10, tmp_path):
     raw[1_000_000] ^= 1
     (place / "data_batch_3.bin").write_bytes(raw)
     with pytest.raises(InputError, match=cifar.CIFAR10_TRAIN_FINGERPRINT):
-        catalog.load(place)
+        catalog.load_dataset(place)

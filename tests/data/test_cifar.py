@@ -27,9 +27,9 @@ def test_every_source_is_https_and_every_archive_has_a_hash():
                 assert remote.digest or remote.name.endswith(".parquet")
 
 
-def test_verify_shows_both_fingerprints(pictures, kind_of):
-    train, test = pictures(30), pictures(12, seed=1)
-    kind, other = kind_of(train, test), pictures(12, seed=2)
+def test_verify_shows_both_fingerprints(some_images, kind_of):
+    train, test = some_images(30), some_images(12, seed=1)
+    kind, other = kind_of(train, test), some_images(12, seed=2)
     cifar.verify(kind, train, test, "here")
     with pytest.raises(InputError) as caught:
         cifar.verify(kind, train, other, "here")
@@ -37,14 +37,14 @@ def test_verify_shows_both_fingerprints(pictures, kind_of):
     assert fingerprint(other) in str(caught.value)
 
 
-def test_verify_counts_where_no_fingerprint_is_known(pictures, kind_of):
-    train, test = pictures(30), pictures(12, seed=1)
+def test_verify_counts_where_no_fingerprint_is_known(some_images, kind_of):
+    train, test = some_images(30), some_images(12, seed=1)
     kind = dataclasses.replace(kind_of(train, test), train_fingerprint="", test_fingerprint="")
-    cifar.verify(kind, pictures(30, seed=5), pictures(12, seed=6), "here")
-    for wrong in (pictures(31), pictures(30, classes=2), pictures(30, size=16)):
-        with pytest.raises(InputError, match="its train pictures are not tiny"):
+    cifar.verify(kind, some_images(30, seed=5), some_images(12, seed=6), "here")
+    for wrong in (some_images(31), some_images(30, classes=2), some_images(30, size=16)):
+        with pytest.raises(InputError, match="its train images are not tiny"):
             cifar.verify(kind, wrong, test, "here")
 
 
-def test_random_pictures_are_nobodys(pictures):
-    assert cifar.identify(pictures(30), pictures(12)) is None
+def test_random_images_are_nobodys(some_images):
+    assert cifar.identify(some_images(30), some_images(12)) is None

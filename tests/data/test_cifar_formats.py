@@ -118,8 +118,8 @@ def test_rows_run_from_top_to_bottom():
 
 
 @pytest.mark.parametrize("coarse", [False, True])
-def test_records_come_back_as_they_went_in(pictures, coarse):
-    split = pictures(9)
+def test_records_come_back_as_they_went_in(some_images, coarse):
+    split = some_images(9)
     found = cifar_formats.decode_records(
         records(split, coarse=coarse), "here", label_bytes=2 if coarse else 1
     )
@@ -134,22 +134,22 @@ def test_records_that_are_cut_off(length):
 
 
 @pytest.mark.parametrize("encode", [pickled, pickled_by_python_2])
-def test_pickles_come_back_as_they_went_in(pictures, encode):
-    split = pictures(9)
+def test_pickles_come_back_as_they_went_in(some_images, encode):
+    split = some_images(9)
     found = cifar_formats.decode_pickle(encode(split), "here", label_key=b"labels")
     np.testing.assert_array_equal(found.images, split.images)
     np.testing.assert_array_equal(found.labels, split.labels)
     assert len(found.names) == 9
 
 
-def test_the_hand_written_pickle_is_a_real_one(pictures):
-    split = pictures(3)
+def test_the_hand_written_pickle_is_a_real_one(some_images):
+    split = some_images(3)
     batch = pickle.loads(pickled_by_python_2(split), encoding="bytes")
     np.testing.assert_array_equal(batch[b"data"], planes(split))
 
 
 @pytest.mark.parametrize("place", ["extra", "labels", "data"])
-def test_a_gadget_is_refused_and_does_not_run(pictures, tmp_path, place):
+def test_a_gadget_is_refused_and_does_not_run(some_images, tmp_path, place):
     canary = tmp_path / "canary"
     for gadget in (
         Gadget(os.system, f"touch {canary}"),
@@ -159,7 +159,7 @@ def test_a_gadget_is_refused_and_does_not_run(pictures, tmp_path, place):
         Gadget(np.save, str(canary), 0),
         Gadget(np.memmap, str(canary), "uint8", "w+", 0, 8),
     ):
-        split = pictures(3)
+        split = some_images(3)
         batch = {b"data": planes(split), b"labels": [0, 1, 2]}
         batch[place.encode()] = [gadget]
         with pytest.raises(UnsafeError, match="refused: the pickle asks for") as caught:
@@ -216,8 +216,8 @@ def test_a_declared_length_fills_no_memory():
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.data())
-def test_a_damaged_pickle_never_ends_in_another_error(pictures, data):
-    raw = bytearray(pickled_by_python_2(pictures(1)))
+def test_a_damaged_pickle_never_ends_in_another_error(some_images, data):
+    raw = bytearray(pickled_by_python_2(some_images(1)))
     # The 3,072 pixels are of no interest: damage what is around them.
     for _ in range(data.draw(st.integers(1, 4))):
         place = data.draw(st.integers(0, 180) | st.integers(len(raw) - 40, len(raw) - 1))
@@ -228,8 +228,8 @@ def test_a_damaged_pickle_never_ends_in_another_error(pictures, data):
 
 
 @pytest.mark.parametrize(("layout", "encode"), [(BIN, records), (PY, pickled)])
-def test_folder_and_archive_hold_the_same(pictures, kind_of, tmp_path, layout, encode):
-    train, test = pictures(30), pictures(12, seed=1)
+def test_folder_and_archive_hold_the_same(some_images, kind_of, tmp_path, layout, encode):
+    train, test = some_images(30), some_images(12, seed=1)
     kind, files = kind_of(train, test), batches(layout, train, test, encode)
     folder = tmp_path / layout.folder
     folder.mkdir()
@@ -245,8 +245,8 @@ def test_folder_and_archive_hold_the_same(pictures, kind_of, tmp_path, layout, e
 
 
 @pytest.mark.parametrize(("layout", "key"), [(BIN100, None), (PY100, b"fine_labels")])
-def test_cifar100_takes_the_fine_label(pictures, tmp_path, layout, key):
-    train, test = pictures(30), pictures(12, seed=1)
+def test_cifar100_takes_the_fine_label(some_images, tmp_path, layout, key):
+    train, test = some_images(30), some_images(12, seed=1)
 
     def encode(split: Split) -> bytes:
         coarse = [19] * len(split)
@@ -261,8 +261,8 @@ def test_cifar100_takes_the_fine_label(pictures, tmp_path, layout, key):
     ]  # fmt: skip
 
 
-def test_members_with_evil_paths_leave_no_trace(pictures, kind_of, tmp_path):
-    train, test = pictures(30), pictures(12, seed=1)
+def test_members_with_evil_paths_leave_no_trace(some_images, kind_of, tmp_path):
+    train, test = some_images(30), some_images(12, seed=1)
     inner = tmp_path / "one" / "two"
     inner.mkdir(parents=True)
     files = batches(BIN, train, test, records)
@@ -287,9 +287,9 @@ def test_a_member_that_is_a_link_is_refused(tmp_path):
         cifar_files.read_archive(packed, cifar.KINDS)
 
 
-def test_a_member_that_comes_twice_is_refused(pictures, tmp_path):
+def test_a_member_that_comes_twice_is_refused(some_images, tmp_path):
     name = f"{BIN.folder}/{BIN.train[0]}"
-    raw = records(pictures(3))
+    raw = records(some_images(3))
     packed = archive(tmp_path / "a.tar.gz", {name: raw, f"./{name}": raw})
     with pytest.raises(UnsafeError, match="is a link or comes twice"):
         cifar_files.read_archive(packed, cifar.KINDS)
@@ -303,9 +303,9 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
         cifar_files.read_archive(packed, cifar.KINDS)
 
 
-def test_a_gadget_inside_an_archive(pictures, tmp_path):
+def test_a_gadget_inside_an_archive(some_images, tmp_path):
     canary = tmp_path / "canary"
-    files = batches(PY, pictures(30), pictures(12), pickled)
+    files = batches(PY, some_images(30), some_images(12), pickled)
     files["test_batch"] = pickle.dumps(Gadget(os.system, f"touch {canary}"))
     packed = archive(tmp_path / "a.tar.gz", {f"{PY.folder}/{n}": c for n, c in files.items()})
     with pytest.raises(UnsafeError, match="test_batch: refused"):
@@ -314,8 +314,8 @@ def test_a_gadget_inside_an_archive(pictures, tmp_path):
 
 
 @pytest.mark.parametrize("keep", [0, 10, 0.5, 0.98])
-def test_an_archive_that_is_cut_off(pictures, tmp_path, keep):
-    files = batches(BIN, pictures(30), pictures(12), records)
+def test_an_archive_that_is_cut_off(some_images, tmp_path, keep):
+    files = batches(BIN, some_images(30), some_images(12), records)
     packed = archive(tmp_path / "a.tar.gz", {f"{BIN.folder}/{n}": c for n, c in files.items()})
     size = packed.stat().st_size
     os.truncate(packed, int(keep * size) if isinstance(keep, float) else keep)
@@ -329,8 +329,8 @@ def test_an_archive_of_something_else(tmp_path):
         cifar_files.read_archive(packed, cifar.KINDS)
 
 
-def test_a_missing_batch_is_named(pictures, tmp_path):
-    files = batches(BIN, pictures(30), pictures(12), records)
+def test_a_missing_batch_is_named(some_images, tmp_path):
+    files = batches(BIN, some_images(30), some_images(12), records)
     del files["data_batch_3.bin"]
     packed = archive(tmp_path / "a.tar.gz", {f"{BIN.folder}/{n}": c for n, c in files.items()})
     with pytest.raises(InputError, match=r"data_batch_3\.bin missing"):

@@ -34,10 +34,10 @@ def test_fingerprint_does_not_depend_on_order(order):
 
 
 @given(st.integers(0, 5), st.integers(0, 11), st.integers(1, 255))
-def test_fingerprint_changes_with_any_pixel(picture, place, change):
+def test_fingerprint_changes_with_any_pixel(image, place, change):
     split = split_of([0, 1, 2, 0, 1, 2])
     images = split.images.copy()
-    images.reshape(6, -1)[picture, place] ^= np.uint8(change)
+    images.reshape(6, -1)[image, place] ^= np.uint8(change)
     assert fingerprint(Split(images, split.labels)) != fingerprint(split)
 
 
@@ -46,7 +46,7 @@ def test_fingerprint_changes_when_two_labels_are_swapped():
     assert fingerprint(Split(split.images, split.labels[[1, 0, 2]])) != fingerprint(split)
 
 
-def test_fingerprint_of_a_picture_does_not_depend_on_memory_layout():
+def test_fingerprint_of_a_image_does_not_depend_on_memory_layout():
     split = split_of([0, 1], side=4)
     planes = np.ascontiguousarray(split.images.transpose(0, 3, 1, 2))
     assert fingerprint(Split(planes.transpose(0, 2, 3, 1), split.labels)) == fingerprint(split)
@@ -94,7 +94,7 @@ def test_stratified_split_refuses_a_fraction_outside(fraction):
         (Split(np.zeros((2, 3, 4, 4), np.uint8), np.array([0, 1])), "must be uint8"),
         (Split(np.zeros((2, 4, 4, 3), np.uint8), np.array([0])), "one for each"),
         (Split(np.zeros((2, 4, 4, 3), np.uint8), np.array([0.0, 1.0])), "must be integers"),
-        (Split(np.zeros((0, 4, 4, 3), np.uint8), np.zeros(0, np.int64)), "no pictures"),
+        (Split(np.zeros((0, 4, 4, 3), np.uint8), np.zeros(0, np.int64)), "no images"),
         (Split(np.zeros((2, 4, 4, 3), np.uint8), np.array([0, 2])), "0 to 2"),
         (Split(np.zeros((2, 4, 4, 3), np.uint8), np.array([-1, 0])), "-1 to 0"),
     ],

@@ -14,17 +14,17 @@ from pathlib import Path
 
 import pytest
 
-from cifarlab.data.download import Manner, RemoteFile, fetch
+from cifarlab.data.download import DownloadOptions, RemoteFile, fetch
 from cifarlab.errors import NetworkError, ResourceError
 
 BODY = b"PAR1" + bytes(range(256)) * 4000
 SHA256 = "sha256:" + hashlib.sha256(BODY).hexdigest()
-QUICK = Manner(attempts=3, silent_seconds=20, pause_seconds=0.01, allow_loopback_http=True)
+QUICK = DownloadOptions(attempts=3, silent_seconds=20, pause_seconds=0.01, allow_loopback_http=True)
 
 CHILD = """
 import sys
 from pathlib import Path
-from cifarlab.data.download import Manner, RemoteFile, fetch
+from cifarlab.data.download import DownloadOptions, RemoteFile, fetch
 from cifarlab.errors import CifarlabError
 url, folder, digest = sys.argv[1:4]
 if len(sys.argv) > 4:
@@ -34,7 +34,7 @@ try:
     fetch(
         RemoteFile(url, "file", b"PAR1", 10_000_000, digest),
         Path(folder),
-        manner=Manner(pause_seconds=0.01, allow_loopback_http=True),
+        manner=DownloadOptions(pause_seconds=0.01, allow_loopback_http=True),
     )
 except CifarlabError as error:
     print(error, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""A folder of pictures becomes a dataset that is complete, honest and the same every time."""
+"""A folder of images becomes a dataset that is complete, honest and the same every time."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def _no_unexpected_warning() -> Any:
         yield
 
 
-def picture(seed: int, side: int = 32) -> np.ndarray[Any, Any]:
+def an_image(seed: int, side: int = 32) -> np.ndarray[Any, Any]:
     return np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
 
 
 def save(path: Path, seed: int = 0, side: int = 32) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture(seed, side)).save(path, "PNG")
+    Image.fromarray(an_image(seed, side)).save(path, "PNG")
     return path
 
 
@@ -49,7 +49,7 @@ def names(data: Dataset) -> set[str]:
 # Layouts
 
 
-def test_class_folders_become_labelled_pictures_divided_by_class(tmp_path: Path) -> None:
+def test_class_folders_become_labelled_images_divided_by_class(tmp_path: Path) -> None:
     data = load_folder(fill(tmp_path / "pets"))
     assert (data.name, data.source) == ("pets", str(tmp_path / "pets"))
     assert data.class_names == CLASSES
@@ -61,11 +61,11 @@ def test_class_folders_become_labelled_pictures_divided_by_class(tmp_path: Path)
         for image, label, name in zip(split.images, split.labels, split.names, strict=True):
             folder, file = name.split("/")
             assert folder == CLASSES[label]
-            np.testing.assert_array_equal(image, picture(1000 * label + int(file[:3])))
+            np.testing.assert_array_equal(image, an_image(1000 * label + int(file[:3])))
     assert len(names(data)) == 30
 
 
-def test_the_shares_are_of_all_the_pictures(tmp_path: Path) -> None:
+def test_the_shares_are_of_all_the_images(tmp_path: Path) -> None:
     data = load_folder(fill(tmp_path, 20), validation_fraction=0.25, test_fraction=0.5)
     assert (len(data.train), len(data.validation), len(data.test)) == (15, 15, 30)
 
@@ -122,7 +122,7 @@ def test_progress_is_told_now_and_then(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("cifarlab.data.folder.PROGRESS_EVERY", 10)
     lines: list[str] = []
     load_folder(fill(tmp_path), progress=lines.append)
-    assert lines == [f"decoded {count} of 30 pictures" for count in (10, 20, 30)]
+    assert lines == [f"decoded {count} of 30 images" for count in (10, 20, 30)]
 
 
 # Folders that cannot be a dataset
@@ -146,21 +146,21 @@ def test_fewer_than_two_classes_are_refused(tmp_path: Path) -> None:
     refused(tmp_path, "holds 1 class folders; at least 2")
 
 
-def test_loose_pictures_alone_are_refused(tmp_path: Path) -> None:
+def test_loose_images_alone_are_refused(tmp_path: Path) -> None:
     save(tmp_path / "a.png")
     refused(tmp_path, "holds 0 class folders")
 
 
-def test_a_class_without_pictures_is_refused(tmp_path: Path) -> None:
+def test_a_class_without_images_is_refused(tmp_path: Path) -> None:
     fill(tmp_path)
     (tmp_path / "eel").mkdir()
-    refused(tmp_path, "eel: holds no pictures")
+    refused(tmp_path, "eel: holds no images")
 
 
 def test_a_class_too_small_to_divide_is_refused(tmp_path: Path) -> None:
     fill(tmp_path)
     fill(tmp_path, 2, classes=("eel",))
-    refused(tmp_path, "class 'eel' has 2 good pictures .* at least 3 are needed")
+    refused(tmp_path, "class 'eel' has 2 good images .* at least 3 are needed")
 
 
 def test_splits_that_disagree_are_refused(tmp_path: Path) -> None:
@@ -206,34 +206,34 @@ def test_impossible_options_are_a_usage_error(tmp_path: Path, options: dict[str,
 # Bad and odd files
 
 
-def test_bad_pictures_are_listed(tmp_path: Path) -> None:
+def test_bad_images_are_listed(tmp_path: Path) -> None:
     fill(tmp_path)
     (tmp_path / "cat" / "empty.png").write_bytes(b"")
     whole = (tmp_path / "dog" / "000.png").read_bytes()
     (tmp_path / "dog" / "half.png").write_bytes(whole[: len(whole) // 2])
-    refused(tmp_path, r"2 of 32 pictures are bad: .*empty\.png.* \| .*half\.png.*--skip-bad")
+    refused(tmp_path, r"2 of 32 images are bad: .*empty\.png.* \| .*half\.png.*--skip-bad")
 
 
-def test_at_most_ten_bad_pictures_are_listed(tmp_path: Path) -> None:
+def test_at_most_ten_bad_images_are_listed(tmp_path: Path) -> None:
     fill(tmp_path)
     for index in range(13):
-        (tmp_path / "cat" / f"bad{index:02}.jpg").write_bytes(b"no picture")
-    with pytest.raises(InputError, match="13 of 43 pictures are bad") as caught:
+        (tmp_path / "cat" / f"bad{index:02}.jpg").write_bytes(b"no image")
+    with pytest.raises(InputError, match="13 of 43 images are bad") as caught:
         load_folder(tmp_path)
-    assert str(caught.value).count("not a picture") == 10
+    assert str(caught.value).count("not an image") == 10
     assert "and 3 more" in str(caught.value)
 
 
-def test_bad_pictures_can_be_left_out(tmp_path: Path) -> None:
+def test_bad_images_can_be_left_out(tmp_path: Path) -> None:
     fill(tmp_path)
-    (tmp_path / "cat" / "bad.heic").write_bytes(b"no picture")
-    with pytest.warns(UserWarning, match=r"left out 1 of 31 pictures: .*bad\.heic"):
+    (tmp_path / "cat" / "bad.heic").write_bytes(b"no image")
+    with pytest.warns(UserWarning, match=r"left out 1 of 31 images: .*bad\.heic"):
         data = load_folder(tmp_path, skip_bad=True)
     assert len(names(data)) == 30
     assert not any("bad" in name for name in names(data))
     for split in (data.train, data.validation, data.test):
         for image, label, name in zip(split.images, split.labels, split.names, strict=True):
-            np.testing.assert_array_equal(image, picture(1000 * label + int(name[-7:-4])))
+            np.testing.assert_array_equal(image, an_image(1000 * label + int(name[-7:-4])))
 
 
 def test_a_class_of_which_too_little_is_left_is_refused(tmp_path: Path) -> None:
@@ -241,12 +241,12 @@ def test_a_class_of_which_too_little_is_left_is_refused(tmp_path: Path) -> None:
     for index in range(3):
         path = tmp_path / "eel" / f"{index}.png"
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(b"no picture")
+        path.write_bytes(b"no image")
     with pytest.warns(UserWarning, match="left out 3 of 33"):
-        refused(tmp_path, "class 'eel' has 0 good pictures", skip_bad=True)
+        refused(tmp_path, "class 'eel' has 0 good images", skip_bad=True)
 
 
-def test_files_that_are_not_pictures_are_left_out_with_a_word(tmp_path: Path) -> None:
+def test_files_that_are_not_images_are_left_out_with_a_word(tmp_path: Path) -> None:
     fill(tmp_path)
     (tmp_path / "cat" / "notes.txt").write_text("hello")
     (tmp_path / "cat" / ".DS_Store").write_bytes(b"hidden")
@@ -254,14 +254,14 @@ def test_files_that_are_not_pictures_are_left_out_with_a_word(tmp_path: Path) ->
         assert len(names(load_folder(tmp_path))) == 30
 
 
-def test_pictures_and_folders_beside_the_layout_are_left_out_with_a_word(tmp_path: Path) -> None:
+def test_images_and_folders_beside_the_layout_are_left_out_with_a_word(tmp_path: Path) -> None:
     fill(tmp_path / "train", 4)
     fill(tmp_path / "raw", 1)
     with pytest.warns(UserWarning, match="only its splits are read; left out raw"):
         load_folder(tmp_path)
     fill(tmp_path / "flat", 4)
     save(tmp_path / "flat" / "loose.png")
-    with pytest.warns(UserWarning, match=r"left out 1 pictures .* such as loose\.png"):
+    with pytest.warns(UserWarning, match=r"left out 1 images .* such as loose\.png"):
         load_folder(tmp_path / "flat")
 
 

@@ -1,4 +1,4 @@
-"""One untrusted picture becomes the right pixels, or one clear error."""
+"""One untrusted image becomes the right pixels, or one clear error."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def noise(height: int, width: int, seed: int = 0) -> np.ndarray[Any, Any]:
 
 
 def decode(data: bytes, **options: Any) -> np.ndarray[Any, Any]:
-    return decode_image(data, name="picture", **options)
+    return decode_image(data, name="image", **options)
 
 
 def png_header(width: int, height: int) -> bytes:
@@ -59,7 +59,7 @@ def png_header(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("kind", LOSSLESS)
-def test_a_picture_of_the_right_size_comes_through_bit_for_bit(kind: str) -> None:
+def test_a_image_of_the_right_size_comes_through_bit_for_bit(kind: str) -> None:
     pixels = noise(32, 32)
     result = decode(encode(Image.fromarray(pixels), kind, **ENCODERS[kind]))
     assert result.dtype == np.uint8
@@ -91,7 +91,7 @@ def test_the_result_can_be_written_to() -> None:
     assert result[0, 0, 0] == 1
 
 
-def test_eight_orientations_of_one_picture_give_one_result() -> None:
+def test_eight_orientations_of_one_image_give_one_result() -> None:
     pixels = noise(20, 30)
     upright = Image.fromarray(pixels)
     stored_as = {
@@ -162,14 +162,14 @@ def test_of_an_animation_the_first_frame_is_used_and_said_so() -> None:
     frames = [Image.new("RGB", (32, 32), colour) for colour in ("red", "lime", "blue")]
     for kind in ("GIF", "WEBP", "PNG"):
         data = encode(frames[0], kind, save_all=True, append_images=frames[1:], duration=50)
-        with pytest.warns(UserWarning, match="picture: animated; only its first frame") as caught:
+        with pytest.warns(UserWarning, match="image: animated; only its first frame") as caught:
             result = decode(data)
         assert len(caught) == 1
         assert result[0, 0, 0] > 250
         assert result[0, 0, 1:].max() < 5
 
 
-def test_a_still_picture_gives_no_warning() -> None:
+def test_a_still_image_gives_no_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for kind in ENCODERS:
@@ -209,7 +209,7 @@ def test_any_shape_fits_in_any_mode(shape: tuple[int, int], resize_mode: str) ->
 
 @pytest.mark.parametrize("size", [0, -3, 10**6])
 def test_impossible_sizes_are_a_usage_error(size: int) -> None:
-    with pytest.raises(UsageError, match="picture size"):
+    with pytest.raises(UsageError, match="image size"):
         decode(encode(Image.new("RGB", (8, 8))), size=size)
 
 
@@ -218,11 +218,11 @@ def test_an_unknown_mode_is_a_usage_error() -> None:
         decode(encode(Image.new("RGB", (8, 8))), resize_mode="stretch")
 
 
-# Bad pictures
+# Bad images
 
 
 def test_an_empty_file_is_named_as_such() -> None:
-    with pytest.raises(InputError, match=r"picture: the file is empty \(0 bytes\)"):
+    with pytest.raises(InputError, match=r"image: the file is empty \(0 bytes\)"):
         decode(b"")
 
 
@@ -246,13 +246,13 @@ def test_other_formats_are_refused_with_the_accepted_ones_listed(data: bytes) ->
 
 @pytest.mark.parametrize("kind", ENCODERS)
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9])
-def test_a_truncated_picture_is_an_error_and_never_filled_up(kind: str, share: float) -> None:
+def test_a_truncated_image_is_an_error_and_never_filled_up(kind: str, share: float) -> None:
     data = encode(Image.fromarray(noise(64, 64)), kind, **ENCODERS[kind])
     with pytest.raises(InputError):
         decode(data[: int(len(data) * share)])
 
 
-def test_a_process_that_fills_truncated_pictures_is_told_to_stop(
+def test_a_process_that_fills_truncated_images_is_told_to_stop(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
@@ -274,7 +274,7 @@ def test_a_caller_may_take_fewer_pixels() -> None:
         decode_image(data, name="cat.png", max_pixels=599)
 
 
-def test_a_huge_picture_takes_no_memory() -> None:
+def test_a_huge_image_takes_no_memory() -> None:
     program = (
         "import resource, sys\n"
         "from cifarlab.data.image import decode_image\n"
@@ -319,7 +319,7 @@ def test_a_message_is_one_line_whatever_the_name() -> None:
 
 
 def mutated(seed: int) -> bytes:
-    """A picture with some bytes changed, cut out, repeated or cut off."""
+    """An image with some bytes changed, cut out, repeated or cut off."""
     draw = np.random.default_rng(seed)
     kind = list(ENCODERS)[seed % len(ENCODERS)]
     shape = (int(draw.integers(1, 48)), int(draw.integers(1, 48)))
@@ -362,12 +362,12 @@ def survive(seeds: range) -> None:
     assert len(seeds) / 10 < len(messages) < len(seeds), "the mutations hurt, and not always"
 
 
-def test_mutated_pictures_decode_or_raise_input_errors() -> None:
+def test_mutated_images_decode_or_raise_input_errors() -> None:
     survive(range(400))
 
 
 @pytest.mark.slow
-def test_many_mutated_pictures_decode_or_raise_input_errors() -> None:
+def test_many_mutated_images_decode_or_raise_input_errors() -> None:
     survive(range(400, 10_400))
 
 

@@ -12,7 +12,7 @@ from cifarlab.data.dataset import fingerprint
 
 
 def test_describe_is_json_and_complete(folder, train, test):
-    found = json.loads(json.dumps(inspection.describe(catalog.load(folder))))
+    found = json.loads(json.dumps(inspection.describe(catalog.load_dataset(folder))))
     assert found["train_fingerprint"] == fingerprint(train)
     assert found["splits"]["test"] == {
         "count": 12,
@@ -33,8 +33,8 @@ def test_check_finds_nothing_wrong_where_nothing_is(folder):
     }  # fmt: skip
 
 
-def test_check_counts_duplicates_bad_rows_and_imbalance(tmp_path, pictures, write_parquet):
-    train, test = pictures(60), pictures(12, seed=1)
+def test_check_counts_duplicates_bad_rows_and_imbalance(tmp_path, some_images, write_parquet):
+    train, test = some_images(60), some_images(12, seed=1)
     test.images[0] = train.images[0]
     test.images[1] = test.images[2]
     # The same pixels under another label are a duplicate all the same.
@@ -54,8 +54,8 @@ def test_check_counts_duplicates_bad_rows_and_imbalance(tmp_path, pictures, writ
     assert found["imbalance"] == pytest.approx(24 / 22)
 
 
-def test_check_names_empty_classes(tmp_path, pictures, write_parquet):
-    train = pictures(30)
+def test_check_names_empty_classes(tmp_path, some_images, write_parquet):
+    train = some_images(30)
     labels = np.where(train.labels == 1, 3, train.labels).tolist()
     write_parquet(tmp_path / "train.parquet", train, labels=labels)
     found = inspection.check(tmp_path)

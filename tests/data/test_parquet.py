@@ -12,8 +12,8 @@ from cifarlab.data import parquet
 from cifarlab.errors import InputError
 
 
-def test_a_file_comes_back_as_it_went_in(pictures, write_parquet, tmp_path):
-    split = pictures(30)
+def test_a_file_comes_back_as_it_went_in(some_images, write_parquet, tmp_path):
+    split = some_images(30)
     files = parquet.Files((write_parquet(tmp_path / "a.parquet", split),), ())
     content = parquet.read(files)
     np.testing.assert_array_equal(content.train.images, split.images)
@@ -25,24 +25,24 @@ def test_a_file_comes_back_as_it_went_in(pictures, write_parquet, tmp_path):
     assert content.skipped == ()
 
 
-def test_more_rows_than_fit_into_a_batch(pictures, write_parquet, tmp_path, monkeypatch):
+def test_more_rows_than_fit_into_a_batch(some_images, write_parquet, tmp_path, monkeypatch):
     monkeypatch.setattr(parquet, "BATCH_ROWS", 7)
-    split = pictures(30)
+    split = some_images(30)
     content = parquet.read(parquet.Files((write_parquet(tmp_path / "a.parquet", split),), ()))
     np.testing.assert_array_equal(content.train.images, split.images)
 
 
 @pytest.mark.parametrize("columns", [("img", "label"), ("image", "label"), ("img", "fine_label")])
-def test_the_usual_column_names(pictures, write_parquet, tmp_path, columns):
-    path = write_parquet(tmp_path / "a.parquet", pictures(6), columns=columns)
+def test_the_usual_column_names(some_images, write_parquet, tmp_path, columns):
+    path = write_parquet(tmp_path / "a.parquet", some_images(6), columns=columns)
     assert len(parquet.read(parquet.Files((path,), ())).train) == 6
 
 
-def test_bare_bytes_without_paths(pictures, tmp_path, write_parquet):
+def test_bare_bytes_without_paths(some_images, tmp_path, write_parquet):
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    split = pictures(6)
+    split = some_images(6)
     table = pq.read_table(write_parquet(tmp_path / "a.parquet", split))
     raw = [row["bytes"] for row in table.column("img").to_pylist()]
     pq.write_table(pa.table({"image": raw, "label": table.column("label")}), tmp_path / "b.parquet")
@@ -51,10 +51,10 @@ def test_bare_bytes_without_paths(pictures, tmp_path, write_parquet):
     assert content.train.names[5] == "b.parquet row 5"
 
 
-def test_class_names_come_from_the_metadata(pictures, write_parquet, tmp_path):
+def test_class_names_come_from_the_metadata(some_images, write_parquet, tmp_path):
     features = {"label": {"names": ["ant", "bee", "cow", "dog"], "_type": "ClassLabel"}}
     metadata = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
-    path = write_parquet(tmp_path / "a.parquet", pictures(6), metadata=metadata)
+    path = write_parquet(tmp_path / "a.parquet", some_images(6), metadata=metadata)
     content = parquet.read(parquet.Files((path,), ()))
     assert content.class_names == ("ant", "bee", "cow", "dog")
 
@@ -62,29 +62,29 @@ def test_class_names_come_from_the_metadata(pictures, write_parquet, tmp_path):
 @pytest.mark.parametrize(
     "value", [b"", b"{", b"[]", b'{"info": {"features": {"label": {"names": ["one", "two"]}}}}']
 )
-def test_metadata_that_does_not_fit_is_ignored(pictures, write_parquet, tmp_path, value):
-    path = write_parquet(tmp_path / "a.parquet", pictures(6), metadata={b"huggingface": value})
+def test_metadata_that_does_not_fit_is_ignored(some_images, write_parquet, tmp_path, value):
+    path = write_parquet(tmp_path / "a.parquet", some_images(6), metadata={b"huggingface": value})
     assert parquet.read(parquet.Files((path,), ())).class_names == ("0", "1", "2")
 
 
-def test_other_sizes_are_brought_to_one(pictures, write_parquet, tmp_path):
+def test_other_sizes_are_brought_to_one(some_images, write_parquet, tmp_path):
     files = tuple(
-        write_parquet(tmp_path / f"{size}.parquet", pictures(6, size=size)) for size in (20, 48)
+        write_parquet(tmp_path / f"{size}.parquet", some_images(6, size=size)) for size in (20, 48)
     )
     content = parquet.read(parquet.Files(files, ()), image_size=24)
     assert content.train.images.shape == (12, 24, 24, 3)
 
 
-def test_bad_pictures_are_counted_and_the_first_is_named(pictures, write_parquet, tmp_path):
-    damage = {2: b"not a picture", 4: None, 5: b""}
-    path = write_parquet(tmp_path / "a.parquet", pictures(9), damage=damage)
-    with pytest.raises(InputError, match=r"^3 bad pictures, the first is .*a\.parquet row 2"):
+def test_bad_images_are_counted_and_the_first_is_named(some_images, write_parquet, tmp_path):
+    damage = {2: b"not an image", 4: None, 5: b""}
+    path = write_parquet(tmp_path / "a.parquet", some_images(9), damage=damage)
+    with pytest.raises(InputError, match=r"^3 bad images, the first is .*a\.parquet row 2"):
         parquet.read(parquet.Files((path,), ()))
 
 
-def test_bad_pictures_are_skipped_on_request(pictures, write_parquet, tmp_path):
-    split = pictures(9)
-    damage = {2: b"not a picture", 4: None, 5: b""}
+def test_bad_images_are_skipped_on_request(some_images, write_parquet, tmp_path):
+    split = some_images(9)
+    damage = {2: b"not an image", 4: None, 5: b""}
     path = write_parquet(tmp_path / "a.parquet", split, damage=damage)
     content = parquet.read(parquet.Files((path,), ()), skip_bad=True)
     np.testing.assert_array_equal(content.train.labels, np.delete(split.labels, [2, 4, 5]))
@@ -102,28 +102,28 @@ def test_bad_pictures_are_skipped_on_request(pictures, write_parquet, tmp_path):
         ([0, 1, 10**9], "at most 10000 classes"),
     ],
 )
-def test_labels_that_cannot_be_used(pictures, write_parquet, tmp_path, labels, complaint):
-    path = write_parquet(tmp_path / "a.parquet", pictures(3), labels=labels)
+def test_labels_that_cannot_be_used(some_images, write_parquet, tmp_path, labels, complaint):
+    path = write_parquet(tmp_path / "a.parquet", some_images(3), labels=labels)
     with pytest.raises(InputError, match=complaint):
         parquet.read(parquet.Files((path,), ()))
 
 
-def test_a_missing_column_is_named_with_those_that_are_there(pictures, write_parquet, tmp_path):
-    path = write_parquet(tmp_path / "a.parquet", pictures(3), columns=("photo", "label"))
+def test_a_missing_column_is_named_with_those_that_are_there(some_images, write_parquet, tmp_path):
+    path = write_parquet(tmp_path / "a.parquet", some_images(3), columns=("photo", "label"))
     with pytest.raises(InputError, match="has columns photo, label; one must be called img or"):
         parquet.read(parquet.Files((path,), ()))
 
 
 @pytest.mark.parametrize("keep", [0.0, 0.3, 0.9, 0.999])
-def test_a_file_that_is_cut_off(pictures, write_parquet, tmp_path, keep):
-    path = write_parquet(tmp_path / "a.parquet", pictures(30))
+def test_a_file_that_is_cut_off(some_images, write_parquet, tmp_path, keep):
+    path = write_parquet(tmp_path / "a.parquet", some_images(30))
     os.truncate(path, int(path.stat().st_size * keep))
     with pytest.raises(InputError, match="not a whole parquet file"):
         parquet.read(parquet.Files((path,), ()))
 
 
-def test_a_file_with_bytes_overwritten_in_the_middle(pictures, write_parquet, tmp_path):
-    path = write_parquet(tmp_path / "a.parquet", pictures(30))
+def test_a_file_with_bytes_overwritten_in_the_middle(some_images, write_parquet, tmp_path):
+    path = write_parquet(tmp_path / "a.parquet", some_images(30))
     raw = bytearray(path.read_bytes())
     raw[100:5000] = b"\xff" * 4900
     path.write_bytes(raw)
@@ -132,32 +132,32 @@ def test_a_file_with_bytes_overwritten_in_the_middle(pictures, write_parquet, tm
 
 
 @pytest.mark.parametrize("subfolder", [".", "plain_text", "data"])
-def test_shards_are_found_in_order(pictures, write_parquet, tmp_path, subfolder):
+def test_shards_are_found_in_order(some_images, write_parquet, tmp_path, subfolder):
     for name in ("train-00001-of-00002", "train-00000-of-00002", "test-00000-of-00001"):
-        write_parquet(tmp_path / subfolder / f"{name}.parquet", pictures(3))
+        write_parquet(tmp_path / subfolder / f"{name}.parquet", some_images(3))
     found = parquet.find(tmp_path)
     assert found is not None
     assert [path.name[:11] for path in found.train] == ["train-00000", "train-00001"]
     assert [path.name[:10] for path in found.test] == ["test-00000"]
 
 
-def test_a_missing_shard_is_named(pictures, write_parquet, tmp_path):
+def test_a_missing_shard_is_named(some_images, write_parquet, tmp_path):
     for index in (0, 2):
-        write_parquet(tmp_path / f"train-{index:05d}-of-00003.parquet", pictures(3))
+        write_parquet(tmp_path / f"train-{index:05d}-of-00003.parquet", some_images(3))
     with pytest.raises(InputError, match=r"train-00001-of-00003\.parquet: missing, one of 3"):
         parquet.find(tmp_path)
 
 
-def test_validation_serves_where_no_test_is(pictures, write_parquet, tmp_path):
+def test_validation_serves_where_no_test_is(some_images, write_parquet, tmp_path):
     for name in ("train", "validation"):
-        write_parquet(tmp_path / f"{name}.parquet", pictures(3))
+        write_parquet(tmp_path / f"{name}.parquet", some_images(3))
     found = parquet.find(tmp_path)
     assert found is not None
     assert [path.name for path in found.test] == ["validation.parquet"]
 
 
-def test_files_with_other_names_are_all_train(pictures, write_parquet, tmp_path):
-    write_parquet(tmp_path / "animals.parquet", pictures(3))
+def test_files_with_other_names_are_all_train(some_images, write_parquet, tmp_path):
+    write_parquet(tmp_path / "animals.parquet", some_images(3))
     assert parquet.find(tmp_path) == parquet.Files((tmp_path / "animals.parquet",), ())
 
 

@@ -1,4 +1,4 @@
-"""shapes10: the same pictures every time, and too varied for a linear model."""
+"""shapes10: the same images every time, and too varied for a linear model."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_what_is_drawn(drawn):
         assert np.bincount(split.labels).tolist() == [count / 10] * 10
 
 
-def test_no_picture_comes_twice(drawn):
+def test_no_image_comes_twice(drawn):
     images = np.concatenate([drawn.train.images, drawn.test.images])
     assert len({image.tobytes() for image in images}) == 2000
 
@@ -82,7 +82,7 @@ def test_every_class_looks_different():
 
 @pytest.mark.parametrize("arguments", [(9, 10, 0), (10, 0, 0), (10, 10, -1)])
 def test_impossible_requests(arguments):
-    with pytest.raises(UsageError, match="at least 10 pictures"):
+    with pytest.raises(UsageError, match="at least 10 images"):
         shapes.draw(*arguments)
 
 

@@ -14,7 +14,7 @@ from cifarlab.data.dataset import fingerprint
 from cifarlab.errors import NetworkError
 from data.published import PARTS, pack, write_binary
 
-QUICK = download.Manner(pause_seconds=0.01, silent_seconds=20, allow_loopback_http=True)
+QUICK = download.DownloadOptions(pause_seconds=0.01, silent_seconds=20, allow_loopback_http=True)
 
 CHILD = """
 import dataclasses, sys
@@ -27,7 +27,7 @@ files = tuple(
 kind = dataclasses.replace(
     cifar.CIFAR10, name="tiny", class_names=("a", "b", "c"), train_count=30, test_count=12,
     train_fingerprint=train, test_fingerprint=test, sources=(cifar.Source("there", files),))
-manner = download.Manner(pause_seconds=0.01, allow_loopback_http=True)
+manner = download.DownloadOptions(pause_seconds=0.01, allow_loopback_http=True)
 print(len(sources.obtain(kind, manner=manner).train))
 """
 
@@ -67,9 +67,9 @@ def test_the_next_source_serves_when_the_first_has_gone(server, tmp_path, tiny, 
 
 
 def test_wrong_content_is_never_used_and_not_kept(
-    server, tmp_path, tiny, train, pictures, write_parquet, own_cache
+    server, tmp_path, tiny, train, some_images, write_parquet, own_cache
 ):
-    other = pictures(12, seed=9)
+    other = some_images(12, seed=9)
     for name, split in zip(PARTS, (train, other), strict=True):
         server.serve(f"/{name}", write_parquet(tmp_path / name, split).read_bytes())
     server.pages["/a.tar.gz"] = lambda request: server.send(request, b"", status=404)

@@ -131,9 +131,7 @@ def test_brier_and_loss_agree_with_scikit_learn(n, classes):
 
 
 @given(any_predictions(), st.integers(1, 20), st.randoms(use_true_random=False))
-def test_every_number_is_in_its_range_and_the_order_of_pictures_is_nothing_to_it(
-    some, bins, random
-):
+def test_every_number_is_in_its_range_and_the_order_of_images_is_nothing_to_it(some, bins, random):
     result = measure_calibration(some, bins)
     assert json.loads(json.dumps(result.to_json(), allow_nan=False)) == result.to_json()
     assert 0.0 <= result.ece <= 1.0 + 1e-6
@@ -155,7 +153,7 @@ def test_every_number_is_in_its_range_and_the_order_of_pictures_is_nothing_to_it
     assert again.ece == pytest.approx(result.ece)
 
 
-def test_adaptive_error_with_as_many_groups_as_pictures_is_the_mean_gap():
+def test_adaptive_error_with_as_many_groups_as_images_is_the_mean_gap():
     some = predictions([0.6, 0.7, 0.8, 0.9], [True, False, True, False])
     expected = (0.4 + 0.7 + 0.2 + 0.9) / 4
     for bins in (4, 100):
@@ -235,7 +233,7 @@ def test_an_impossible_temperature(temperature):
     assert str(temperature) in one_line(error)
 
 
-def test_there_must_be_a_bin_and_a_picture():
+def test_there_must_be_a_bin_and_a_image():
     some = predictions([0.9], [True])
     for call in (measure_calibration, expected_calibration_error):
         with pytest.raises(UsageError, match="0 bins"):

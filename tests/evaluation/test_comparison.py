@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from cifarlab.errors import InputError, UsageError
-from cifarlab.evaluation.comparison import compare, same_pictures
+from cifarlab.evaluation.comparison import compare_accuracies, same_images
 from cifarlab.predictions import Predictions
 from support import one_line
 
@@ -24,7 +24,7 @@ accuracy = st.integers(0, 100).map(lambda right: right / 100)
 
 
 def test_two_recipes_by_hand():
-    result = compare({"a": [0.93, 0.932, 0.931], "b": [0.92, 0.919, 0.9185]})
+    result = compare_accuracies({"a": [0.93, 0.932, 0.931], "b": [0.92, 0.919, 0.9185]})
     # Differences 1.0, 1.3 and 1.25 points: mean 1.1833, standard deviation 0.1607.
     # t(0.975, 2) = 4.3027, so half an interval is 4.3027 * 0.1607 / sqrt(3) = 0.3992.
     (pair,) = result.pairs
@@ -47,7 +47,7 @@ def test_two_recipes_by_hand():
 
 
 def test_the_better_one_is_named_whichever_comes_first():
-    (pair,) = compare({"b": [0.92, 0.919, 0.9185], "a": [0.93, 0.932, 0.931]}).pairs
+    (pair,) = compare_accuracies({"b": [0.92, 0.919, 0.9185], "a": [0.93, 0.932, 0.931]}).pairs
     assert pair.difference < 0
     assert pair.verdict.startswith("a is better than b by 1.18 points (95% interval 0.78 to 1.58,")
 
@@ -60,7 +60,7 @@ def test_the_better_one_is_named_whichever_comes_first():
 )
 def test_agrees_with_the_paired_t_test_of_scipy_and_never_holds_a_nan(table):
     first, second = map(np.array, table)
-    result = compare({"first": first, "second": second})
+    result = compare_accuracies({"first": first, "second": second})
     (pair,) = result.pairs
     assert json.loads(json.dumps(result.to_json(), allow_nan=False)) == result.to_json()
     assert 0.0 <= pair.p_value <= 1.0
@@ -77,7 +77,7 @@ def test_agrees_with_the_paired_t_test_of_scipy_and_never_holds_a_nan(table):
         assert not pair.distinguishable
         assert len(first) < pair.seeds_needed <= 1000
     # Turned round, everything is the same but the sign.
-    (back,) = compare({"second": second, "first": first}).pairs
+    (back,) = compare_accuracies({"second": second, "first": first}).pairs
     assert back.difference == pytest.approx(-pair.difference)
     assert back.p_value == pytest.approx(pair.p_value)
     assert back.verdict == pair.verdict
@@ -90,7 +90,7 @@ def test_holms_correction_by_hand():
         name: base + shift + generator.normal(0, 0.002, 6)
         for name, shift in (("a", 0.0), ("b", 0.003), ("c", 0.02))
     }
-    pairs = compare(table).pairs
+    pairs = compare_accuracies(table).pairs
     assert [(pair.first, pair.second) for pair in pairs] == [("a", "b"), ("a", "c"), ("b", "c")]
     low, middle, high = sorted(pairs, key=lambda pair: pair.p_value)
     assert low.corrected_p == pytest.approx(3 * low.p_value)
@@ -102,7 +102,9 @@ def test_holms_correction_by_hand():
 def test_two_copies_of_one_recipe_are_not_told_apart_in_nineteen_of_twenty_repeats(seeds):
     generator = np.random.default_rng(0)
     repeats = generator.normal(0.93, SD, (2000, 2, seeds))
-    alarms = np.array([compare({"a": a, "b": b}).pairs[0].distinguishable for a, b in repeats])
+    alarms = np.array(
+        [compare_accuracies({"a": a, "b": b}).pairs[0].distinguishable for a, b in repeats]
+    )
     # Three standard errors of a share of 5% in 2,000 repeats.
     assert alarms.mean() == pytest.approx(0.05, abs=3 * math.sqrt(0.05 * 0.95 / 2000))
     # Nineteen of twenty is the mean. A single block of twenty has chance in it: by the binomial
@@ -115,16 +117,16 @@ def test_two_copies_of_one_recipe_are_not_told_apart_in_nineteen_of_twenty_repea
 
 def test_among_five_copies_no_pair_is_told_apart_in_nineteen_of_twenty_repeats():
     repeats = np.random.default_rng(0).normal(0.93, SD, (100, 5, 4))
-    found = [compare(dict(zip("abcde", table, strict=True))).pairs for table in repeats]
+    found = [compare_accuracies(dict(zip("abcde", table, strict=True))).pairs for table in repeats]
     alarms = [any(pair.distinguishable for pair in pairs) for pairs in found]
     assert np.mean(alarms) <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 100)
 
 
 def test_small_test_sets_raise_no_false_alarm_by_equal_differences():
-    # Of 100 pictures: differences of two copies are often the same whole point.
+    # Of 100 images: differences of two copies are often the same whole point.
     generator = np.random.default_rng(0)
     rounded = generator.normal(0.93, SD, (500, 2, 3)).round(2)
-    alarms = [compare({"a": a, "b": b}).pairs[0].distinguishable for a, b in rounded]
+    alarms = [compare_accuracies({"a": a, "b": b}).pairs[0].distinguishable for a, b in rounded]
     assert np.mean(alarms) <= 0.05
 
 
@@ -132,7 +134,7 @@ def test_the_number_of_seeds_is_right_in_simulation():
     generator = np.random.default_rng(0)
     first = np.array([0.93, 0.934, 0.928, 0.931])
     second = np.array([0.929, 0.929, 0.93, 0.929])
-    (pair,) = compare({"a": first, "b": second}).pairs
+    (pair,) = compare_accuracies({"a": first, "b": second}).pairs
     assert not pair.distinguishable
     assert pair.verdict == (
         f"not distinguishable at n=4; you would need about {pair.seeds_needed} seeds"
@@ -149,8 +151,8 @@ def test_the_number_of_seeds_is_right_in_simulation():
 
 def test_more_pairs_need_more_seeds():
     first, second = [0.93, 0.934, 0.928, 0.931], [0.929, 0.929, 0.93, 0.929]
-    alone = compare({"a": first, "b": second}).pairs[0]
-    third = compare({"a": first, "b": second, "c": [0.8, 0.8, 0.81, 0.8]}).pairs[0]
+    alone = compare_accuracies({"a": first, "b": second}).pairs[0]
+    third = compare_accuracies({"a": first, "b": second, "c": [0.8, 0.8, 0.81, 0.8]}).pairs[0]
     assert third.p_value == alone.p_value
     assert third.seeds_needed > alone.seeds_needed
 
@@ -186,7 +188,7 @@ def test_more_pairs_need_more_seeds():
     ids=["one seed", "constant", "identical", "equal gap", "equal gap, 6 seeds", "no difference"],
 )
 def test_degenerate_differences(first, second, p_value, seeds, verdict):
-    result = compare({"a": first, "<b>b</b>": second})
+    result = compare_accuracies({"a": first, "<b>b</b>": second})
     (pair,) = result.pairs
     assert (pair.p_value, pair.seeds_needed, pair.verdict) == (p_value, seeds, verdict)
     assert pair.corrected_p == p_value
@@ -195,21 +197,24 @@ def test_degenerate_differences(first, second, p_value, seeds, verdict):
 
 
 def test_one_seed_has_neither_spread_nor_interval():
-    (sample,) = compare({"a": [0.9]}).samples
+    (sample,) = compare_accuracies({"a": [0.9]}).samples
     assert (sample.mean, sample.std, sample.interval) == (0.9, None, None)
 
 
 def test_one_recipe_has_no_pairs():
-    assert compare({"a": [0.9, 0.91]}).pairs == ()
+    assert compare_accuracies({"a": [0.9, 0.91]}).pairs == ()
 
 
 def test_a_stricter_alpha_widens_the_interval_and_says_so():
     table = {"a": [0.93, 0.932, 0.931], "b": [0.92, 0.919, 0.9185]}
-    loose, strict = compare(table).pairs[0], compare(table, alpha=0.01).pairs[0]
+    loose, strict = (
+        compare_accuracies(table).pairs[0],
+        compare_accuracies(table, alpha=0.01).pairs[0],
+    )
     assert strict.interval[0] < loose.interval[0]
     assert "99% interval" in strict.verdict
-    assert compare(table, alpha=0.01).to_json()["alpha"] == 0.01
-    assert compare(table).samples == compare(table, alpha=0.01).samples
+    assert compare_accuracies(table, alpha=0.01).to_json()["alpha"] == 0.01
+    assert compare_accuracies(table).samples == compare_accuracies(table, alpha=0.01).samples
 
 
 @pytest.mark.parametrize(
@@ -226,7 +231,7 @@ def test_a_stricter_alpha_widens_the_interval_and_says_so():
 )
 def test_what_cannot_be_compared_is_refused(table, alpha, error, words):
     with pytest.raises(error, match=words) as caught:
-        compare(table, alpha)
+        compare_accuracies(table, alpha)
     one_line(caught)
 
 
@@ -239,12 +244,12 @@ def test_mcnemar_by_hand():
     labels = [0] * 12
     first = predicting(labels, [0] * 8 + [1] * 4)
     second = predicting(labels, [1] * 7 + [0] * 2 + [1] * 3)
-    result = same_pictures(first, second)
+    result = same_images(first, second)
     assert (result.first_only_right, result.second_only_right) == (7, 1)
     assert result.difference == pytest.approx(0.5)
     # 0, 1, 7 or 8 heads of 8 coins.
     assert result.p_value == pytest.approx(2 * (comb(8, 0) + comb(8, 1)) / 2**8)
-    back = same_pictures(second, first)
+    back = same_images(second, first)
     assert (back.first_only_right, back.second_only_right) == (1, 7)
     assert back.difference == -result.difference
     assert back.p_value == result.p_value
@@ -252,19 +257,19 @@ def test_mcnemar_by_hand():
 
 def test_a_classifier_does_not_differ_from_itself():
     one = predicting([0, 1, 2], [0, 1, 1])
-    result = same_pictures(one, one)
+    result = same_images(one, one)
     assert (result.difference, result.p_value) == (0.0, 1.0)
 
 
-def test_the_pictures_must_be_the_same():
+def test_the_images_must_be_the_same():
     one = predicting([0, 1], [0, 1])
     for other in (
         predicting([0, 2], [0, 1]),
         predicting([0], [0]),
         Predictions(one.probabilities, ("a", "b", "c"), one.labels),
     ):
-        with pytest.raises(InputError, match="same pictures") as error:
-            same_pictures(one, other)
+        with pytest.raises(InputError, match="same images") as error:
+            same_images(one, other)
         one_line(error)
     with pytest.raises(InputError, match="labels"):
-        same_pictures(one, Predictions(one.probabilities, one.class_names))
+        same_images(one, Predictions(one.probabilities, one.class_names))

@@ -51,7 +51,7 @@ def test_damage_grows_with_severity(name, images):
 
 
 @names
-def test_the_same_seed_gives_the_same_pictures_and_leaves_the_given_ones(name, images):
+def test_the_same_seed_gives_the_same_images_and_leaves_the_given_ones(name, images):
     before = images.copy()
     one, two = corrupt(images, name, 3, seed=5), corrupt(images, name, 3, seed=5)
     np.testing.assert_array_equal(one, two)
@@ -63,7 +63,7 @@ def test_the_same_seed_gives_the_same_pictures_and_leaves_the_given_ones(name, i
 
 
 @names
-def test_a_picture_does_not_depend_on_its_companions(name, images):
+def test_a_image_does_not_depend_on_its_companions(name, images):
     together = corrupt(images, name, 4)
     np.testing.assert_array_equal(corrupt(images[:7], name, 4), together[:7])
     np.testing.assert_array_equal(corrupt(images[:1], name, 4), together[:1])
@@ -73,7 +73,7 @@ def test_a_picture_does_not_depend_on_its_companions(name, images):
 
 
 @names
-def test_many_pictures_are_damaged_as_few_are(name):
+def test_many_images_are_damaged_as_few_are(name):
     same = np.broadcast_to(shapes.draw(10, 10).test.images[:1, :8, :8], (CHUNK + 2, 8, 8, 3))
     found = corrupt(same, name, 5)
     np.testing.assert_array_equal(found[:3], corrupt(same[:3], name, 5))
@@ -90,7 +90,7 @@ def test_many_pictures_are_damaged_as_few_are(name):
     severity=st.sampled_from(SEVERITIES),
     seed=st.integers(0, 2**64),
 )
-def test_every_picture_can_be_damaged(images, name, severity, seed):
+def test_every_image_can_be_damaged(images, name, severity, seed):
     found = corrupt(images, name, severity, seed)
     assert found.dtype == np.uint8
     assert found.shape == images.shape
@@ -98,16 +98,16 @@ def test_every_picture_can_be_damaged(images, name, severity, seed):
 
 
 @names
-def test_larger_pictures_are_damaged_as_much(name, images):
+def test_larger_images_are_damaged_as_much(name, images):
     large = images[:12].repeat(3, axis=1).repeat(3, axis=2)
     there, here = (damage(x, corrupt(x, name, 3)) for x in (large, images[:12]))
-    # JPEG and pixelate see smoother pictures when those are larger.
+    # JPEG and pixelate see smoother images when those are larger.
     assert there < 2 * here
     if name not in ("jpeg", "pixelate"):
         assert there > here / 2
 
 
-def test_none_and_read_only_pictures(images):
+def test_none_and_read_only_images(images):
     assert corrupt(images[:0], "fog", 1).shape == (0, 32, 32, 3)
     frozen = images[:2].copy()
     frozen.flags.writeable = False
@@ -155,7 +155,7 @@ def test_motion_blur_has_a_direction():
     assert spread[0].mean() > 2 * spread[1].mean()
 
 
-def test_weather_makes_pictures_lighter_or_paler(images):
+def test_weather_makes_images_lighter_or_paler(images):
     white = corrupt(images, "snow", 4)
     assert white.mean() > images.mean() + 10
     assert (white > 250).mean() > (images > 250).mean() + 0.02
@@ -165,10 +165,10 @@ def test_weather_makes_pictures_lighter_or_paler(images):
 
 
 def test_brightness_keeps_the_hue():
-    picture = np.full((1, 4, 4, 3), (40, 80, 120), np.uint8)
-    found = corrupt(picture, "brightness", 3)
+    image = np.full((1, 4, 4, 3), (40, 80, 120), np.uint8)
+    found = corrupt(image, "brightness", 3)
     assert found[0, 0, 0].tolist() == [53, 106, 158]
-    assert corrupt(np.zeros_like(picture), "brightness", 3).max() == 38
+    assert corrupt(np.zeros_like(image), "brightness", 3).max() == 38
 
 
 def test_contrast_keeps_the_mean(images):
@@ -216,7 +216,7 @@ def trained(tmp_path_factory):
 def test_accuracy_falls_as_severity_rises(trained):
     classifier, test = trained
     strong = ("gaussian_noise", "gaussian_blur", "fog", "snow", "contrast")
-    found = measure_robustness(classifier.probabilities, test.images, test.labels, names=strong)
+    found = measure_robustness(classifier.predict_proba, test.images, test.labels, names=strong)
     assert found.clean > 0.7
     assert found.by_severity[0] > found.by_severity[2] > found.by_severity[4]
     assert found.clean > found.mean + 0.05

@@ -38,28 +38,28 @@ def photographs(n: int, height: int = 32, width: int = 32, seed: int = 0) -> np.
     return as_pixels(pixels.transpose(0, 2, 3, 1))
 
 
-def shifted(pictures: np.ndarray, down: int, right: int) -> np.ndarray:
-    padded = np.pad(pictures, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="edge")
-    height, width = pictures.shape[1:3]
+def shifted(images: np.ndarray, down: int, right: int) -> np.ndarray:
+    padded = np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="edge")
+    height, width = images.shape[1:3]
     return padded[:, 2 + down : 2 + down + height, 2 + right : 2 + right + width]
 
 
-def jpeg(pictures: np.ndarray) -> np.ndarray:
-    def once(picture: np.ndarray) -> np.ndarray:
+def jpeg(images: np.ndarray) -> np.ndarray:
+    def once(image: np.ndarray) -> np.ndarray:
         file = io.BytesIO()
-        Image.fromarray(picture).save(file, "JPEG", quality=60)
+        Image.fromarray(image).save(file, "JPEG", quality=60)
         return np.asarray(Image.open(file))
 
-    return np.stack([once(picture) for picture in pictures])
+    return np.stack([once(image) for image in images])
 
 
-def contrast(pictures: np.ndarray, factor: float) -> np.ndarray:
-    mean = pictures.mean(axis=(1, 2, 3), keepdims=True)
-    return as_pixels((pictures - mean) * factor + mean)
+def contrast(images: np.ndarray, factor: float) -> np.ndarray:
+    mean = images.mean(axis=(1, 2, 3), keepdims=True)
+    return as_pixels((images - mean) * factor + mean)
 
 
-def noisy(pictures: np.ndarray) -> np.ndarray:
-    return as_pixels(pictures + np.random.default_rng(1).normal(0, 5, pictures.shape))
+def noisy(images: np.ndarray) -> np.ndarray:
+    return as_pixels(images + np.random.default_rng(1).normal(0, 5, images.shape))
 
 
 CHANGES = {
@@ -84,7 +84,7 @@ def check_planted(others: np.ndarray, places: np.ndarray, change: str) -> None:
     found = {pair.index: pair for pair in pairs}
     right = [i for i, place in enumerate(places.tolist()) if i in found and found[i].other == place]
     assert len(right) >= 0.95 * len(places)
-    # CIFAR-10 has other near-duplicates of its pictures.
+    # CIFAR-10 has other near-duplicates of its images.
     assert len(found) - len(right) <= 0.01 * len(places)
     assert all(found[i].mirrored == ("mirror" in change) for i in right)
     if change in ("copy", "mirror"):
@@ -93,33 +93,33 @@ def check_planted(others: np.ndarray, places: np.ndarray, change: str) -> None:
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_planted_pictures_are_found(change):
+def test_planted_images_are_found(change):
     others = photographs(1500)
     check_planted(others, np.arange(0, 1500, 15), change)
 
 
-def test_unrelated_pictures_are_not_called_duplicates():
+def test_unrelated_images_are_not_called_duplicates():
     assert near_duplicates(photographs(300), photographs(1500, seed=1)) == ()
 
 
 def ships(n: int, seed: int) -> np.ndarray:
-    """Pictures of one class: one sky over one sea, and at the horizon each time another ship."""
-    pictures = np.full((32, 32, 3), (150.0, 180.0, 220.0))
-    pictures[18:] = (60, 90, 120)
-    pictures += np.linspace(20, -20, 32)[:, None, None]
+    """Images of one class: one sky over one sea, and at the horizon each time another ship."""
+    images = np.full((32, 32, 3), (150.0, 180.0, 220.0))
+    images[18:] = (60, 90, 120)
+    images += np.linspace(20, -20, 32)[:, None, None]
     rows, columns = np.ogrid[:32, :32]
     hull = np.exp(-0.5 * (((rows - 17) / 4) ** 2 + ((columns - 16) / 7) ** 2))[..., None]
-    return as_pixels(pictures + 0.7 * hull * (photographs(n, seed=seed) - 120.0))
+    return as_pixels(images + 0.7 * hull * (photographs(n, seed=seed) - 120.0))
 
 
-def test_another_ship_before_the_same_horizon_is_another_picture():
-    pictures, others = ships(200, 0), ships(1000, 1)
-    assert len(near_duplicates(pictures, others)) <= 0.02 * len(pictures)
-    assert len(near_duplicates(noisy(pictures), pictures)) == len(pictures)
+def test_another_ship_before_the_same_horizon_is_another_image():
+    images, others = ships(200, 0), ships(1000, 1)
+    assert len(near_duplicates(images, others)) <= 0.02 * len(images)
+    assert len(near_duplicates(noisy(images), images)) == len(images)
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.6])
-def test_pictures_without_contrast_do_not_match_each_other(noise):
+def test_images_without_contrast_do_not_match_each_other(noise):
     generator = np.random.default_rng(0)
     colours = generator.integers(5, 250, (40, 1, 1, 3))
     flat = as_pixels(colours + generator.normal(0, noise, (40, 32, 32, 3)))
@@ -165,16 +165,16 @@ def test_other_sizes(height, width):
         elements=st.sampled_from([0, 1, 128, 255]),
     )
 )
-def test_pictures_of_any_size_are_their_own_duplicates_or_have_none(pictures):
-    pairs = near_duplicates(pictures, pictures)
+def test_images_of_any_size_are_their_own_duplicates_or_have_none(images):
+    pairs = near_duplicates(images, images)
     assert len({pair.index for pair in pairs}) == len(pairs)
     for pair in pairs:
         assert pair.distance == 0.0
-    flat = {i for i, pixels in enumerate(pictures) if (pixels == pixels[0, 0]).all()}
+    flat = {i for i, pixels in enumerate(images) if (pixels == pixels[0, 0]).all()}
     assert flat.isdisjoint(pair.index for pair in pairs)
 
 
-def test_read_only_memory_mapped_pictures(tmp_path):
+def test_read_only_memory_mapped_images(tmp_path):
     others = photographs(100)
     np.save(tmp_path / "others.npy", others)
     mapped = np.load(tmp_path / "others.npy", mmap_mode="r")
@@ -196,12 +196,12 @@ def cifar10(real_cifar10) -> Content:
 
 @pytest.mark.slow
 @pytest.mark.real
-def test_as_many_test_pictures_of_cifar10_have_a_like_as_is_known(cifar10):
+def test_as_many_test_images_of_cifar10_have_a_like_as_is_known(cifar10):
     train, test = cifar10.train, cifar10.test
     pairs = near_duplicates(test.images, train.images)
     # Barz and Denzler count 3.3%, by the features of a network and by eye.
     assert 250 <= len(pairs) <= 400
-    # Of pictures that have nothing to do with each other 90% differ in their labels.
+    # Of images that have nothing to do with each other 90% differ in their labels.
     same = [test.labels[pair.index] == train.labels[pair.other] for pair in pairs]
     assert np.mean(same) >= 0.98
 
@@ -209,11 +209,11 @@ def test_as_many_test_pictures_of_cifar10_have_a_like_as_is_known(cifar10):
 @pytest.mark.slow
 @pytest.mark.real
 @pytest.mark.parametrize("change", CHANGES)
-def test_planted_pictures_are_found_in_cifar10(change, cifar10):
+def test_planted_images_are_found_in_cifar10(change, cifar10):
     check_planted(cifar10.train.images, np.arange(7, 50000, 250), change)
 
 
-def test_what_is_no_picture_is_refused():
+def test_what_is_no_image_is_refused():
     some = photographs(2)
     for wrong in (
         some.astype(np.float32),

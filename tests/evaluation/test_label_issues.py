@@ -98,7 +98,7 @@ def test_it_is_the_papers_joint(some):
 
 
 @given(any_predictions())
-def test_all_pictures_are_ranked_and_issues_keep_that_order(some):
+def test_all_images_are_ranked_and_issues_keep_that_order(some):
     result = find_label_issues(some)
     assert sorted(result.ranking.tolist()) == list(range(len(some)))
     place = {index: i for i, index in enumerate(result.ranking.tolist())}
@@ -110,7 +110,7 @@ def test_all_pictures_are_ranked_and_issues_keep_that_order(some):
     assert 0.0 <= result.estimated_share <= 1.0
     for issue in result.issues:
         assert issue.given != issue.suggested
-        # Nobody is suggested that no picture is labelled with.
+        # Nobody is suggested that no image is labelled with.
         assert int(issue.suggested) in some.labels
     content = result.to_json()
     assert json.loads(json.dumps(content, allow_nan=False)) == content
@@ -142,7 +142,7 @@ def test_clean_labels_of_a_very_good_model_raise_hardly_any_doubt():
     assert find_label_issues(some).estimated_share < 0.005
 
 
-def test_a_class_without_pictures_is_never_suggested():
+def test_a_class_without_images_is_never_suggested():
     rows = np.array([[0.1, 0.0, 0.9], [0.8, 0.1, 0.1], [0.2, 0.7, 0.1]], "float32")
     result = find_label_issues(Predictions(rows, ("a", "b", "c"), np.array([0, 0, 1])))
     assert all(issue.suggested != "c" for issue in result.issues)
@@ -170,7 +170,7 @@ def test_one_class_only():
     assert result.ranking.tolist() == list(range(10))
 
 
-def test_ten_pictures_of_a_hundred_classes():
+def test_ten_images_of_a_hundred_classes():
     some, _ = simulated(10, 100, 3.0, 0.1, 0)
     assert sorted(find_label_issues(some).ranking.tolist()) == list(range(10))
 

@@ -116,7 +116,7 @@ def test_an_impossible_truth_costs_the_clipped_probability():
     assert result.loss == pytest.approx(-math.log(1e-7))
 
 
-def test_a_single_right_picture():
+def test_a_single_right_image():
     result = measure(predictions_of([[1.0, 0.0]], [0]))
     assert (result.accuracy, result.top2, result.loss, result.n) == (1.0, 1.0, 0.0, 1)
     assert str(result.loss) == "0.0"
@@ -147,7 +147,7 @@ def test_json_holds_plain_numbers_and_exactly_these_names():
     ("predictions", "words"),
     [
         (Predictions(np.ones((1, 1), np.float32), ("a",)), "without labels"),
-        (predictions_of(np.ones((0, 2)), []), "0 pictures"),
+        (predictions_of(np.ones((0, 2)), []), "0 images"),
         (predictions_of([[0.5, 0.5]], [2]), "from 2 to 2"),
         (predictions_of([[0.5, 0.5]], [-1]), "from -1 to -1"),
         (predictions_of([[0.5, np.nan]], [0]), "not finite"),
@@ -203,7 +203,7 @@ def any_predictions(draw) -> Predictions:
 
 @settings(max_examples=200)
 @given(any_predictions(), st.randoms(use_true_random=False))
-def test_the_order_of_pictures_changes_nothing(predictions, random):
+def test_the_order_of_images_changes_nothing(predictions, random):
     order = list(range(len(predictions)))
     random.shuffle(order)
     shuffled = predictions_of(predictions.probabilities[order], predictions.labels[order])
@@ -212,7 +212,7 @@ def test_the_order_of_pictures_changes_nothing(predictions, random):
 
 @settings(max_examples=200)
 @given(any_predictions())
-def test_the_confusion_matrix_accounts_for_every_picture(predictions):
+def test_the_confusion_matrix_accounts_for_every_image(predictions):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         result = measure(predictions)

@@ -49,7 +49,7 @@ def test_worst_mistakes_by_hand():
     assert top_losses(HAND, 0) == ()
 
 
-def test_pictures_without_names_are_called_by_their_number():
+def test_images_without_names_are_called_by_their_number():
     some = Predictions(HAND.probabilities, HAND.class_names, HAND.labels)
     assert [mistake.name for mistake in top_losses(some)] == ["3", "2", "1"]
 
@@ -96,7 +96,7 @@ def test_a_cell_by_hand():
 
 
 @given(any_predictions())
-def test_cells_hold_every_picture_once_most_confident_first(some):
+def test_cells_hold_every_image_once_most_confident_first(some):
     classes = range(len(some.class_names))
     confusion = measure(some).confusion
     seen = []

@@ -58,7 +58,7 @@ def test_the_curve_is_what_plain_counting_gives(pairs):
 
 
 @given(answers, st.randoms(use_true_random=False))
-def test_the_order_of_pictures_changes_nothing(pairs, random):
+def test_the_order_of_images_changes_nothing(pairs, random):
     curve = risk_coverage(predictions(*map(list, zip(*pairs, strict=True))))
     random.shuffle(pairs)
     again = risk_coverage(predictions(*map(list, zip(*pairs, strict=True))))

@@ -1,4 +1,4 @@
-"""Recipes and runs side by side: same pictures, same seeds, every seed shown."""
+"""Recipes and runs side by side: same images, same seeds, every seed shown."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import pytest
 
 from cifarlab.data.dataset import Dataset
 from cifarlab.errors import InputError, UsageError
-from cifarlab.evaluation.comparison import compare
-from cifarlab.experiments.compare import ALPHA, compare_all, on_the_same_pictures, read_entry
+from cifarlab.evaluation.comparison import compare_accuracies
+from cifarlab.experiments.compare import ALPHA, compare, on_the_same_images, read_entry
 from cifarlab.recipes import RECIPES
 from cifarlab.recipes.recipe import Recipe
-from cifarlab.training.train import Options, train
+from cifarlab.training.train import TrainOptions, train
 from tiny import tiny_dataset, tiny_recipe
 
 
 def trained(place: Path, name: str, seed: int, data: Dataset | None = None) -> Path:
     recipe: Recipe = tiny_recipe(name=name, epochs=1)
-    run = train(recipe, data or tiny_dataset(), directory=place, options=Options(seed=seed))
+    run = train(recipe, data or tiny_dataset(), directory=place, options=TrainOptions(seed=seed))
     return run.directory
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Two recipes with two seeds each, and one run on other pictures."""
+    """Two recipes with two seeds each, and one run on other images."""
     root = tmp_path_factory.mktemp("runs")
     found = {
         f"{name}{seed}": trained(root / f"{name}{seed}", name, seed)
@@ -40,7 +40,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def test_runs_of_one_recipe_stand_together_as_its_seeds(runs: dict[str, Path]) -> None:
     what = [str(runs[name]) for name in ("one1", "two0", "one0", "two1")]
-    found, entries = compare_all(what, seeds=3)
+    found, entries = compare(what, seeds=3)
     assert [sample.name for sample in found.samples] == ["one", "two"]
     assert [(e.name, e.seed) for e in entries] == [("one", 0), ("one", 1), ("two", 0), ("two", 1)]
     for entry in entries:
@@ -54,7 +54,7 @@ def test_recipes_are_trained_with_each_seed(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(RECIPES, "baseline", tiny_recipe(name="baseline", epochs=1))
-    found, entries = compare_all(["baseline", "baseline"], 2, tiny_dataset())
+    found, entries = compare(["baseline", "baseline"], 2, tiny_dataset())
     assert [sample.name for sample in found.samples] == ["baseline", "baseline (2)"]
     assert [entry.seed for entry in entries] == [0, 1, 0, 1]
     assert found.samples[0].accuracies == found.samples[1].accuracies
@@ -62,21 +62,21 @@ def test_recipes_are_trained_with_each_seed(
     assert len({entry.directory for entry in entries}) == 4
 
 
-def test_two_runs_are_compared_picture_by_picture(runs: dict[str, Path]) -> None:
+def test_two_runs_are_compared_image_by_image(runs: dict[str, Path]) -> None:
     first, second = read_entry(runs["one0"]), read_entry(runs["two1"])
-    found = on_the_same_pictures(first, second)
+    found = on_the_same_images(first, second)
     assert found.difference == pytest.approx(first.accuracy - second.accuracy)
 
 
 def test_what_cannot_be_compared_is_refused(runs: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="two recipes or more"):
-        compare_all([str(runs["one0"])], 1)
+        compare([str(runs["one0"])], 1)
     with pytest.raises(UsageError, match="seeds differ"):
-        compare_all([str(runs["one0"]), str(runs["two1"])], 1)
-    with pytest.raises(InputError, match="different test pictures"):
-        compare_all([str(runs["one0"]), str(runs["elsewhere"])], 1)
+        compare([str(runs["one0"]), str(runs["two1"])], 1)
+    with pytest.raises(InputError, match="different test images"):
+        compare([str(runs["one0"]), str(runs["elsewhere"])], 1)
     with pytest.raises(InputError):
-        compare_all([str(tmp_path), str(runs["one0"])], 1)
+        compare([str(tmp_path), str(runs["one0"])], 1)
 
 
 @pytest.mark.parametrize("seeds", [3, 5])
@@ -84,7 +84,10 @@ def test_two_copies_of_one_recipe_are_not_told_apart(seeds: int) -> None:
     draws = np.random.default_rng(seeds)
     accuracies = draws.normal(0.754, 0.003, (1000, 2, seeds))
     alarms = np.array(
-        [compare({"a": a, "b": b}, ALPHA).pairs[0].distinguishable for a, b in accuracies]
+        [
+            compare_accuracies({"a": a, "b": b}, ALPHA).pairs[0].distinguishable
+            for a, b in accuracies
+        ]
     )
     # In at least 19 of 20 repeats, whichever twenty one takes, but for one block in fifty.
     assert alarms.mean() < 0.02

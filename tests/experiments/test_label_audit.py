@@ -1,4 +1,4 @@
-"""Wrong labels among training pictures are found by models that have not seen them."""
+"""Wrong labels among training images are found by models that have not seen them."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import pytest
 from cifarlab.backend import keras
 from cifarlab.errors import InputError, UsageError
 from cifarlab.evaluation.lr_range import RangeTest
-from cifarlab.experiments.lr_finder import BELOW, find_rate
+from cifarlab.experiments.lr_finder import BELOW, find_learning_rate
 from cifarlab.plots.lr_range import learning_rates
 from cifarlab.plots.style import save
 from support import one_line
@@ -21,7 +21,7 @@ from tiny import SIDE, dropout_model, rich_recipe, tiny_dataset, tiny_recipe
 
 @pytest.fixture(scope="module")
 def found() -> RangeTest:
-    return find_rate(tiny_recipe(), tiny_dataset(), high=10.0, steps=60)
+    return find_learning_rate(tiny_recipe(), tiny_dataset(), high=10.0, steps=60)
 
 
 def test_the_suggestion_lies_where_the_loss_falls(found):
@@ -38,23 +38,23 @@ def test_the_suggestion_lies_where_the_loss_falls(found):
 def test_an_explosion_ends_the_test(found):
     assert found.stopped_early
     assert found.losses[-1] > 3 * min(found.losses)
-    gentle = find_rate(tiny_recipe(), tiny_dataset(), high=1e-2, steps=30)
+    gentle = find_learning_rate(tiny_recipe(), tiny_dataset(), high=1e-2, steps=30)
     assert not gentle.stopped_early
     assert gentle.rates[-1] == pytest.approx(1e-2)
 
 
 def test_the_same_seed_gives_the_same_and_another_seed_another(found):
-    again = find_rate(tiny_recipe(), tiny_dataset(), high=10.0, steps=60)
-    other = find_rate(tiny_recipe(), tiny_dataset(), high=10.0, steps=60, seed=1)
+    again = find_learning_rate(tiny_recipe(), tiny_dataset(), high=10.0, steps=60)
+    other = find_learning_rate(tiny_recipe(), tiny_dataset(), high=10.0, steps=60, seed=1)
     assert again == found
     assert other.losses != found.losses
 
 
 def test_the_tested_rate_is_the_one_that_trains():
     # A factor on the recipe's rate and its inverse on the bounds cancel.
-    plain = find_rate(tiny_recipe(), tiny_dataset(), low=1e-5, high=1e-2, steps=20)
+    plain = find_learning_rate(tiny_recipe(), tiny_dataset(), low=1e-5, high=1e-2, steps=20)
     faster = replace(tiny_recipe().optimizers[0], lr=0.5)
-    other = find_rate(
+    other = find_learning_rate(
         tiny_recipe(optimizers=(faster,)), tiny_dataset(), low=1e-5, high=1e-2, steps=20
     )
     assert other.rates == plain.rates
@@ -63,15 +63,17 @@ def test_the_tested_rate_is_the_one_that_trains():
 
 def test_many_steps_are_measured_a_hundred_times_at_most():
     done: list[int] = []
-    test = find_rate(tiny_recipe(), tiny_dataset(), high=1e-2, steps=250, stepped=done.append)
+    test = find_learning_rate(
+        tiny_recipe(), tiny_dataset(), high=1e-2, steps=250, stepped=done.append
+    )
     assert done == list(range(1, 251))
     assert len(test.rates) <= 100
     assert test.rates[-1] == pytest.approx(1e-2)
 
 
 def test_every_part_of_a_recipe_may_be_there():
-    # Trained on all pictures, it would have none to measure with; the test holds some out.
-    test = find_rate(rich_recipe(), tiny_dataset(), steps=40)
+    # Trained on all images, it would have none to measure with; the test holds some out.
+    test = find_learning_rate(rich_recipe(), tiny_dataset(), steps=40)
     assert test.recipe_rate == 0.1
     assert 1e-4 <= test.suggestion < 10.0
 
@@ -104,7 +106,7 @@ def test_a_model_of_the_users_stays_as_it_was(build):
     model.fit(images, np.eye(3)[tiny_dataset().train.labels[:32]], verbose=0)
     before = values_of(model.variables), values_of(model.optimizer.variables)
     gradients = [v.value.grad for v in model.trainable_variables]
-    test = find_rate(model, tiny_dataset(), steps=20)
+    test = find_learning_rate(model, tiny_dataset(), steps=20)
     assert test.recipe_rate == pytest.approx(0.01)
     after = values_of(model.variables), values_of(model.optimizer.variables)
     assert same(before[0], after[0])
@@ -140,21 +142,21 @@ def same(first: list[np.ndarray[Any, Any]], second: list[np.ndarray[Any, Any]]) 
 )
 def test_wrong_calls_are_usage_errors(arguments, message):
     with pytest.raises(UsageError, match=message) as error:
-        find_rate(tiny_recipe(), tiny_dataset(), **arguments)
+        find_learning_rate(tiny_recipe(), tiny_dataset(), **arguments)
     one_line(error)
 
 
 def test_an_unknown_recipe_and_data_without_validation_are_refused():
     with pytest.raises(UsageError, match="nosuch"):
-        find_rate("nosuch", tiny_dataset())
+        find_learning_rate("nosuch", tiny_dataset())
     data = tiny_dataset()
     none = replace(data, validation=data.validation.subset(np.arange(0)))
-    with pytest.raises(InputError, match="no validation pictures") as error:
-        find_rate(tiny_recipe(), none)
+    with pytest.raises(InputError, match="no validation images") as error:
+        find_learning_rate(tiny_recipe(), none)
     one_line(error)
 
 
-def test_the_plot_is_a_picture_and_the_same_every_time(found, tmp_path):
+def test_the_plot_is_a_image_and_the_same_every_time(found, tmp_path):
     for name in ("a.png", "b.png"):
         save(learning_rates(found, "tiny"), tmp_path / name)
     first = (tmp_path / "a.png").read_bytes()

@@ -16,11 +16,11 @@ from cifarlab.backend import keras
 from cifarlab.classifier import Classifier
 from cifarlab.errors import CifarlabError, UsageError
 from cifarlab.exporting import FORMATS, export, runners
-from cifarlab.exporting.parity import comparison_pictures
+from cifarlab.exporting.parity import comparison_images
 from cifarlab.exporting.single_model import deployable
 from cifarlab.models.airnet import airnet
 from cifarlab.models.baseline import baseline
-from cifarlab.recipes.parts import Views
+from cifarlab.recipes.parts import TestTimeAugmentation
 from support import one_line
 from tiny import SIDE, tiny_dataset
 
@@ -34,7 +34,12 @@ RUN = {
     "onnx-int8": runners.onnxruntime,
     "web": lambda path: runners.onnxruntime(path / "model.onnx"),
 }
-LOOKS = (None, Views(mirror=True, shift=0), Views(mirror=True, shift=1), Views(False, 2))
+LOOKS = (
+    None,
+    TestTimeAugmentation(mirror=True, shift=0),
+    TestTimeAugmentation(mirror=True, shift=1),
+    TestTimeAugmentation(False, 2),
+)
 
 
 def users_own() -> Any:
@@ -62,11 +67,11 @@ MODELS = {
 
 def a_classifier(model: str = "airnet", **changes: Any) -> Classifier:
     keras.utils.set_random_seed(2)
-    return replace(Classifier.of(MODELS[model](), NAMES, "cpu"), **changes)
+    return replace(Classifier.from_keras(MODELS[model](), NAMES, "cpu"), **changes)
 
 
-def some_pictures(classifier: Classifier) -> np.ndarray:
-    return comparison_pictures(classifier.input_shape[:2], 20)
+def some_images(classifier: Classifier) -> np.ndarray:
+    return comparison_images(classifier.input_shape[:2], 20)
 
 
 # --- one Keras model of it all
@@ -74,11 +79,11 @@ def some_pictures(classifier: Classifier) -> np.ndarray:
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("views", LOOKS)
-def test_views_and_temperature_become_layers(model, views):
-    classifier = a_classifier(model, views=views, temperature=0.5)
-    images = some_pictures(classifier)
+def test_views_and_temperature_become_layers(model, tta):
+    classifier = a_classifier(model, tta=tta, temperature=0.5)
+    images = some_images(classifier)
     found = deployable(classifier).predict(images.astype("float32"), verbose=0)
-    np.testing.assert_allclose(found, classifier.probabilities(images), atol=1e-5)
+    np.testing.assert_allclose(found, classifier.predict_proba(images), atol=1e-5)
 
 
 def test_a_model_that_needs_no_layers_more_is_left_alone():
@@ -91,31 +96,31 @@ def test_a_model_that_needs_no_layers_more_is_left_alone():
 
 @pytest.mark.parametrize("format", EXACT)
 @pytest.mark.parametrize("model", MODELS)
-def test_check_14_every_format_agrees_on_a_thousand_pictures(tmp_path, model, format):
-    classifier = a_classifier(model, views=LOOKS[1], temperature=0.7, not_sure_below=0.6)
+def test_check_14_every_format_agrees_on_a_thousand_images(tmp_path, model, format):
+    classifier = a_classifier(model, tta=LOOKS[1], temperature=0.7, not_sure_below=0.6)
     done = export(classifier, format, tmp_path / f"model{FORMATS[format]}")
-    assert done.parity.pictures == 1000
+    assert done.parity.images == 1000
     assert done.parity.agreement == 1.0
     assert done.parity.largest_difference < 1e-4
     assert done.size > 0
     assert json.dumps(done.to_json())
     # Once more by hand, in calls of other sizes.
-    predict, images = RUN[format](done.path), some_pictures(classifier)
+    predict, images = RUN[format](done.path), some_images(classifier)
     for count in (1, 3, 20):
-        expected = classifier.probabilities(images[:count])
+        expected = classifier.predict_proba(images[:count])
         np.testing.assert_allclose(predict(images[:count]), expected, atol=1e-4)
     assert [path.name for path in tmp_path.iterdir()] == [done.path.name]
 
 
 @pytest.mark.parametrize("format", ["keras", "h5"])
 def test_an_exported_keras_file_comes_back_as_the_same_classifier(tmp_path, format):
-    classifier = a_classifier(views=LOOKS[2], temperature=0.7, not_sure_below=0.6)
+    classifier = a_classifier(tta=LOOKS[2], temperature=0.7, not_sure_below=0.6)
     done = export(classifier, format, tmp_path / f"model{FORMATS[format]}")
-    back, images = Classifier.load(done.path), some_pictures(classifier)
+    back, images = Classifier.load(done.path), some_images(classifier)
     assert (back.class_names, back.not_sure_below) == (NAMES, 0.6)
-    assert (back.views, back.temperature) == (None, 1.0)
+    assert (back.tta, back.temperature) == (None, 1.0)
     np.testing.assert_allclose(
-        back.probabilities(images), classifier.probabilities(images), atol=1e-5
+        back.predict_proba(images), classifier.predict_proba(images), atol=1e-5
     )
 
 
@@ -135,10 +140,10 @@ def test_what_is_known_travels_in_the_onnx_and_torch_files(tmp_path):
 def test_eight_bits_say_what_they_lost(tmp_path):
     data = tiny_dataset()
     keras.utils.set_random_seed(2)
-    classifier = Classifier.of(MODELS["airnet"](), data.class_names, "cpu")
+    classifier = Classifier.from_keras(MODELS["airnet"](), data.class_names, "cpu")
     done = export(classifier, "onnx-int8", tmp_path / "m.onnx", data=data)
     assert done.loss is not None
-    assert (done.loss.split, done.loss.pictures) == ("test", len(data.test))
+    assert (done.loss.split, done.loss.images) == ("test", len(data.test))
     assert (
         done.loss.before
         == (classifier.predict_split(data.test).predicted == data.test.labels).mean()
@@ -195,7 +200,7 @@ def test_what_cannot_be_done_is_one_line(tmp_path, format, said):
 def test_a_softmax_inside_something_else_is_explained():
     inner = MODELS["baseline"]()
     model = keras.Sequential([keras.Input((SIDE, SIDE, 3)), inner])
-    classifier = replace(Classifier.of(model, NAMES, "cpu"), temperature=2.0)
+    classifier = replace(Classifier.from_keras(model, NAMES, "cpu"), temperature=2.0)
     with pytest.raises(UsageError) as error:
         deployable(classifier)
     assert "end it in a Softmax layer" in one_line(error)
@@ -209,17 +214,17 @@ def test_a_softmax_inside_something_else_is_explained():
 def test_onnx_agrees_on_the_whole_test_set_and_eight_bits_lose_little(
     tmp_path, real_cifar10, monkeypatch
 ):
-    from cifarlab.data.catalog import load
+    from cifarlab.data.catalog import load_dataset
 
     monkeypatch.setenv("CIFARLAB_DATA", str(real_cifar10))
-    data, classifier = load("cifar10"), Classifier.boxed("cpu")
+    data, classifier = load_dataset("cifar10"), Classifier.pretrained("cpu")
     images = np.array(data.test.images)
-    expected = classifier.probabilities(images)
+    expected = classifier.predict_proba(images)
     predict = runners.onnxruntime(export(classifier, "onnx", tmp_path / "m.onnx").path)
     found = np.concatenate([predict(images[i : i + 500]) for i in range(0, len(images), 500)])
     assert np.abs(found - expected).max() < 1e-4
     assert (found.argmax(1) == expected.argmax(1)).all()
     loss = export(classifier, "onnx-int8", tmp_path / "m8.onnx", data=data).loss
     assert loss is not None
-    assert loss.pictures == 10_000
+    assert loss.images == 10_000
     assert loss.points < 0.5

@@ -7,14 +7,14 @@ from functools import cache
 
 from cifarlab.data.dataset import Dataset, Split
 from cifarlab.data.shapes import CLASSES, draw
-from cifarlab.lessons.experiment import Experiment, Outcome, Plan, Setup, Trial
+from cifarlab.lessons.experiment import Experiment, ExperimentData, LessonOptions, Outcome, Trial
 
-TINY = Plan(pictures=60, epochs=2, seeds=2)
+TINY = LessonOptions(images=60, epochs=2, seeds=2)
 
 
 @cache
 def shapes() -> Dataset:
-    """80 drawn pictures to train on, 40 to choose with, and a test split that raises."""
+    """80 drawn images to train on, 40 to choose with, and a test split that raises."""
     drawn = draw(train=80, test=40)
     return Dataset("shapes10", drawn.source, CLASSES, drawn.train, drawn.test, Untouchable())
 
@@ -48,7 +48,7 @@ def history(
 
 
 def experiment(
-    arms: Mapping[str, Sequence[float]],
+    variants: Mapping[str, Sequence[float]],
     measured: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Experiment:
     """Two epochs, the second with the given accuracy for each seed."""
@@ -60,9 +60,11 @@ def experiment(
                 for seed, value in enumerate(values)
             ),
         )
-        for name, values in arms.items()
+        for name, values in variants.items()
     )
-    return Experiment(Setup("made-up", 100, 50, 2, len(next(iter(arms.values())))), outcomes)
+    return Experiment(
+        ExperimentData("made-up", 100, 50, 2, len(next(iter(variants.values())))), outcomes
+    )
 
 
 def said(sentences: Sequence[str]) -> str:

@@ -14,9 +14,9 @@ LOW, HIGH, MIXED = (0.3, 0.32, 0.31), (0.6, 0.62, 0.61), (0.2, 0.7, 0.31)
 
 
 def result(accuracies, train):
-    arms = dict(zip(AUGMENTATIONS, accuracies, strict=True))
+    variants = dict(zip(AUGMENTATIONS, accuracies, strict=True))
     values = zip(AUGMENTATIONS, train, strict=True)
-    return experiment(arms, {name: {"train_accuracy": value} for name, value in values})
+    return experiment(variants, {name: {"train_accuracy": value} for name, value in values})
 
 
 @pytest.mark.parametrize(

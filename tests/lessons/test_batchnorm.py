@@ -14,9 +14,9 @@ LOW, HIGH, MIXED = (0.3, 0.32, 0.31), (0.6, 0.62, 0.61), (0.2, 0.7, 0.31)
 
 
 def result(given, without):
-    arms = {arm_name(True, rate): values for rate, values in zip(RATES, given, strict=True)}
-    arms |= {arm_name(False, rate): values for rate, values in zip(RATES, without, strict=True)}
-    return experiment(arms)
+    variants = {arm_name(True, rate): values for rate, values in zip(RATES, given, strict=True)}
+    variants |= {arm_name(False, rate): values for rate, values in zip(RATES, without, strict=True)}
+    return experiment(variants)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from cifarlab.errors import ResourceError, UsageError
 from cifarlab.lessons import LESSONS
 from lessons.made_up import shapes
 
-SMALL = ("--pictures", "40", "--epochs", "1", "--seeds", "1", "--device", "cpu")
+SMALL = ("--images", "40", "--epochs", "1", "--seeds", "1", "--device", "cpu")
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def run(monkeypatch, tmp_path):
     app.command()(lesson)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr(catalog, "load", lambda *_, **__: shapes())
+    monkeypatch.setattr(catalog, "load_dataset", lambda *_, **__: shapes())
 
     def invoke(*arguments):
         result = CliRunner().invoke(app, [str(a) for a in arguments])
@@ -49,20 +49,20 @@ def test_an_unknown_name_lists_the_lessons(run):
 @pytest.mark.parametrize("name", LESSONS)
 def test_every_lesson_prints_and_draws(name, run, tmp_path):
     shown = run(name, *SMALL).stdout
-    picture = tmp_path / f"lesson_{name}.png"
-    assert picture.read_bytes().startswith(b"\x89PNG")
+    image = tmp_path / f"lesson_{name}.png"
+    assert image.read_bytes().startswith(b"\x89PNG")
     lines = shown.splitlines()
-    assert lines[-1] == f"picture: {picture}"
-    assert f"{name} on shapes10: 40 pictures to train on, 40 to measure on," in lines
+    assert lines[-1] == f"image: {image}"
+    assert f"{name} on shapes10: 40 images to train on, 40 to measure on," in lines
     assert max(map(len, lines[:-1])) <= 80
 
 
 def test_json_has_every_number_and_nothing_else(run, tmp_path):
     result = run("early-stopping", *SMALL, "--json", "-o", tmp_path / "a.png")
     document = json.loads(result.stdout)
-    assert document["setup"]["pictures"] == 40
+    assert document["setup"]["images"] == 40
     assert len(document["arms"]["to the end"][0]["history"]) == 1
-    assert document["picture"] == str(tmp_path / "a.png")
+    assert document["image"] == str(tmp_path / "a.png")
     assert document["found"]
 
 
@@ -70,12 +70,12 @@ def test_json_has_every_number_and_nothing_else(run, tmp_path):
     ("output", "kind", "message"),
     [("a.jpg", UsageError, "ends in .png"), ("no/such/a.png", ResourceError, "no/such")],
 )
-def test_a_picture_that_cannot_be_is_noticed_before_the_work(output, kind, message, run):
+def test_a_image_that_cannot_be_is_noticed_before_the_work(output, kind, message, run):
     with pytest.raises(kind, match=message):
         run("scaling", "-o", output)
 
 
-@pytest.mark.parametrize("option", ["--seeds", "--epochs", "--pictures"])
+@pytest.mark.parametrize("option", ["--seeds", "--epochs", "--images"])
 def test_a_number_below_one_is_a_usage_error(option, run):
     with pytest.raises(UsageError, match=f"{option} is 0"):
         run("scaling", option, "0")

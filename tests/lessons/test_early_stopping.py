@@ -10,7 +10,7 @@ import pytest
 from cifarlab.backend import keras
 from cifarlab.lessons import early_stopping
 from cifarlab.lessons.early_stopping import ARM, Stop, stop_of
-from cifarlab.lessons.experiment import Experiment, Outcome, Setup, Trial
+from cifarlab.lessons.experiment import Experiment, ExperimentData, Outcome, Trial
 from lessons.made_up import TINY, history, said, shapes
 
 FALLING = [1.0, 0.9, 0.8, 0.7, 0.6, 0.5]
@@ -23,7 +23,7 @@ def result(losses, accuracies):
         Trial(seed, history(accuracy, loss))
         for seed, (loss, accuracy) in enumerate(zip(losses, accuracies, strict=True))
     )
-    return Experiment(Setup("made-up", 100, 50, 6, len(trials)), (Outcome(ARM, trials),))
+    return Experiment(ExperimentData("made-up", 100, 50, 6, len(trials)), (Outcome(ARM, trials),))
 
 
 class Stub(keras.callbacks.Callback):

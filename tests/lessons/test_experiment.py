@@ -10,10 +10,10 @@ import pytest
 from cifarlab.backend import keras
 from cifarlab.errors import InputError, UsageError
 from cifarlab.lessons.experiment import (
-    Arm,
-    Plan,
+    LessonOptions,
+    Variant,
     build,
-    compare_arms,
+    compare_variants,
     sample,
     train,
     without_batch_norm,
@@ -32,28 +32,28 @@ def test_a_sample_is_even_and_the_same_every_time():
     chosen = sample(shapes(), TINY)
     assert np.bincount(chosen.train.labels).tolist() == [6] * 10
     assert (chosen.train.images == sample(shapes(), TINY).train.images).all()
-    assert len(sample(shapes(), replace(TINY, pictures=10**6)).train) == 80
+    assert len(sample(shapes(), replace(TINY, images=10**6)).train) == 80
 
 
-@pytest.mark.parametrize("field", ["pictures", "epochs", "seeds"])
+@pytest.mark.parametrize("field", ["images", "epochs", "seeds"])
 def test_a_plan_needs_something_to_do(field):
     with pytest.raises(UsageError) as error:
         replace(TINY, **{field: 0})
     assert f"--{field} is 0" in one_line(error)
 
 
-def test_a_sample_needs_validation_pictures_and_one_of_each_class():
+def test_a_sample_needs_validation_images_and_one_of_each_class():
     data = tiny_dataset()
     with pytest.raises(UsageError, match="3 classes"):
-        sample(data, Plan(2, 1))
+        sample(data, LessonOptions(2, 1))
     with pytest.raises(InputError, match="no validation"):
         sample(replace(data, validation=data.validation.subset(np.arange(0))), TINY)
 
 
 def test_arms_start_from_the_same_weights():
     data = tiny_dataset()
-    full = build(Arm("with", PLAIN), data, 1)
-    bare = build(Arm("without", PLAIN, batch_norm=False), data, 1)
+    full = build(Variant("with", PLAIN), data, 1)
+    bare = build(Variant("without", PLAIN, batch_norm=False), data, 1)
     assert not any(isinstance(x, keras.layers.BatchNormalization) for x in bare.layers)
     kept = [x for x in full.layers if not isinstance(x, keras.layers.BatchNormalization)]
     for old, new in zip(kept, bare.layers, strict=True):
@@ -62,7 +62,7 @@ def test_arms_start_from_the_same_weights():
 
 
 def test_a_copy_without_batch_norm_shares_nothing():
-    model = build(Arm("with", PLAIN), tiny_dataset(), 0)
+    model = build(Variant("with", PLAIN), tiny_dataset(), 0)
     copy = without_batch_norm(model)
     ours = {id(v) for v in model.variables}
     assert not ours & {id(v) for v in copy.variables}
@@ -70,8 +70,8 @@ def test_a_copy_without_batch_norm_shares_nothing():
 
 def test_trained_models_are_measured_as_the_history_says():
     data = tiny_dataset()
-    model = build(Arm("with", PLAIN), data, 0)
-    trial = train(model, Arm("with", PLAIN), data, 0, "cpu")
+    model = build(Variant("with", PLAIN), data, 0)
+    trial = train(model, Variant("with", PLAIN), data, 0, "cpu")
     assert [row["epoch"] for row in trial.history] == [1, 2]
     found = accuracy_on(model, data.validation, "cpu")
     assert found == pytest.approx(trial.history[-1]["val_accuracy"])
@@ -79,7 +79,9 @@ def test_trained_models_are_measured_as_the_history_says():
 
 def test_a_run_that_diverges_counts_as_guessing():
     wild = replace(PLAIN, optimizers=(SGD(1e30),))
-    result = compare_arms([Arm("wild", wild)], tiny_dataset(), Plan(150, 2, 1), "cpu", str)
+    result = compare_variants(
+        [Variant("wild", wild)], tiny_dataset(), LessonOptions(150, 2, 1), "cpu", str
+    )
     trial = result.of("wild").trials[0]
     assert trial.diverged
     assert len(trial.history) == 2
@@ -95,14 +97,14 @@ def test_the_first_gradient_is_that_of_the_first_step():
     from cifarlab.runtime.device import choose_device
     from cifarlab.runtime.randomness import generator
     from cifarlab.training.batch import batches
-    from cifarlab.training.loop import Setting, start
+    from cifarlab.training.loop import LoopOptions, start
 
     data = tiny_dataset()
-    model = build(Arm("with", PLAIN), data, 0)
+    model = build(Variant("with", PLAIN), data, 0)
     before = [w.copy() for w in model.get_weights()]
     found = first_gradient(model, PLAIN, data, 0)
     assert all((a == b).all() for a, b in zip(before, model.get_weights(), strict=True))
-    state = start(model, PLAIN, Setting(choose_device("cpu"), torch.float32, 0, Path()))
+    state = start(model, PLAIN, LoopOptions(choose_device("cpu"), torch.float32, 0, Path()))
     images, labels = torch.from_numpy(data.train.images), torch.from_numpy(data.train.labels)
     _, batch = next(batches(images, labels, 3, PLAIN.batch_size, 0, 0))
     train_step(state, batch, PLAIN, torch.float32, generator(0))

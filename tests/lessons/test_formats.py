@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from cifarlab.lessons import formats
-from cifarlab.lessons.experiment import Plan, Setup
+from cifarlab.lessons.experiment import ExperimentData, LessonOptions
 from cifarlab.lessons.formats import Formats
 from cifarlab.lessons.saved import Attempt, Kept
 from lessons.made_up import said, shapes
@@ -20,7 +20,9 @@ GOOD = Kept(0, ".keras", 1000, 300, 600, True, True, 0.0, 0.0, 26, 26, EXACT, OT
 
 
 def result(keras_file, h5_file):
-    return Formats(Setup("made-up", 100, 50, 1, 1), (keras_file, replace(h5_file, suffix=".h5")))
+    return Formats(
+        ExperimentData("made-up", 100, 50, 1, 1), (keras_file, replace(h5_file, suffix=".h5"))
+    )
 
 
 @pytest.mark.parametrize(
@@ -46,7 +48,7 @@ def test_the_words_follow_the_files(keras_file, h5_file, phrases):
 
 
 def test_it_runs_and_finds_what_is_in_the_files():
-    found = formats.run(shapes(), Plan(40, 1, 2), "cpu", str)
+    found = formats.run(shapes(), LessonOptions(40, 1, 2), "cpu", str)
     assert [(kept.seed, kept.suffix) for kept in found.files] == [
         (0, ".keras"),
         (0, ".h5"),

@@ -15,9 +15,9 @@ LOW, HIGH, MIXED = (0.3, 0.32, 0.31), (0.6, 0.62, 0.61), (0.3, 0.7, 0.31)
 
 
 def result(scaled, raw, scaled_norm, raw_norm, ratio=300.0):
-    arms = {SCALED: scaled, RAW: raw, SCALED_NORM: scaled_norm, RAW_NORM: raw_norm}
-    lengths = {name: {"first_gradient": ratio if "raw" in name else 1.0} for name in arms}
-    return experiment(arms, lengths)
+    variants = {SCALED: scaled, RAW: raw, SCALED_NORM: scaled_norm, RAW_NORM: raw_norm}
+    lengths = {name: {"first_gradient": ratio if "raw" in name else 1.0} for name in variants}
+    return experiment(variants, lengths)
 
 
 @pytest.mark.parametrize(
@@ -31,8 +31,8 @@ def result(scaled, raw, scaled_norm, raw_norm, ratio=300.0):
         ((HIGH, HIGH, LOW, HIGH), "scaling did harm here"),
     ],
 )
-def test_the_advice_follows_what_was_sure(arms, phrase):
-    assert phrase in scaling.sentences(result(*arms))[-1]
+def test_the_advice_follows_what_was_sure(variants, phrase):
+    assert phrase in scaling.sentences(result(*variants))[-1]
 
 
 def test_each_network_has_its_own_verdict():

@@ -9,7 +9,7 @@ import pytest
 from cifarlab.lessons.words import (
     Verdict,
     certainty,
-    compare,
+    compare_in_words,
     grouped,
     listed,
     mean,
@@ -51,7 +51,7 @@ def test_a_verdict_is_sure_only_where_ranges_part(first, second, expected):
     ],
 )
 def test_a_comparison_says_what_the_numbers_say(a, b, phrases):
-    sentence = compare("Accuracy", "with a", "with b", a, b, percent)
+    sentence = compare_in_words("Accuracy", "with a", "with b", a, b, percent)
     assert all(phrase in sentence for phrase in phrases), sentence
 
 

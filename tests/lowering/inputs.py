@@ -25,7 +25,7 @@ def functional(body: Callable[[Any], Any], shape: tuple[int, ...] = (4, 4, 2)) -
     return randomised(keras.Model(inputs, body(inputs)))
 
 
-def pictures(model: Any, count: int = 5, seed: int = 0) -> torch.Tensor:
+def some_images(model: Any, count: int = 5, seed: int = 0) -> torch.Tensor:
     """Random input for ``model``, float32."""
     rng = np.random.default_rng(seed)
     return torch.from_numpy(rng.normal(size=(count, *model.input_shape[1:])).astype("float32"))

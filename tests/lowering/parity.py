@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cifarlab.backend import keras
 from cifarlab.lowering.model import LoweredModel, lower
-from lowering.inputs import pictures
+from lowering.inputs import some_images
 
 OUTPUTS = 1e-5
 GRADIENTS = 1e-4
@@ -76,7 +76,7 @@ def lowered_gradients(lowered: LoweredModel, y: Tensor) -> dict[str, Tensor]:
 
 def assert_lowers_exactly(model: Any, x: Tensor | None = None) -> LoweredModel:
     """Outputs, gradients and new statistics are Keras's, in inference and in training."""
-    x = pictures(model) if x is None else x
+    x = some_images(model) if x is None else x
     lowered = lower(model)
     for training in (False, True):
         before = keras_weights(model)
@@ -101,7 +101,7 @@ def assert_trains_alike(build: Callable[[], Any], rate: float = 0.05) -> Lowered
     plain, model = build(), build()
     model.set_weights(plain.get_weights())
     before = [w.copy() for w in plain.get_weights()]
-    x = pictures(plain)
+    x = some_images(plain)
     labels = torch.arange(len(x)) % plain.output_shape[-1]
     plain.compile(keras.optimizers.SGD(rate), loss="sparse_categorical_crossentropy")
     lowered = lower(model)

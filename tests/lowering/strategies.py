@@ -37,7 +37,7 @@ activations = st.sampled_from(ACTIVATIONS)
 
 
 def window(draw: Draw, shape: Shape, dilation: Shape = (1, 1)) -> tuple[Shape, str]:
-    """A window of up to 3x3 and a padding with which it fits into a picture of ``shape``."""
+    """A window of up to 3x3 and a padding with which it fits into an image of ``shape``."""
     size = tuple(draw(st.integers(1, 3)) for _ in range(2))
     reach = [(s - 1) * d + 1 for s, d in zip(size, dilation, strict=True)]
     fits = reach[0] <= shape[0] and reach[1] <= shape[1]
@@ -141,13 +141,13 @@ def dense(draw: Draw, _: Shape) -> Any:
     )
 
 
-PICTURE_LAYERS = (convolution, depthwise, pooling, normalization, activation, shaping, dense)
+IMAGE_LAYERS = (convolution, depthwise, pooling, normalization, activation, shaping, dense)
 VECTOR_LAYERS = (normalization, activation, dense)
 
 
 def single(draw: Draw, x: Any, _: int) -> Any:
     """One layer."""
-    return draw(st.sampled_from(PICTURE_LAYERS))(draw, x.shape[1:])(x)
+    return draw(st.sampled_from(IMAGE_LAYERS))(draw, x.shape[1:])(x)
 
 
 def same_shape(draw: Draw, x: Any) -> Any:
@@ -182,7 +182,7 @@ def branches(draw: Draw, x: Any, _: int) -> Any:
 
 
 def gate(draw: Draw, x: Any, _: int) -> Any:
-    """Channels scaled by what the whole picture says, as squeeze-and-excitation does."""
+    """Channels scaled by what the whole image says, as squeeze-and-excitation does."""
     pool = draw(st.sampled_from([layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D]))
     keep = draw(st.booleans())
     scale = layers.Dense(x.shape[-1], activation="sigmoid")(pool(keepdims=keep)(x))
@@ -240,7 +240,7 @@ def chain(draw: Draw, x: Any, depth: int) -> Any:
 
 
 def head(draw: Draw, x: Any) -> Any:
-    """From a picture to probabilities."""
+    """From an image to probabilities."""
     kind = draw(st.sampled_from(["flatten", "average", "maximum", "kept", "sequence"]))
     if kind == "average":
         x = layers.GlobalAveragePooling2D()(x)

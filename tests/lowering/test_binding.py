@@ -31,7 +31,7 @@ def test_activations_there_and_back_are_the_same(shape: list[int]) -> None:
     assert torch.equal(to_engine_layout(to_keras_layout(x)), x)
 
 
-def test_only_pictures_are_turned() -> None:
+def test_only_images_are_turned() -> None:
     assert to_engine_layout(numbered(2, 3, 4, 5)).shape == (2, 5, 3, 4)
     assert to_keras_layout(numbered(2, 5, 3, 4)).shape == (2, 3, 4, 5)
     assert to_engine_layout(numbered(2, 3, 4)).shape == (2, 3, 4)

@@ -18,7 +18,7 @@ from cifarlab.lowering.prepared import prepare
 from cifarlab.lowering.weighted_layers import BatchNormalization, Rescaling
 from cifarlab.models.airnet import airnet
 from cifarlab.models.baseline import baseline
-from lowering.inputs import functional, pictures, randomised
+from lowering.inputs import functional, randomised, some_images
 from lowering.parity import assert_close
 from lowering.strategies import QUICK, model_from
 
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 def assert_prepares_exactly(model: Any, x: torch.Tensor | None = None) -> Any:
     lowered: LoweredModel = lower(model)
-    x = pictures(model) if x is None else x
+    x = some_images(model) if x is None else x
     with torch.inference_mode():
         prepared = prepare(lowered)
         assert_close(prepared(x), lowered(x), 2e-5)

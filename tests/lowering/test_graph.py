@@ -11,12 +11,12 @@ import torch
 
 from cifarlab.backend import keras
 from cifarlab.lowering.model import lower
-from lowering.inputs import CLASSES, pictures, randomised
+from lowering.inputs import CLASSES, randomised, some_images
 from lowering.parity import OUTPUTS, assert_close, assert_lowers_exactly, assert_trains_alike
 
 layers, ops = keras.layers, keras.ops
 
-PICTURE = (4, 4, 2)
+IMAGE = (4, 4, 2)
 
 # Keras's own, about NumPy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")
@@ -54,7 +54,7 @@ class Subclassed(keras.Model):  # type: ignore[misc]
 
 def classifier(body: Callable[[Any], Any]) -> Any:
     """``body`` between layers that have a native form."""
-    inputs = keras.Input(PICTURE)
+    inputs = keras.Input(IMAGE)
     x = body(layers.Conv2D(2, 3, padding="same", name="before")(inputs))
     x = layers.Flatten()(x)
     return randomised(
@@ -81,24 +81,24 @@ def operations(x: Any) -> Any:
 
 
 def constants(x: Any) -> Any:
-    picture = np.arange(32.0, dtype="float32").reshape(1, *PICTURE) / 32
-    return ops.add(ops.multiply(x, torch.from_numpy(picture)), picture)
+    image = np.arange(32.0, dtype="float32").reshape(1, *IMAGE) / 32
+    return ops.add(ops.multiply(x, torch.from_numpy(image)), image)
 
 
 def two_inputs(x: Any) -> Any:
-    one, two = keras.Input(PICTURE), keras.Input(PICTURE)
+    one, two = keras.Input(IMAGE), keras.Input(IMAGE)
     return keras.Model([one, two], layers.Dense(2)(layers.Add()([one, two])))([x, x])
 
 
 def two_outputs(x: Any) -> Any:
-    inputs = keras.Input(PICTURE)
+    inputs = keras.Input(IMAGE)
     dense = layers.Dense(2)(inputs)
     return layers.Multiply()(keras.Model(inputs, [dense, layers.ReLU()(dense)])(x))
 
 
 def named_inputs(x: Any) -> Any:
-    inputs = keras.Input(PICTURE, name="picture")
-    return keras.Model({"picture": inputs}, layers.Dense(2)(inputs))({"picture": x})
+    inputs = keras.Input(IMAGE, name="image")
+    return keras.Model({"image": inputs}, layers.Dense(2)(inputs))({"image": x})
 
 
 def wrapped_and_bare(x: Any) -> Any:
@@ -167,7 +167,7 @@ def test_it_trains_as_keras_trains_it(name: str) -> None:
 @pytest.mark.parametrize("name", STATEFUL)
 def test_it_has_keras_outputs_in_inference(name: str) -> None:
     model = classifier(FOREIGN[name])
-    x = pictures(model)
+    x = some_images(model)
     lowered = lower(model).eval()
     assert lowered.not_lowered
     assert_close(lowered(x), model(x, training=False), OUTPUTS)
@@ -178,7 +178,7 @@ def test_what_runs_as_itself_is_named_once() -> None:
     crop = layers.Cropping2D(((0, 0), (0, 0)), name="crop")
 
     def body(x: Any) -> Any:
-        inner_input = keras.Input(PICTURE)
+        inner_input = keras.Input(IMAGE)
         inner = keras.Model(inner_input, crop(inner_input))
         return layers.GaussianNoise(0.1, name="noise")(crop(inner(crop(x))))
 
@@ -187,14 +187,14 @@ def test_what_runs_as_itself_is_named_once() -> None:
 
 def built() -> Any:
     model = Subclassed()
-    model(torch.zeros(1, *PICTURE))
+    model(torch.zeros(1, *IMAGE))
     return randomised(model)
 
 
 class TestSubclassedModel:
     def test_runs_as_itself(self) -> None:
         model = built()
-        x = torch.randn(5, *PICTURE, generator=torch.Generator().manual_seed(0))
+        x = torch.randn(5, *IMAGE, generator=torch.Generator().manual_seed(0))
         assert assert_lowers_exactly(model, x).not_lowered == (model.name,)
 
     def test_trains_and_keeps_its_softmax(self) -> None:
@@ -202,7 +202,7 @@ class TestSubclassedModel:
         lowered = lower(model)
         assert not lowered.strip_softmax()
         start = model.get_weights()
-        torch.autograd.backward(lowered.train()(torch.ones(2, *PICTURE))[:, 0].sum())
+        torch.autograd.backward(lowered.train()(torch.ones(2, *IMAGE))[:, 0].sum())
         torch.optim.SGD(lowered.trained(), lr=1.0).step()
         lowered.write_back()
         assert any((a != b).any() for a, b in zip(model.get_weights(), start, strict=True))
@@ -212,7 +212,7 @@ class TestSubclassedModel:
             def train_step(self, data: Any) -> Any:
                 raise NotImplementedError
 
-        inputs = keras.Input(PICTURE)
+        inputs = keras.Input(IMAGE)
         model = randomised(Custom(inputs, layers.Conv2D(2, 2)(inputs)))
         assert assert_lowers_exactly(model).not_lowered == ()
 
@@ -221,7 +221,7 @@ class TestSubclassedModel:
             def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
                 return 2.0 * super().call(inputs, training=training, mask=mask)
 
-        inputs = keras.Input(PICTURE)
+        inputs = keras.Input(IMAGE)
         model = randomised(Custom(inputs, layers.Conv2D(2, 2)(inputs), name="custom"))
         assert assert_lowers_exactly(model).not_lowered == ("custom",)
 
@@ -232,7 +232,7 @@ def test_layers_with_a_precision_of_their_own_fit_between_native_ones(policy: st
         return layers.Conv2D(2, 2)(layers.Conv2DTranspose(2, 2, dtype=policy)(x))
 
     model = classifier(body)
-    x = pictures(model)
+    x = some_images(model)
     lowered = lower(model).eval()
     assert len(lowered.not_lowered) == 1
     assert_close(lowered(x), model(x, training=False), 0.02)
@@ -242,7 +242,7 @@ def test_layers_with_a_precision_of_their_own_fit_between_native_ones(policy: st
 
 def test_the_loss_that_layers_add_is_that_of_the_last_call() -> None:
     model = classifier(FOREIGN["own layer twice"])
-    x = pictures(model)
+    x = some_images(model)
     lowered = lower(model).train()
     before = model.get_weights()
     model(x, training=True)

@@ -24,7 +24,7 @@ from cifarlab.backend import keras
 from cifarlab.lowering.activations import ELEMENTWISE
 from cifarlab.lowering.layers import LOWERED
 from cifarlab.lowering.model import lower
-from lowering.inputs import pictures, randomised
+from lowering.inputs import randomised, some_images
 from lowering.parity import OUTPUTS, assert_close, assert_lowers_exactly
 
 layers = keras.layers
@@ -56,7 +56,7 @@ def test_normalization_uses_what_it_has_learnt() -> None:
     layer = layers.Normalization()
     inputs = keras.Input(IMAGE)
     model = keras.Model(inputs, layer(inputs))
-    x = 3.0 + 2.0 * pictures(model, count=50)
+    x = 3.0 + 2.0 * some_images(model, count=50)
     layer.adapt(x.numpy())
     y = assert_lowers_exactly(model, x)(x)
     assert_close(y.mean((0, 1, 2)), torch.zeros(4), OUTPUTS)
@@ -155,7 +155,7 @@ def test_a_subclass_of_a_stock_layer_runs_as_itself() -> None:
 def test_a_quantized_layer_runs_as_itself() -> None:
     model = model_around(layers.Dense(3, name="small"), VECTOR)
     model.get_layer("small").quantize("int8")
-    x = pictures(model)
+    x = some_images(model)
     lowered = lower(model).eval()
     assert lowered.not_lowered == ("small",)
     assert_close(lowered(x), model(x, training=False), OUTPUTS)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cifarlab.backend import keras
 from cifarlab.errors import InputError
 from cifarlab.lowering.model import lower
-from lowering.inputs import classifier, functional, pictures, randomised
+from lowering.inputs import classifier, functional, randomised, some_images
 from lowering.parity import (
     OUTPUTS,
     assert_close,
@@ -44,7 +44,7 @@ def test_any_model_gives_keras_outputs_gradients_and_statistics(data: Any) -> No
 @given(st.data())
 def test_weights_go_back_exactly_and_come_in_again(data: Any) -> None:
     model = model_from(data.draw)
-    x = pictures(model)
+    x = some_images(model)
     lowered = lower(model)
     start = keras_weights(model)
     lowered.write_back()
@@ -70,7 +70,7 @@ def test_weights_go_back_exactly_and_come_in_again(data: Any) -> None:
 @given(st.data())
 def test_every_generated_model_ends_in_a_softmax_that_comes_off(data: Any) -> None:
     model = model_from(data.draw)
-    x = pictures(model)
+    x = some_images(model)
     lowered = lower(model).eval()
     assert lowered.strip_softmax()
     assert_close(lowered(x).softmax(-1), model(x, training=False), OUTPUTS)
@@ -102,9 +102,9 @@ def test_batch_normalization_of_a_single_value(scale: bool, center: bool) -> Non
         layers.BatchNormalization(scale=scale, center=center),
         layers.Dense(2),
     )
-    lowered = assert_lowers_exactly(model, pictures(model, count=1))
+    lowered = assert_lowers_exactly(model, some_images(model, count=1))
     lowered.train()
-    torch.autograd.backward(lowered(pictures(model, count=1)).sum())
+    torch.autograd.backward(lowered(some_images(model, count=1)).sum())
     # A missing gradient would stop the momentum of everything before.
     assert all(tensor.grad is not None for tensor in lowered.trained())
 
@@ -151,7 +151,7 @@ class TestFrozen:
         start = lowered_weights(lowered)
         lowered.train()
         optimizer = torch.optim.SGD(lowered.trained(), lr=1.0)
-        torch.autograd.backward(lowered(pictures(model)).square().sum())
+        torch.autograd.backward(lowered(some_images(model)).square().sum())
         optimizer.step()
         lowered.write_back()
         end = keras_weights(model)

@@ -1,4 +1,4 @@
-"""``same`` padding gives ``ceil(extent / stride)`` windows, the extra pixel after the picture."""
+"""``same`` padding gives ``ceil(extent / stride)`` windows, the extra pixel after the image."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import torch
 
 from cifarlab.backend import keras
 from cifarlab.lowering.model import lower
-from lowering.inputs import classifier, functional, pictures
+from lowering.inputs import classifier, functional, some_images
 from lowering.parity import (
     OUTPUTS,
     assert_close,
@@ -63,7 +63,7 @@ def test_activity_regularizers_and_added_losses_count_at_every_use() -> None:
         return noisy(dense(layers.ReLU()(dense(x))))
 
     model = functional(body)
-    x = pictures(model)
+    x = some_images(model)
     lowered = lower(model)
     for training in (True, False):
         lowered.train(training)

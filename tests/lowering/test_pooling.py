@@ -39,7 +39,7 @@ def test_values_and_gradients_are_pytorchs(
     seed: int,
 ) -> None:
     draws = torch.Generator().manual_seed(seed)
-    # No value twice in a picture's channel, even in bfloat16.
+    # No value twice in an image's channel, even in bfloat16.
     places = torch.rand(*shape[:2], shape[2] * shape[3], generator=draws).argsort(-1)
     x = places.reshape(shape).to(precision)
     if channels_last:

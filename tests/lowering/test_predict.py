@@ -1,4 +1,4 @@
-"""Many pictures are cut into pieces of few sizes."""
+"""Many images are cut into pieces of few sizes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cifarlab.lowering.predict import pieces
 
 
 @given(count=st.integers(0, 5000), power=st.integers(0, 11))
-def test_pieces_cover_all_pictures_in_few_sizes(count: int, power: int) -> None:
+def test_pieces_cover_all_images_in_few_sizes(count: int, power: int) -> None:
     largest = 2**power
     parts = pieces(count, largest)
     assert [i for part in parts for i in range(part.start, part.stop)] == list(range(count))

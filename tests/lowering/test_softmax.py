@@ -9,7 +9,7 @@ import torch
 
 from cifarlab.backend import keras
 from cifarlab.lowering.model import lower
-from lowering.inputs import classifier, functional, pictures
+from lowering.inputs import classifier, functional, some_images
 from lowering.parity import OUTPUTS, assert_close
 
 layers = keras.layers
@@ -43,7 +43,7 @@ NOT_IN_SOFTMAX = {
 @pytest.mark.parametrize("end", ENDS_IN_SOFTMAX)
 def test_the_model_then_gives_logits(end: str) -> None:
     model = classifier(*ENDS_IN_SOFTMAX[end](), shape=(4,))
-    x = pictures(model)
+    x = some_images(model)
     lowered = lower(model).eval()
     assert lowered.strip_softmax()
     assert not torch.allclose(lowered(x).sum(-1), torch.ones(5))
@@ -57,7 +57,7 @@ def test_any_other_end_stays(end: str) -> None:
 
 
 def assert_refused(model: Any) -> None:
-    x = pictures(model)
+    x = some_images(model)
     lowered = lower(model).eval()
     assert not lowered.strip_softmax()
     assert_close(lowered(x), model(x, training=False), OUTPUTS)

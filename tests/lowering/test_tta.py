@@ -1,4 +1,4 @@
-"""Several looks at a picture: which ones, how they are weighted, and for which pictures."""
+"""Several looks at an image: which ones, how they are weighted, and for which images."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch import Tensor
 from cifarlab.backend import keras
 from cifarlab.lowering.model import lower
 from cifarlab.lowering.predict import predict_logits
-from cifarlab.lowering.tta import view_logits
-from cifarlab.recipes.parts import Views
+from cifarlab.lowering.tta import tta_logits
+from cifarlab.recipes.parts import TestTimeAugmentation
 from lowering.inputs import randomised
 
 SIDE = 6
@@ -27,7 +27,7 @@ def lowered() -> Any:
     return lower(randomised(model))
 
 
-def pictures(count: int = 8) -> Tensor:
+def some_images(count: int = 8) -> Tensor:
     values = np.random.default_rng(0).integers(0, 256, (count, SIDE, SIDE, 3), dtype=np.uint8)
     return torch.from_numpy(values)
 
@@ -53,23 +53,23 @@ def by_hand(model: Any, images: Tensor, mirror: bool, shift: int) -> Tensor:
 
 @pytest.mark.parametrize("mirror", [False, True])
 @pytest.mark.parametrize("shift", [0, 1, 2])
-def test_the_views_are_mirrored_and_shifted_pictures(mirror: bool, shift: int) -> None:
-    model, images = lowered(), pictures()
-    found = view_logits(model, images, Views(mirror, shift), torch.float32)
+def test_the_views_are_mirrored_and_shifted_images(mirror: bool, shift: int) -> None:
+    model, images = lowered(), some_images()
+    found = tta_logits(model, images, TestTimeAugmentation(mirror, shift), torch.float32)
     assert torch.allclose(found, by_hand(model, images, mirror, shift), atol=1e-5)
 
 
-def test_a_mirrored_picture_gets_the_same_answer() -> None:
-    model, images = lowered(), pictures()
-    views = Views(mirror=True, shift=0)
-    one, other = (view_logits(model, x, views, torch.float32) for x in (images, images.flip(2)))
+def test_a_mirrored_image_gets_the_same_answer() -> None:
+    model, images = lowered(), some_images()
+    tta = TestTimeAugmentation(mirror=True, shift=0)
+    one, other = (tta_logits(model, x, tta, torch.float32) for x in (images, images.flip(2)))
     assert torch.allclose(one, other, atol=1e-6)
 
 
 def test_only_the_least_sure_get_the_shifted_views() -> None:
-    model, images = lowered(), pictures(12)
+    model, images = lowered(), some_images(12)
     plain, full = (by_hand(model, images, True, shift) for shift in (0, 1))
-    found = view_logits(model, images, Views(share=0.25), torch.float32)
+    found = tta_logits(model, images, TestTimeAugmentation(share=0.25), torch.float32)
     gap = plain.softmax(1).topk(2).values.diff(dim=1).abs().flatten()
     shifted = torch.zeros(12, dtype=torch.bool)
     shifted[gap.argsort()[:3]] = True

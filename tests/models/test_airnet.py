@@ -18,8 +18,8 @@ from support import one_line
 SMALL = (8, 12, 16)
 
 
-def pictures(count: int, side: int = 32) -> np.ndarray:
-    """Smooth random pictures, whose neighbouring pixels are alike as in photographs."""
+def some_images(count: int, side: int = 32) -> np.ndarray:
+    """Smooth random images, whose neighbouring pixels are alike as in photographs."""
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (count, side // 4, side // 4, 3))
     noise = rng.integers(-20, 21, (count, side, side, 3))
@@ -30,11 +30,11 @@ def pictures(count: int, side: int = 32) -> np.ndarray:
 def test_it_is_lowered_whole_and_agrees_with_keras(changes):
     keras.utils.set_random_seed(0)
     model = airnet(widths=SMALL, **changes)
-    whiten(model, pictures(50), 5e-4)
+    whiten(model, some_images(50), 5e-4)
     lowered = lower(model)
     assert lowered.not_lowered == ()
     assert lowered.strip_softmax()
-    images = pictures(20)
+    images = some_images(20)
     found = predict_logits(lowered, torch.from_numpy(images), torch.float32).softmax(1)
     expected = model.predict(images.astype("float32"), verbose=0)
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
@@ -79,7 +79,7 @@ def test_the_head_begins_with_unit_deviation():
 
 
 def test_whitening_makes_patches_uncorrelated():
-    images = pictures(300).astype("float32") / 128 - 1
+    images = some_images(300).astype("float32") / 128 - 1
     kernel = whitening_kernel(images, 2, 24, 1e-9)
     half = kernel[..., :12]
     np.testing.assert_array_equal(kernel[..., 12:], -half)
@@ -91,12 +91,12 @@ def test_whitening_makes_patches_uncorrelated():
 def test_whitening_sees_what_the_layer_is_given_and_touches_nothing_else():
     model = airnet(widths=SMALL)
     before = {v.path: keras.ops.convert_to_numpy(v) for v in model.variables}
-    whiten(model, pictures(100), 5e-4)
+    whiten(model, some_images(100), 5e-4)
     changed = [
         v.path for v in model.variables if (keras.ops.convert_to_numpy(v) != before[v.path]).any()
     ]
     assert changed == ["whitening/kernel"]
-    normalised = model.get_layer("normalization")(pictures(100).astype("float32"))
+    normalised = model.get_layer("normalization")(some_images(100).astype("float32"))
     expected = whitening_kernel(keras.ops.convert_to_numpy(normalised), 2, 24, 5e-4)
     found = keras.ops.convert_to_numpy(model.get_layer("whitening").kernel)
     np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -104,7 +104,7 @@ def test_whitening_sees_what_the_layer_is_given_and_touches_nothing_else():
 
 def test_a_model_without_such_a_layer_is_refused():
     with pytest.raises(InputError) as error:
-        whiten(baseline(), pictures(10), 5e-4)
+        whiten(baseline(), some_images(10), 5e-4)
     assert "whitening" in one_line(error)
 
 

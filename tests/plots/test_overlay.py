@@ -1,4 +1,4 @@
-"""Heat over a picture: its size, its colours, and what is refused."""
+"""Heat over an image: its size, its colours, and what is refused."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def test_an_overlay_has_the_size_asked_for(image, saliency, size):
     assert found.dtype == np.uint8
 
 
-def test_heat_stands_out_and_the_picture_stays():
-    picture = shapes.draw(10, 10).test.images[0]
-    cold = overlay(picture, np.zeros((32, 32)))
-    large = picture.repeat(3, axis=0).repeat(3, axis=1)
+def test_heat_stands_out_and_the_image_stays():
+    image = shapes.draw(10, 10).test.images[0]
+    cold = overlay(image, np.zeros((32, 32)))
+    large = image.repeat(3, axis=0).repeat(3, axis=1)
     np.testing.assert_allclose(cold, large * DIMMED, atol=0.51)
     saliency = np.zeros((32, 32))
     saliency[:16, :16] = 1
-    warm = overlay(np.full_like(picture, 128), saliency).astype(int)
+    warm = overlay(np.full_like(image, 128), saliency).astype(int)
     assert warm[10, 10].sum() > warm[80, 80].sum() + 150
 
 

@@ -59,7 +59,7 @@ def history_of(epochs: int) -> list[dict[str, float]]:
     ]
 
 
-def pictures_of(n: int, height: int = 8, width: int = 8) -> np.ndarray:
+def images_of(n: int, height: int = 8, width: int = 8) -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, (n, height, width, 3), dtype=np.uint8)
 
 
@@ -169,7 +169,7 @@ def test_cells_hold_counts_and_row_percentages():
         assert cell in shown
     assert shown.count("cat") == shown.count("dog") == 2
     assert any(
-        text.startswith("pets\naccuracy 80.00%") and "5 pictures" in text.replace("\n", " ")
+        text.startswith("pets\naccuracy 80.00%") and "5 images" in text.replace("\n", " ")
         for text in shown
     )
 
@@ -202,7 +202,7 @@ def test_the_cells_are_coloured_by_row_share():
 def test_right_and_wrong_are_told_apart_by_mark_and_frame():
     rows = np.array([[0.9, 0.1], [0.75, 0.25]], dtype=np.float32)
     predictions = Predictions(rows, ("cat", "dog"), np.array([0, 1]))
-    figure = plots.samples(pictures_of(2), predictions, "pets")
+    figure = plots.samples(images_of(2), predictions, "pets")
     right, wrong = figure.axes
     assert (right.get_title(), right.get_xlabel()) == ("✓ cat 90%", "true: cat")
     assert (wrong.get_title(), wrong.get_xlabel()) == ("✗ cat 75%", "true: dog")
@@ -210,10 +210,10 @@ def test_right_and_wrong_are_told_apart_by_mark_and_frame():
     assert frames[0].get_linestyle() != frames[1].get_linestyle()
     assert frames[0].get_linewidth() != frames[1].get_linewidth()
     heading = " ".join(figure.get_suptitle().split())
-    assert heading == "pets 2 of 2 test pictures: 1 right (✓), 1 wrong (✗)"
+    assert heading == "pets 2 of 2 test images: 1 right (✓), 1 wrong (✗)"
 
 
-def test_each_picture_goes_with_its_own_prediction():
+def test_each_image_goes_with_its_own_prediction():
     names = numbered(100)
     rows = np.eye(100, dtype=np.float32)
     images = np.zeros((100, 4, 4, 3), dtype=np.uint8) + np.arange(100, dtype=np.uint8).reshape(
@@ -230,21 +230,21 @@ def test_each_picture_goes_with_its_own_prediction():
 
 @pytest.mark.parametrize("n", [1, 2, 7, 13, 25, 400])
 def test_grids_of_any_number_keep_their_texts_inside(n):
-    figure = plots.samples(pictures_of(n), predictions_of(n, AWKWARD), "x")
+    figure = plots.samples(images_of(n), predictions_of(n, AWKWARD), "x")
     drawn = [panel for panel in figure.axes if panel.get_images()]
     assert len(drawn) == min(n, 25)
     assert texts_outside(figure) == []
 
 
-def test_the_same_pictures_are_drawn_every_time():
-    images, predictions = pictures_of(400), predictions_of(400, numbered(10))
+def test_the_same_images_are_drawn_every_time():
+    images, predictions = images_of(400), predictions_of(400, numbered(10))
     first, second = (texts(plots.samples(images, predictions, "x")) for _ in range(2))
     assert first == second
 
 
 def test_without_labels_only_what_was_predicted_is_shown():
     predictions = Predictions(np.eye(2, dtype=np.float32), ("cat", "dog"))
-    figure = plots.samples(pictures_of(2, 5, 9), predictions, "x")
+    figure = plots.samples(images_of(2, 5, 9), predictions, "x")
     assert [panel.get_title() for panel in figure.axes] == ["cat 100%", "dog 100%"]
     assert not any("true" in text for text in texts(figure))
 
@@ -254,8 +254,8 @@ def test_without_labels_only_what_was_predicted_is_shown():
     [
         (np.zeros((2, 8, 8, 3)), 2),
         (np.zeros((2, 8, 8), dtype=np.uint8), 2),
-        (pictures_of(3), 2),
-        (pictures_of(0), 0),
+        (images_of(3), 2),
+        (images_of(0), 0),
     ],
 )
 def test_images_that_do_not_fit_are_bad_input(images, n):
@@ -271,7 +271,7 @@ def test_awkward_names_are_drawn_as_they_are(tmp_path):
     title = "$a_{ <b> \\frac"
     figures = [
         plots.confusion_matrix(measure(predictions), title),
-        plots.samples(pictures_of(100), predictions, title),
+        plots.samples(images_of(100), predictions, title),
         plots.curves(history_of(2), 1, title),
     ]
     for figure in figures:
@@ -286,7 +286,7 @@ def test_awkward_names_are_drawn_as_they_are(tmp_path):
 def test_a_character_that_no_font_has_becomes_a_box(monkeypatch):
     monkeypatch.setattr(style, "FALLBACK_FONTS", ())
     figure = plots.samples(
-        pictures_of(1), Predictions(np.ones((1, 1), np.float32), ("猫 cat",)), "猫"
+        images_of(1), Predictions(np.ones((1, 1), np.float32), ("猫 cat",)), "猫"
     )
     figure.canvas.draw()
     assert figure.axes[0].get_title() == "□ cat 100%"
@@ -301,14 +301,14 @@ def test_long_names_keep_both_ends():
     assert all("…" in label and len(label) <= 22 for label in labels)
 
 
-def test_a_saved_figure_is_a_picture_and_the_same_every_time(tmp_path):
+def test_a_saved_figure_is_a_image_and_the_same_every_time(tmp_path):
     for name in ("a.png", "b.png"):
         plots.save(plots.curves(history_of(3), 2, "x"), tmp_path / name)
     first, second = ((tmp_path / name).read_bytes() for name in ("a.png", "b.png"))
     assert first == second
-    with Image.open(io.BytesIO(first)) as picture:
-        assert picture.format == "PNG"
-        assert picture.size == (1500, 630)
+    with Image.open(io.BytesIO(first)) as image:
+        assert image.format == "PNG"
+        assert image.size == (1500, 630)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png"]
 
 

@@ -9,7 +9,7 @@ from matplotlib.text import Text
 
 from cifarlab import plots
 from cifarlab.evaluation.calibration import measure_calibration
-from cifarlab.evaluation.comparison import compare
+from cifarlab.evaluation.comparison import compare_accuracies
 from cifarlab.evaluation.metrics import measure
 from cifarlab.evaluation.robustness import Robustness
 from cifarlab.evaluation.selective import apply_threshold, risk_coverage
@@ -79,7 +79,9 @@ def test_each_corruption_starts_from_the_clean_accuracy() -> None:
 @pytest.mark.parametrize("seeds", [1, 2, 5])
 def test_a_comparison_shows_every_seed(seeds: int) -> None:
     draws = np.random.default_rng(0)
-    found = compare({name: list(draws.normal(0.7, 0.01, seeds)) for name in ("a", "b", "c")})
+    found = compare_accuracies(
+        {name: list(draws.normal(0.7, 0.01, seeds)) for name in ("a", "b", "c")}
+    )
     figure = plots.comparison(found, "title")
     dots = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
     assert [list(map(float, line.get_xdata())) for line in dots] == [

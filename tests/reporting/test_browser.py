@@ -1,4 +1,4 @@
-"""The page in a browser: no errors, no requests, and pictures behind every cell.
+"""The page in a browser: no errors, no requests, and images behind every cell.
 
 Needs Chromium, its driver and the Python package selenium; left out where they are not.
 """
@@ -64,7 +64,7 @@ def test_nothing_is_wider_than_the_screen(browser: Any) -> None:
     assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_a_cell_shows_its_pictures_by_click_and_by_keyboard(browser: Any) -> None:
+def test_a_cell_shows_its_images_by_click_and_by_keyboard(browser: Any) -> None:
     data = json.loads(find(browser, "#data")[0].get_attribute("textContent"))
     row, column = next(k for k in data["cells"] if k.split(",")[0] != k.split(",")[1]).split(",")
     cell = find(browser, f'[data-cell="{row},{column}"]')[0]

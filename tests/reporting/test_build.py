@@ -1,4 +1,4 @@
-"""A run's report: from what the run predicted, with its pictures where they can be had."""
+"""A run's report: from what the run predicted, with its images where they can be had."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_the_numbers_are_those_of_the_predictions_that_the_run_made(run: RunDire
 
 def test_it_says_how_it_was_made_and_that_test_was_read_once(run: RunDirectory) -> None:
     page, _ = numbers_of(run)
-    assert "30 validation pictures; the test pictures were read once" in page.text
+    assert "30 validation images; the test images were read once" in page.text
     assert "150 train, 30 validation, 30 test" in page.text
     assert "images/s" in page.text
 
@@ -65,7 +65,7 @@ def test_it_says_how_it_was_made_and_that_test_was_read_once(run: RunDirectory) 
 def test_without_the_data_it_has_numbers_and_says_what_is_missing(run: RunDirectory) -> None:
     report(run.path)
     page, document = numbers_of(run)
-    assert "No pictures, duplicates or robustness here" in page.text
+    assert "No images, duplicates or robustness here" in page.text
     assert document["analysis"]["robustness"] is None
     assert page.data["places"] == {}
 
@@ -94,5 +94,5 @@ def test_a_recipe_that_trains_on_everything_has_no_temperature(tmp_path: Path) -
     data = tiny_dataset()
     done = train(rich_recipe(epochs=1), data, directory=tmp_path / "rich")
     page = Page(report(done, data, robustness=10).read_text(encoding="utf-8"))
-    assert "all training pictures were trained on" in page.text
+    assert "all training images were trained on" in page.text
     assert "analysis.temperature" not in page.numbers

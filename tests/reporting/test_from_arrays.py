@@ -78,7 +78,7 @@ def test_a_file_that_is_no_array_is_bad_input(files: dict[str, Path]) -> None:
         read_given(files["y"].with_name("absent.npy"), files["y"], None)
 
 
-def test_pictures_must_be_as_many_as_predictions(files: dict[str, Path], tmp_path: Path) -> None:
+def test_images_must_be_as_many_as_predictions(files: dict[str, Path], tmp_path: Path) -> None:
     predictions = read_given(files["y"], files["p"], files["names"])
     with pytest.raises(InputError, match="one for each prediction"):
         report_predictions(predictions, tmp_path, images=np.zeros((3, 8, 8, 3), np.uint8))

@@ -14,8 +14,8 @@ from cifarlab.evaluation.analysis import analyse, without_duplicates
 from cifarlab.evaluation.duplicates import DuplicatePair
 from cifarlab.evaluation.robustness import Robustness
 from cifarlab.predictions import Predictions
-from cifarlab.reporting.content import Content, Look
-from cifarlab.reporting.page import CELL_CAPS, MOST_PICTURES, render
+from cifarlab.reporting.content import Content, SaliencyOverlay
+from cifarlab.reporting.page import CELL_CAPS, MOST_IMAGES, render
 
 EVIL = ('<script>alert("x")</script>', "</script><b>bold</b>", 'a"b&amp;c', "{{ 7 * 7 }}")
 
@@ -106,7 +106,7 @@ def full_content() -> Content:
             for e in (1, 2, 3)
         ],
         chosen_epoch=2,
-        looks=(Look(worst, images_of(1, 96)[0]),),
+        overlays=(SaliencyOverlay(worst, images_of(1, 96)[0]),),
         provenance=(("command", "cifarlab train"),),
     )
 
@@ -124,7 +124,7 @@ def test_every_number_on_the_page_is_that_of_the_results():
         assert values == {repr(expected)}, key
 
 
-def test_the_matrix_shows_the_counts_and_its_cells_the_pictures_behind_them():
+def test_the_matrix_shows_the_counts_and_its_cells_the_images_behind_them():
     content = full_content()
     page = Page(render(content))
     confusion = content.analysis.metrics.confusion
@@ -180,7 +180,7 @@ def test_names_that_hold_html_are_shown_and_not_run():
     ("n", "classes", "never"), [(10, 10, -1), (50, 1, -1), (400, 100, -1), (80, 4, 2), (1, 3, -1)]
 )
 @pytest.mark.parametrize("with_images", [True, False])
-def test_any_number_of_classes_and_pictures_gives_a_report(
+def test_any_number_of_classes_and_images_gives_a_report(
     n: int, classes: int, never: int, with_images: bool
 ):
     predictions = predictions_of(n, numbered(classes), never=never)
@@ -198,12 +198,12 @@ def test_a_model_without_mistakes_is_said_to_have_none():
     assert "every answer is right" in page.text
 
 
-def test_ten_thousand_pictures_stay_small_enough_to_send():
+def test_ten_thousand_images_stay_small_enough_to_send():
     predictions = predictions_of(10_000, numbered(10))
-    # Noise is the worst that a picture format can be given.
+    # Noise is the worst that an image format can be given.
     html = render(content_of(predictions, images_of(10_000)))
     assert len(html) < 16e6
-    assert len(Page(html).data["places"]) <= MOST_PICTURES
+    assert len(Page(html).data["places"]) <= MOST_IMAGES
     assert CELL_CAPS[-1] == 0
 
 

@@ -22,7 +22,7 @@ from cifarlab.recipes.recipe import to_json
 from cifarlab.runs.directory import RunDirectory
 from cifarlab.runs.trackers import CLIENTS, MODULES, check_tracker
 from cifarlab.runs.tracking import flat, parameters_of, tracked
-from cifarlab.training.loop import Setting, fit
+from cifarlab.training.loop import LoopOptions, fit
 from cifarlab.training.progress import SILENT
 from cifarlab.training.setup import build_model, compile_model
 from runs.tracker_clients import (
@@ -219,7 +219,7 @@ def test_a_client_that_fails_gives_one_warning_and_training_goes_on(
     STAND_INS[name](monkeypatch)
     model = build_model(tiny_recipe(), tiny_dataset(), 0)
     compile_model(model, tiny_recipe())
-    setting = Setting(torch.device("cpu"), torch.float32, 0, tmp_path / "checkpoint")
+    setting = LoopOptions(torch.device("cpu"), torch.float32, 0, tmp_path / "checkpoint")
     data = tiny_dataset()
 
     def fail(*_: Any, **__: Any) -> None:

@@ -53,7 +53,7 @@ def test_nothing_remembers_and_nothing_is_touched(seed: int) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 1000])
-def test_an_epoch_visits_every_picture_once_in_an_order_of_its_own(count: int) -> None:
+def test_an_epoch_visits_every_image_once_in_an_order_of_its_own(count: int) -> None:
     orders = [permutation(count, seed, epoch) for seed in range(2) for epoch in range(2)]
     for order in orders:
         assert order.dtype == torch.int64

@@ -66,12 +66,12 @@ def nested() -> keras.Model:
 MODELS: tuple[Callable[[], keras.Model], ...] = (sequential, functional, nested)
 
 
-def pictures() -> np.ndarray[Any, Any]:
+def images() -> np.ndarray[Any, Any]:
     return np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3)).astype("float32")
 
 
 def predict(model: keras.Model) -> np.ndarray[Any, Any]:
-    return np.asarray(model.predict(pictures(), verbose=0))
+    return np.asarray(model.predict(images(), verbose=0))
 
 
 def randomise(model: keras.Model) -> keras.Model:
@@ -112,7 +112,7 @@ def test_a_saved_model_comes_back_whole(
 def test_a_compiled_and_fitted_model_comes_back_for_predicting(suffix: str, tmp_path: Path) -> None:
     model = functional()
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    model.fit(pictures(), np.array([0, 1, 2, 0, 1]), verbose=0)
+    model.fit(images(), np.array([0, 1, 2, 0, 1]), verbose=0)
     path = saved(tmp_path / f"m{suffix}", model)
     np.testing.assert_array_equal(predict(load_model(path).model), predict(model))
     assert isinstance(keras.saving.load_model(path).optimizer, keras.optimizers.Adam)
@@ -130,7 +130,7 @@ def test_names_and_recipe_can_be_read_without_us(tmp_path: Path) -> None:
 def test_plain_keras_reads_both_formats_and_predicts_the_same(tmp_path: Path) -> None:
     model = randomise(nested())
     paths = [str(saved(tmp_path / f"m{suffix}", model)) for suffix in SUFFIXES]
-    np.save(tmp_path / "x.npy", pictures())
+    np.save(tmp_path / "x.npy", images())
     program = (
         "import sys, keras, numpy as np\n"
         "x = np.load(sys.argv[1])\n"

@@ -92,9 +92,9 @@ def classifier(run) -> Classifier:
 def test_the_probabilities_are_the_classifiers(plain, classifier, file):
     # The temperature beside the model is the classifier's; an exported file has it inside.
     trained = replace(classifier, temperature=1.0)
-    expected = trained.probabilities(tiny_dataset().test.images)
+    expected = trained.predict_proba(tiny_dataset().test.images)
     np.testing.assert_allclose(plain[file]["probabilities"], expected, atol=1e-4)
-    # Not merely all the same for every picture.
+    # Not merely all the same for every image.
     assert np.ptp(expected, axis=0).max() > 0.01
 
 
@@ -127,4 +127,4 @@ def test_both_files_make_the_same_classifier(run, classifier, file):
     loaded = Classifier.load(run / file)
     images = tiny_dataset().test.images
     assert loaded.class_names == CLASSES
-    np.testing.assert_array_equal(loaded.probabilities(images), classifier.probabilities(images))
+    np.testing.assert_array_equal(loaded.predict_proba(images), classifier.predict_proba(images))

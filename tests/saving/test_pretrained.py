@@ -14,7 +14,7 @@ from cifarlab.errors import InputError, UnsafeError
 from cifarlab.evaluation.metrics import wilson_interval
 from cifarlab.models.airnet import airnet
 from cifarlab.recipes.parts import ModelSpec
-from cifarlab.saving.pretrained import FILE, LARGEST, NAME, read_boxed, read_card, write_boxed
+from cifarlab.saving.pretrained import FILE, LARGEST, NAME, read_card, read_pretrained, write_boxed
 from support import one_line
 from tiny import rich_recipe
 
@@ -36,7 +36,7 @@ def file(tmp_path, model) -> Path:
 
 
 def test_what_is_written_comes_back_rounded_to_half_precision(file, model):
-    found = read_boxed(file)
+    found = read_pretrained(file)
     assert found.class_names == NAMES
     assert read_card(file) == {"accuracy": 0.5}
     for one, other in zip(found.model.variables, model.variables, strict=True):
@@ -47,7 +47,7 @@ def test_what_is_written_comes_back_rounded_to_half_precision(file, model):
 def test_temperature_and_threshold_come_back(tmp_path, model):
     path = tmp_path / "some.safetensors"
     write_boxed(path, model, NAMES, rich_recipe(model=SPEC), {}, 0.75, 0.5)
-    found = read_boxed(path)
+    found = read_pretrained(path)
     assert (found.temperature, found.not_sure_below) == (0.75, 0.5)
 
 
@@ -81,14 +81,14 @@ def test_a_damaged_file_is_bad_input(file, damage):
     else:
         file.write_bytes(b"not weights at all")
     with pytest.raises((InputError, UnsafeError)) as error:
-        read_boxed(file)
+        read_pretrained(file)
     assert "install cifarlab again" in one_line(error)
 
 
 def test_it_classifies_right_after_install():
-    classifier = cifarlab.Classifier.boxed()
+    classifier = cifarlab.Classifier.pretrained()
     assert classifier.class_names == tuple(read_card()["data"]["classes"])
-    probabilities = classifier.probabilities(np.zeros((2, 32, 32, 3), np.uint8))
+    probabilities = classifier.predict_proba(np.zeros((2, 32, 32, 3), np.uint8))
     np.testing.assert_allclose(probabilities.sum(1), 1.0, atol=1e-5)
 
 
@@ -97,7 +97,7 @@ def test_a_file_of_that_name_comes_first(tmp_path, monkeypatch):
     (tmp_path / NAME).write_text("not a model")
     with pytest.raises(InputError):
         cifarlab.Classifier.load(NAME)
-    assert cifarlab.Classifier.boxed().class_names[0] == "airplane"
+    assert cifarlab.Classifier.pretrained().class_names[0] == "airplane"
 
 
 def test_the_card_is_consistent_and_small_enough():
@@ -123,8 +123,8 @@ def test_the_page_has_the_cards_figures():
 def test_the_stated_accuracy_is_what_the_real_test_split_gives(real_cifar10, monkeypatch):
     monkeypatch.setenv("CIFARLAB_DATA", str(real_cifar10))
     card = read_card()
-    data = cifarlab.load("cifar10")
+    data = cifarlab.load_dataset("cifar10")
     found = cifarlab.evaluate(cifarlab.Classifier.load(NAME), data.test)
-    # Other processors round a few borderline pictures the other way.
+    # Other processors round a few borderline images the other way.
     assert found.accuracy == pytest.approx(card["test"]["accuracy"], abs=5e-4)
     assert found.loss == pytest.approx(card["test"]["loss"], abs=1e-3)

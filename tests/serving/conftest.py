@@ -16,10 +16,10 @@ from cifarlab.backend import keras
 from cifarlab.classifier import Classifier
 from cifarlab.saving.model_file import save_model
 from cifarlab.serving.app import create_app
-from cifarlab.serving.settings import Settings
+from cifarlab.serving.options import ServeOptions
 from tiny import CLASSES, SIDE
 
-SETTINGS = Settings(name="tiny", page=False, body=200_000, pixels=10_000)
+SETTINGS = ServeOptions(name="tiny", page=False, body=200_000, pixels=10_000)
 
 
 def tiny_model() -> Any:
@@ -37,7 +37,7 @@ def tiny_model() -> Any:
 
 
 def tiny_classifier() -> Classifier:
-    return Classifier.of(tiny_model(), CLASSES, "cpu")
+    return Classifier.from_keras(tiny_model(), CLASSES, "cpu")
 
 
 def png(image: np.ndarray[Any, Any], kind: str = "PNG") -> bytes:

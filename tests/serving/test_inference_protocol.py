@@ -17,7 +17,7 @@ INFER = "/v2/models/tiny/infer"
 
 def question(images: np.ndarray, **changes) -> dict:
     tensor = {
-        "name": "pictures",
+        "name": "images",
         "shape": list(images.shape),
         "datatype": "UINT8",
         "data": images.ravel().tolist(),
@@ -36,7 +36,7 @@ def test_infer_gives_the_librarys_probabilities(client, classifier):
         [5, 3],
     )
     found = np.array(output["data"]).reshape(5, 3)
-    np.testing.assert_allclose(found, classifier.probabilities(images), atol=1e-6)
+    np.testing.assert_allclose(found, classifier.predict_proba(images), atol=1e-6)
     nested = client.post(INFER, json=question(images, data=images.tolist())).json()
     assert nested["outputs"] == reply["outputs"]
 
@@ -64,7 +64,7 @@ def test_what_does_not_fit_is_one_line(client, changes, status, said):
 def test_the_model_describes_itself(client):
     facts = client.get("/v2/models/tiny").json()
     assert facts["inputs"] == [
-        {"name": "pictures", "datatype": "UINT8", "shape": [-1, SIDE, SIDE, 3]}
+        {"name": "images", "datatype": "UINT8", "shape": [-1, SIDE, SIDE, 3]}
     ]
     assert facts["outputs"] == [{"name": "probabilities", "datatype": "FP32", "shape": [-1, 3]}]
     assert client.get("/v2").json()["name"] == "cifarlab"
@@ -110,7 +110,7 @@ def test_check_47_not_ready_after_the_model_failed():
             self.calls += 1
             if self.calls > 2:
                 raise RuntimeError("a kernel failed")
-            return self.whole.probabilities(images)
+            return self.whole.predict_proba(images)
 
     with TestClient(create_app(SETTINGS, Broken)) as client:
         wait_until_ready(client)

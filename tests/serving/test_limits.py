@@ -25,11 +25,11 @@ class Gated:
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         self.gate.wait(60)
-        return self.whole.probabilities(images)
+        return self.whole.predict_proba(images)
 
 
 async def send(client: httpx.AsyncClient, content: bytes) -> httpx.Response:
-    return await client.post("/predict", files=[("pictures", ("p.png", content))])
+    return await client.post("/predict", files=[("images", ("p.png", content))])
 
 
 async def ready(client: httpx.AsyncClient) -> None:

@@ -62,12 +62,12 @@ def opened(**given: Any) -> Stub:
 
 def test_check_52_batched_answers_equal_single_ones_each_to_its_caller():
     classifier = tiny_classifier()
-    pictures = [np.stack([noise(100 * i + j) for j in range(1 + i % 3)]) for i in range(60)]
-    alone = [classifier.probabilities(one) for one in pictures]
+    images = [np.stack([noise(100 * i + j) for j in range(1 + i % 3)]) for i in range(60)]
+    alone = [classifier.predict_proba(one) for one in images]
     worker = ModelWorker(tiny_classifier, 16)
 
     async def ask_all() -> list[np.ndarray[Any, Any]]:
-        return list(await asyncio.gather(*(worker.predict(one) for one in pictures)))
+        return list(await asyncio.gather(*(worker.predict(one) for one in images)))
 
     for found, expected in zip(run(worker, ask_all), alone, strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-6)

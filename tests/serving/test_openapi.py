@@ -14,7 +14,7 @@ OPERATIONS = (
     *("POST /predict", "POST /v2/models/{name}/infer", "GET /v2", "GET /v2/health/live"),
     *("GET /v2/health/ready", "GET /v2/models/{name}", "GET /v2/models/{name}/ready"),
 )
-# That bytes are a picture, or as many as a shape says, is beyond what a schema can say.
+# That bytes are an image, or as many as a shape says, is beyond what a schema can say.
 BEYOND = [schemathesis.checks.positive_data_acceptance]
 
 

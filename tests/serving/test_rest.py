@@ -18,7 +18,7 @@ from tiny import CLASSES, SIDE
 
 
 def post(client, *contents: bytes, query: str = ""):
-    files = [("pictures", (f"{i}.png", content)) for i, content in enumerate(contents)]
+    files = [("images", (f"{i}.png", content)) for i, content in enumerate(contents)]
     return client.post(f"/predict{query}", files=files)
 
 
@@ -36,7 +36,7 @@ def test_it_says_what_the_library_says(client, classifier, mode):
     expected = classifier.predict(np.stack(images))
     assert answer["model"] == "tiny"
     for row, best, number in zip(answer["predictions"], expected.top(2), range(3), strict=True):
-        assert row["picture"] == f"{number}.png"
+        assert row["image"] == f"{number}.png"
         assert row["sure"] is None
         assert [one["class"] for one in row["top"]] == [name for name, _ in best]
         for one, (_, probability) in zip(row["top"], best, strict=True):
@@ -57,7 +57,7 @@ def test_top_gives_no_more_classes_than_there_are(client):
         (png(noise(1, 101)), 413, "101 x 101 pixels; at most 10,000"),
     ],
 )
-def test_a_bad_picture_is_one_line(client, content, status, said):
+def test_a_bad_image_is_one_line(client, content, status, said):
     answer = post(client, png(noise(1)), content)
     assert answer.status_code == status
     assert said in error_of(answer)
@@ -70,8 +70,8 @@ def test_a_bad_option_is_one_line(client, query):
     assert "query." in error_of(answer)
 
 
-def test_too_many_pictures_are_refused(client):
-    answer = post(client, *[png(noise(1))] * (SETTINGS.pictures + 1))
+def test_too_many_images_are_refused(client):
+    answer = post(client, *[png(noise(1))] * (SETTINGS.images + 1))
     assert answer.status_code == 413
     assert "at most 64" in error_of(answer)
 
@@ -85,7 +85,7 @@ def test_check_48_an_oversized_upload_is_413_by_its_length(client):
 
 
 def test_check_48_an_endless_chunked_upload_is_413_and_soon_no_longer_read(client):
-    head = b'--b\r\nContent-Disposition: form-data; name="pictures"; filename="x"\r\n\r\n'
+    head = b'--b\r\nContent-Disposition: form-data; name="images"; filename="x"\r\n\r\n'
     taken, sent = [head], []
 
     async def receive() -> dict:
@@ -119,11 +119,11 @@ def test_check_54_no_path_leads_out(client, path):
     assert "root:" not in answer.text
 
 
-def test_check_54_an_address_is_no_picture_and_nothing_is_fetched(client, monkeypatch):
+def test_check_54_an_address_is_no_image_and_nothing_is_fetched(client, monkeypatch):
     reached = []
     monkeypatch.setattr(socket.socket, "connect", lambda _, to: reached.append(to))
     for value in ("http://example.org/cat.jpg", "file:///etc/passwd"):
-        answer = client.post("/predict", data={"pictures": value})
+        answer = client.post("/predict", data={"images": value})
         assert answer.status_code == 422
         assert error_of(answer)
         answer = post(client, value.encode())
@@ -140,7 +140,7 @@ def test_metrics_count_answers(client):
     post(client, png(noise(1)))
     text = client.get("/metrics").text
     assert 'cifarlab_requests_total{route="/predict",status="200"}' in text
-    assert "cifarlab_batch_pictures_bucket" in text
+    assert "cifarlab_batch_images_bucket" in text
     assert "cifarlab_requests_in_work 0.0" in text
 
 
@@ -148,7 +148,7 @@ def test_metrics_count_answers(client):
 
 
 def mutated(count: int) -> Iterator[bytes]:
-    """Pictures of every format with bytes flipped, cut out, doubled or spliced."""
+    """Images of every format with bytes flipped, cut out, doubled or spliced."""
     generator = np.random.default_rng(22)
     seeds = [
         png(noise(i, 24), kind) for i, kind in enumerate(("PNG", "JPEG", "WEBP", "GIF", "BMP"))
@@ -171,7 +171,7 @@ def mutated(count: int) -> Iterator[bytes]:
         yield bytes(data)
 
 
-def test_check_22_ten_thousand_mutated_pictures_never_crash_it(client):
+def test_check_22_ten_thousand_mutated_images_never_crash_it(client):
     seen = set()
     for data in mutated(10_000):
         began = time.process_time()

@@ -22,7 +22,7 @@ from support import posix_only
 
 BOUNDARY = "b"
 BODY = (
-    b'--b\r\nContent-Disposition: form-data; name="pictures"; filename="p.png"\r\n\r\n'
+    b'--b\r\nContent-Disposition: form-data; name="images"; filename="p.png"\r\n\r\n'
     + png(noise(1))
     + b"\r\n--b--\r\n"
 )

@@ -28,9 +28,9 @@ EXAMPLES: dict[type, Any] = {
     Mixup: Mixup(1.0),
     CutMix: CutMix(1.0),
 }
-# Those that only move pixels about within a picture, and so keep its values exactly.
+# Those that only move pixels about within an image, and so keep its values exactly.
 MOVING = {kind: EXAMPLES[kind] for kind in (Flip, AlternatingFlip, Translate)}
-# Those that draw for each picture anew.
+# Those that draw for each image anew.
 DRAWING = {kind: EXAMPLES[kind] for kind in (Flip, Translate, Cutout, Jitter)}
 
 DTYPES = (torch.uint8, torch.int64, torch.float32, torch.float64)
@@ -47,8 +47,8 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def pictures(count: int = 6, height: int = 5, width: int = 4) -> torch.Tensor:
-    """Pictures in which no two values of a picture and channel are alike."""
+def some_images(count: int = 6, height: int = 5, width: int = 4) -> torch.Tensor:
+    """Images in which no two values of an image and channel are alike."""
     one = torch.randperm(height * width, generator=seeded(1)).reshape(1, 1, height, width)
     offsets = 20 * torch.arange(3 * count).reshape(count, 3, 1, 1) % 200
     return (one + offsets).to(torch.uint8)
@@ -70,7 +70,7 @@ def test_every_augmentation_has_an_example() -> None:
 @specs
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_shape_and_dtype_stay_and_the_input_is_left_alone(spec: Any, dtype: torch.dtype) -> None:
-    images = pictures().to(dtype)
+    images = some_images().to(dtype)
     before = images.clone()
     result = changed(images, [spec], seeded())
     assert (result.shape, result.dtype) == (images.shape, dtype)
@@ -78,8 +78,8 @@ def test_shape_and_dtype_stay_and_the_input_is_left_alone(spec: Any, dtype: torc
 
 
 @each(MOVING)
-def test_the_values_are_those_of_the_same_picture_and_channel(spec: Any) -> None:
-    images = pictures(count=20)
+def test_the_values_are_those_of_the_same_image_and_channel(spec: Any) -> None:
+    images = some_images(count=20)
     result = changed(images, [spec], seeded())
     for image, moved in zip(images, result, strict=True):
         for plane, moved_plane in zip(image, moved, strict=True):
@@ -88,7 +88,7 @@ def test_the_values_are_those_of_the_same_picture_and_channel(spec: Any) -> None
 
 @specs
 def test_channels_move_together(spec: Any) -> None:
-    grey = pictures(count=20)[:, :1].expand(-1, 3, -1, -1)
+    grey = some_images(count=20)[:, :1].expand(-1, 3, -1, -1)
     result = changed(grey, [spec], seeded())
     assert torch.equal(result[:, 0], result[:, 1])
     assert torch.equal(result[:, 0], result[:, 2])
@@ -96,7 +96,7 @@ def test_channels_move_together(spec: Any) -> None:
 
 @each(MOVING)
 def test_fractions_keep_all_their_digits(spec: Any) -> None:
-    images = pictures().double() + 1 / 3
+    images = some_images().double() + 1 / 3
     assert set(changed(images, [spec], seeded()).unique().tolist()) <= set(images.unique().tolist())
 
 
@@ -104,16 +104,16 @@ def test_fractions_keep_all_their_digits(spec: Any) -> None:
 @given(seed=st.integers(0, 2**63 - 1))
 def test_the_result_is_a_function_of_the_generator_alone(spec: Any, seed: int) -> None:
     torch.manual_seed(seed % 7)
-    first = changed(pictures(), [spec], seeded(seed))
+    first = changed(some_images(), [spec], seeded(seed))
     torch.manual_seed(seed % 7 + 1)
     state = torch.get_rng_state()
-    assert torch.equal(changed(pictures(), [spec], seeded(seed)), first)
+    assert torch.equal(changed(some_images(), [spec], seeded(seed)), first)
     assert torch.equal(torch.get_rng_state(), state)
 
 
 @each(DRAWING)
-def test_pictures_differ_in_what_happens_to_them_and_seeds_too(spec: Any) -> None:
-    same = pictures(1).expand(50, -1, -1, -1)
+def test_images_differ_in_what_happens_to_them_and_seeds_too(spec: Any) -> None:
+    same = some_images(1).expand(50, -1, -1, -1)
     result = changed(same, [spec], seeded(0))
     assert len({tuple(image.flatten().tolist()) for image in result}) > 1
     assert not torch.equal(result, changed(same, [spec], seeded(1)))
@@ -121,44 +121,44 @@ def test_pictures_differ_in_what_happens_to_them_and_seeds_too(spec: Any) -> Non
 
 @specs
 def test_memory_order_does_not_matter(spec: Any) -> None:
-    images = pictures()
+    images = some_images()
     last = images.contiguous(memory_format=torch.channels_last)
     assert torch.equal(changed(last, [spec], seeded()), changed(images, [spec], seeded()))
 
 
 def test_augmentations_are_applied_in_order_from_one_generator() -> None:
-    images, draws = pictures(), seeded()
+    images, draws = some_images(), seeded()
     expected = changed(changed(images, [Flip()], draws), [Translate(1)], draws)
     assert torch.equal(changed(images, [Flip(), Translate(1)], seeded()), expected)
     assert torch.equal(changed(images, [], seeded()), images)
 
 
-def test_flip_mirrors_half_of_the_pictures_left_to_right() -> None:
-    picture = torch.tensor([[[[1, 2, 3], [4, 5, 6]]]])
+def test_flip_mirrors_half_of_the_images_left_to_right() -> None:
+    image = torch.tensor([[[[1, 2, 3], [4, 5, 6]]]])
     mirrored = torch.tensor([[[[3, 2, 1], [6, 5, 4]]]])
-    result = changed(picture.expand(1000, -1, -1, -1), [Flip()], seeded())
+    result = changed(image.expand(1000, -1, -1, -1), [Flip()], seeded())
     as_mirror = (result == mirrored).flatten(1).all(1)
-    as_was = (result == picture).flatten(1).all(1)
+    as_was = (result == image).flatten(1).all(1)
     assert (as_mirror ^ as_was).all()
     assert 440 < int(as_mirror.sum()) < 560
 
 
 def test_translate_shifts_by_every_amount_and_reflects_at_the_border() -> None:
-    picture = torch.tensor([[[[1, 2, 3], [4, 5, 6], [7, 8, 9]]]], dtype=torch.uint8)
-    result = changed(picture.expand(500, -1, -1, -1), [Translate(1)], seeded())
+    image = torch.tensor([[[[1, 2, 3], [4, 5, 6], [7, 8, 9]]]], dtype=torch.uint8)
+    result = changed(image.expand(500, -1, -1, -1), [Translate(1)], seeded())
     found = {tuple(map(tuple, image[0].tolist())) for image in result}
     assert len(found) == 9
     assert ((1, 2, 3), (4, 5, 6), (7, 8, 9)) in found
-    # The picture moved right and down: what it left shows its own neighbours again.
+    # The image moved right and down: what it left shows its own neighbours again.
     assert ((5, 4, 5), (2, 1, 2), (5, 4, 5)) in found
     assert ((5, 6, 5), (8, 9, 8), (5, 6, 5)) in found
 
 
 @given(st.integers(2, 7), st.integers(2, 7), st.integers(0, 6), st.integers(0, 1000))
-def test_translate_is_a_window_of_the_reflected_picture(
+def test_translate_is_a_window_of_the_reflected_image(
     height: int, width: int, pixels: int, seed: int
 ) -> None:
-    images = pictures(3, height, width)
+    images = some_images(3, height, width)
     pixels = min(pixels, height - 1, width - 1)
     rows = list(range(pixels, 0, -1)) + list(range(height))
     rows += [height - 2 - i for i in range(pixels)]
@@ -174,14 +174,14 @@ def test_translate_is_a_window_of_the_reflected_picture(
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 2, 9), (1, 3, 9, 2)])
-def test_pictures_too_small_to_reflect_are_refused(shape: tuple[int, ...]) -> None:
+def test_images_too_small_to_reflect_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError) as error:
         changed(torch.zeros(shape), [Translate(2)], seeded())
     assert "use fewer pixels" in one_line(error)
 
 
-def test_alternating_flip_shows_each_picture_both_ways_in_two_epochs() -> None:
-    images = pictures(count=60)
+def test_alternating_flip_shows_each_image_both_ways_in_two_epochs() -> None:
+    images = some_images(count=60)
     first, second, third = (
         augment(batch_of(images, epoch), [AlternatingFlip()], seeded()).images
         for epoch in (0, 1, 2)
@@ -193,7 +193,7 @@ def test_alternating_flip_shows_each_picture_both_ways_in_two_epochs() -> None:
 
 
 def test_alternating_flip_depends_on_the_place_in_the_split_and_the_salt_alone() -> None:
-    images = pictures(count=64)
+    images = some_images(count=64)
     whole = batch_of(images, salt=5)
     expected = augment(whole, [AlternatingFlip()], seeded(0)).images
     order = torch.randperm(64, generator=seeded(3))
@@ -204,7 +204,7 @@ def test_alternating_flip_depends_on_the_place_in_the_split_and_the_salt_alone()
 
 
 @given(st.integers(0, 2**62), st.integers(100, 10**6))
-def test_alternating_flip_is_fair_wherever_the_pictures_stand(salt: int, first: int) -> None:
+def test_alternating_flip_is_fair_wherever_the_images_stand(salt: int, first: int) -> None:
     index = torch.arange(first, first + 1000)
     batch = Batch(torch.arange(2.0).expand(1000, 1, 1, 2), index, index, 0, salt)
     mirrored = augment(batch, [AlternatingFlip()], seeded()).images[:, 0, 0, 0].sum()
@@ -221,9 +221,9 @@ def test_cutout_paints_one_whole_square_of_its_colour() -> None:
     assert painted.any(0).all()
 
 
-def test_a_square_larger_than_the_picture_is_refused() -> None:
+def test_a_square_larger_than_the_image_is_refused() -> None:
     with pytest.raises(InputError) as error:
-        changed(pictures(), [Cutout(5)], seeded())
+        changed(some_images(), [Cutout(5)], seeded())
     assert "use a smaller square" in one_line(error)
 
 
@@ -250,8 +250,8 @@ def test_jitter_stays_within_the_range_of_pixels() -> None:
 
 @pytest.mark.parametrize("spec", [Mixup(1.0), CutMix(1.0)], ids=["mixup", "cutmix"])
 @given(seed=st.integers(0, 10**6))
-def test_labels_are_blended_like_the_pictures(spec: Any, seed: int) -> None:
-    # Each picture is filled with its class's number, so its mean tells the shares.
+def test_labels_are_blended_like_the_images(spec: Any, seed: int) -> None:
+    # Each image is filled with its class's number, so its mean tells the shares.
     targets = torch.arange(6) % 2
     images = targets.float().reshape(6, 1, 1, 1).expand(6, 1, 8, 8)
     batch = Batch(images, targets, torch.arange(6), classes=2)
@@ -262,5 +262,5 @@ def test_labels_are_blended_like_the_pictures(spec: Any, seed: int) -> None:
 
 
 def test_mixed_labels_can_be_mixed_again() -> None:
-    batch = augment(batch_of(pictures(12)), [Mixup(1.0), CutMix(1.0)], seeded())
+    batch = augment(batch_of(some_images(12)), [Mixup(1.0), CutMix(1.0)], seeded())
     assert torch.allclose(batch.targets.sum(1), torch.ones(12))

@@ -13,7 +13,7 @@ import torch
 from cifarlab.backend import keras
 from cifarlab.errors import UsageError
 from cifarlab.training.callbacks import MEMORY, SaveBest, check_callbacks, recall, remind
-from cifarlab.training.loop import Setting, fit
+from cifarlab.training.loop import LoopOptions, fit
 from cifarlab.training.progress import SILENT
 from cifarlab.training.setup import compile_model
 from support import one_line
@@ -25,7 +25,7 @@ callbacks = keras.callbacks
 def run(directory: Path, hooks: list[Any], **changes: Any) -> tuple[Any, list[dict[str, float]]]:
     model, recipe = dropout_model(), tiny_recipe(stop=None, **changes)
     compile_model(model, recipe)
-    setting = Setting(torch.device("cpu"), torch.float32, 0, directory / "checkpoint")
+    setting = LoopOptions(torch.device("cpu"), torch.float32, 0, directory / "checkpoint")
     splits = tiny_split(96, 0), tiny_split(30, 1)
     return model, fit(model, *splits, recipe, setting, hooks, SILENT, lambda _: None)
 

@@ -19,7 +19,7 @@ from cifarlab.errors import InputError, ResourceError
 from cifarlab.runtime.randomness import generator
 from cifarlab.training.batch import Batch
 from cifarlab.training.checkpoint import load_checkpoint, save_checkpoint
-from cifarlab.training.loop import Setting, start
+from cifarlab.training.loop import LoopOptions, start
 from cifarlab.training.state import TrainState
 from cifarlab.training.step import train_step
 from support import contents, posix_only
@@ -39,7 +39,7 @@ def new_state(units: int = 8) -> TrainState:
             keras.layers.Dense(len(CLASSES), activation="softmax"),
         ]
     )
-    return start(model, tiny_recipe(), Setting(torch.device("cpu"), torch.float32, 0, Path()))
+    return start(model, tiny_recipe(), LoopOptions(torch.device("cpu"), torch.float32, 0, Path()))
 
 
 def trained(state: TrainState, steps: int) -> TrainState:

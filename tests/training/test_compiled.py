@@ -22,7 +22,7 @@ from cifarlab.recipes.recipe import Recipe
 from cifarlab.runtime.device import compiles
 from cifarlab.runtime.randomness import generator
 from cifarlab.training.batch import Batch
-from cifarlab.training.loop import Setting, start
+from cifarlab.training.loop import LoopOptions, start
 from cifarlab.training.step import train_step
 
 FAST = ("airbench94", "fast94", "fast95", "fast96")
@@ -53,7 +53,7 @@ def batch(device: torch.device) -> Batch:
     return Batch(images.to(device), labels.to(device), torch.arange(8).to(device))
 
 
-def pictures(count: int = 8) -> Tensor:
+def images(count: int = 8) -> Tensor:
     return batch(CPU).images.permute(0, 2, 3, 1)[:count]
 
 
@@ -61,7 +61,7 @@ def pictures(count: int = 8) -> Tensor:
 def test_the_network_of_a_fast_recipe_is_one_graph(name: str) -> None:
     lowered = lower(model(shrunk(name)))
     lowered.strip_softmax()
-    found = torch._dynamo.explain(lowered.train())(pictures())
+    found = torch._dynamo.explain(lowered.train())(images())
     assert (found.graph_count, found.graph_break_count) == (1, 0)
 
 
@@ -70,7 +70,7 @@ def test_the_next_seed_takes_the_graph_of_the_one_before() -> None:
     for _ in range(3):
         lowered = lower(model(shrunk("fast94"))).train()
         lowered.compile(backend=compiler, dynamic=False)
-        lowered(pictures())
+        lowered(images())
     assert compiler.frame_count == 1
 
 
@@ -78,7 +78,7 @@ def test_evaluation_goes_past_the_compiled_form() -> None:
     compiler = CompileCounter()
     lowered = lower(model(shrunk("fast94")))
     lowered.compile(backend=compiler, dynamic=False)
-    predict_logits(lowered, pictures(3), torch.float32)
+    predict_logits(lowered, images(3), torch.float32)
     assert compiler.frame_count == 0
 
 
@@ -101,7 +101,7 @@ class Asked(TorchDispatchMode):
 @pytest.mark.parametrize("name", FAST)
 def test_a_step_asks_the_device_for_nothing(name: str) -> None:
     recipe = shrunk(name)
-    state = start(model(recipe), recipe, Setting(CPU, torch.float32, 0, Path()))
+    state = start(model(recipe), recipe, LoopOptions(CPU, torch.float32, 0, Path()))
     with Asked() as asked:
         train_step(state, batch(CPU), recipe, torch.float32, generator(0, "augment"))
     assert asked.count == 0
@@ -117,7 +117,7 @@ def test_a_compiled_step_is_the_same_step() -> None:
         net = model(recipe)
         for variable in net.trainable_variables:
             variable.assign(torch.linspace(-0.3, 0.3, variable.value.numel()).view(variable.shape))
-        state = start(net, recipe, Setting(CPU, torch.float32, 0, Path(), compiled=compiled))
+        state = start(net, recipe, LoopOptions(CPU, torch.float32, 0, Path(), compiled=compiled))
         draws = (generator(0, "augment", step) for step in range(3))
         steps = [train_step(state, batch(CPU), recipe, torch.float32, d).item() for d in draws]
         losses.append(torch.tensor(steps))
@@ -130,7 +130,7 @@ def test_on_a_gpu_the_host_never_waits_within_a_step(name: str) -> None:
     rich = dataclasses.replace(
         shrunk(name), augment=(*RECIPES[name].augment, Cutout(4), Jitter(), CutMix())
     )
-    state = start(model(rich), rich, Setting(GPU, torch.bfloat16, 0, Path()))
+    state = start(model(rich), rich, LoopOptions(GPU, torch.bfloat16, 0, Path()))
     given = batch(GPU)
     train_step(state, given, rich, torch.bfloat16, generator(0, "augment"))
     torch.cuda.set_sync_debug_mode("error")

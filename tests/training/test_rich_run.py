@@ -38,11 +38,11 @@ def test_interrupted_and_resumed_gives_the_same_bytes(tmp_path, whole, step):
     assert resumed.metrics.test.accuracy == whole.metrics.test.accuracy
 
 
-def test_the_validation_pictures_are_trained_on_and_the_record_says_so(whole):
+def test_the_validation_images_are_trained_on_and_the_record_says_so(whole):
     metrics = json.loads((whole.directory / "metrics.json").read_text())
     assert metrics["validation"] is None
-    assert metrics["dataset"]["train"]["pictures"] == 180
-    assert metrics["dataset"]["validation"]["pictures"] == 0
+    assert metrics["dataset"]["train"]["images"] == 180
+    assert metrics["dataset"]["validation"]["images"] == 0
     assert all("val_loss" not in row for row in whole.history)
     assert (whole.directory / "curves.png").stat().st_size > 0
 
@@ -58,14 +58,14 @@ def test_held_out_validation_is_measured(tmp_path):
 
 def test_a_loaded_classifier_looks_as_the_recipe_says(whole):
     classifier = cifarlab.Classifier.load(whole.directory)
-    assert classifier.views == dataclasses.replace(rich_recipe().test_time, share=1.0)
+    assert classifier.tta == dataclasses.replace(rich_recipe().tta, share=1.0)
     data = tiny_dataset()
     assert cifarlab.evaluate(classifier, data.test).accuracy == whole.metrics.test.accuracy
-    plain = dataclasses.replace(classifier, views=None)
+    plain = dataclasses.replace(classifier, tta=None)
     images = np.array(data.test.images)
-    assert not np.allclose(classifier.probabilities(images), plain.probabilities(images))
+    assert not np.allclose(classifier.predict_proba(images), plain.predict_proba(images))
     np.testing.assert_allclose(
-        plain.probabilities(images),
+        plain.predict_proba(images),
         plain.model.predict(images.astype("float32"), verbose=0),
         atol=1e-5,
     )

@@ -15,14 +15,14 @@ from cifarlab.recipes.parts import SGD, CrossEntropy, Mixup
 from cifarlab.recipes.recipe import Recipe
 from cifarlab.runtime.randomness import generator
 from cifarlab.training.batch import Batch, batches
-from cifarlab.training.loop import Setting, start
+from cifarlab.training.loop import LoopOptions, start
 from cifarlab.training.resize import resized
 from cifarlab.training.state import TrainState
 from cifarlab.training.step import train_step
 from tiny import CLASSES, SIDE, tiny_recipe, tiny_split
 
 COUNT = 30
-SETTING = Setting(torch.device("cpu"), torch.float32, 0, Path())
+SETTING = LoopOptions(torch.device("cpu"), torch.float32, 0, Path())
 
 
 def model() -> Any:
@@ -74,14 +74,14 @@ def test_micro_batches_add_up_to_the_step(reduction: str, size: int) -> None:
         assert torch.allclose(one, other, atol=1e-6)
 
 
-def test_accuracy_counts_the_pictures_own_classes_when_labels_are_mixed() -> None:
+def test_accuracy_counts_the_images_own_classes_when_labels_are_mixed() -> None:
     state, _ = stepped(recipe(augment=(Mixup(0.2),)))
     assert 0.0 <= state.totals.means()[1] <= 1.0
     assert state.totals.count == COUNT
 
 
 @pytest.mark.parametrize("side", [8, 16])
-def test_pictures_are_trained_on_at_the_recipes_resolution(
+def test_images_are_trained_on_at_the_recipes_resolution(
     side: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
@@ -104,7 +104,7 @@ def test_frozen_weights_stay() -> None:
 
 
 @given(st.integers(1, 40), st.integers(1, 50), st.integers(0, 3))
-def test_an_epoch_visits_every_picture_once(count: int, size: int, epoch: int) -> None:
+def test_an_epoch_visits_every_image_once(count: int, size: int, epoch: int) -> None:
     images = torch.arange(count, dtype=torch.uint8).reshape(count, 1, 1, 1)
     labels = torch.arange(count)
     found = list(batches(images, labels, count, size, seed=1, epoch=epoch))

@@ -23,7 +23,7 @@ from cifarlab.recipes import RECIPES
 from cifarlab.recipes.parts import SGD, Adam, ModelSpec
 from cifarlab.recipes.recipe import to_json
 from cifarlab.runs.directory import RunDirectory, lock
-from cifarlab.training.train import Options, resume, train
+from cifarlab.training.train import TrainOptions, resume, train
 from support import contents, one_line
 from tiny import CLASSES, SIDE, dropout_model, saved_weights, tiny_dataset, tiny_recipe, tiny_split
 
@@ -102,7 +102,7 @@ def test_the_kept_weights_are_those_of_the_lowest_validation_loss(tmp_path):
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path, finished):
     again = train(tiny_recipe(), tiny_dataset(), directory=tmp_path / "again")
     other = train(
-        tiny_recipe(), tiny_dataset(), directory=tmp_path / "other", options=Options(seed=1)
+        tiny_recipe(), tiny_dataset(), directory=tmp_path / "other", options=TrainOptions(seed=1)
     )
     first = saved_weights(finished.directory / "best.keras")
     assert saved_weights(again.directory / "best.keras") == first
@@ -234,7 +234,7 @@ def ending_in(*layers: Any) -> Any:
                     keras.layers.Dense(3, activation="softmax"),
                 ]
             ),
-            "takes pictures [8, 8, 3]",
+            "takes images [8, 8, 3]",
         ),
     ],
 )

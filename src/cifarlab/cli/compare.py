@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from cifarlab.evaluation.comparison import Comparison, Sample
-    from cifarlab.experiments.compare import Entry
+    from cifarlab.experiments.compare import ComparedRun
 
 
 def compare(
@@ -40,52 +40,52 @@ def compare(
     from cifarlab import plots
     from cifarlab.cli.output import console, print_json, say, warnings_in_one_line
     from cifarlab.cli.progress import TerminalReporter
-    from cifarlab.experiments.compare import compare_all
+    from cifarlab.experiments.compare import compare
     from cifarlab.recipes import RECIPES
-    from cifarlab.training.train import Options
+    from cifarlab.training.train import TrainOptions
 
     warnings_in_one_line()
     out = console(json)
     source: Any = data
     if any(item in RECIPES for item in what):
-        from cifarlab.data.catalog import load
+        from cifarlab.data.catalog import load_dataset
 
-        source = load(data, progress=say)
+        source = load_dataset(data, progress=say)
     with TerminalReporter(out) as reporter:
-        found, entries = compare_all(
+        found, entries = compare(
             what,
             seeds,
             source,
             epochs=epochs,
-            options=Options(device=device, precision=precision),
+            options=TrainOptions(device=device, precision=precision),
             reporter=reporter,
             say=say,
         )
     plots.save(plots.comparison(found, "test accuracy by seed"), output)
-    pictures = _pictures(entries)
+    images = _images(entries)
     if json:
         runs = [{"name": e.name, "seed": e.seed, "directory": str(e.directory)} for e in entries]
         print_json(found.to_json() | {"runs": runs, "plot": str(output.absolute())})
     else:
-        _show(out, found, pictures, output)
+        _show(out, found, images, output)
 
 
-def _pictures(entries: tuple[Entry, ...]) -> str | None:
-    """Two single runs: say what the pictures tell, since seeds tell nothing."""
-    from cifarlab.experiments.compare import on_the_same_pictures
+def _images(entries: tuple[ComparedRun, ...]) -> str | None:
+    """Two single runs: say what the images tell, since seeds tell nothing."""
+    from cifarlab.experiments.compare import on_the_same_images
 
     if len(entries) != 2 or entries[0].name == entries[1].name:
         return None
     first, second = entries
-    found = on_the_same_pictures(first, second)
+    found = on_the_same_images(first, second)
     return (
-        f"Picture by picture: {found.first_only_right:,} are right only with {first.name}, "
+        f"Image by image: {found.first_only_right:,} are right only with {first.name}, "
         f"{found.second_only_right:,} only with {second.name} (exact McNemar test, "
         f"p={found.p_value:.2g}). That is about these two models, not about their recipes."
     )
 
 
-def _show(out: Console, found: Comparison, pictures: str | None, plot: Path) -> None:
+def _show(out: Console, found: Comparison, images: str | None, plot: Path) -> None:
     from cifarlab.cli.output import table
 
     rows = [_row(sample) for sample in found.samples]
@@ -94,8 +94,8 @@ def _show(out: Console, found: Comparison, pictures: str | None, plot: Path) -> 
     for pair in found.pairs:
         which = f"{pair.first}, {pair.second}: " if len(found.pairs) > 1 else ""
         out.print(which + pair.verdict, markup=False)
-    if pictures:
-        out.print(pictures, markup=False)
+    if images:
+        out.print(images, markup=False)
     out.print(f"\nplot: {plot.absolute()}", markup=False, soft_wrap=True)
 
 

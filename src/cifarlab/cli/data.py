@@ -32,17 +32,17 @@ def info(data: Spec = "cifar10", json: Json = False) -> None:
       cifarlab data info photos/
       cifarlab data info shapes10 --json
     """
-    from cifarlab.data.catalog import load
+    from cifarlab.data.catalog import load_dataset
     from cifarlab.data.inspection import describe
 
-    _show(describe(load(data, progress=say)), json)
+    _show(describe(load_dataset(data, progress=say)), json)
 
 
 @app.command()
 def check(data: Spec = "cifar10", json: Json = False) -> None:
-    """Look for unreadable pictures, duplicates and lopsided classes.
+    """Look for unreadable images, duplicates and lopsided classes.
 
-    Exits 3 when there are unreadable pictures.
+    Exits 3 when there are unreadable images.
 
     \b
     Examples:
@@ -56,7 +56,7 @@ def check(data: Spec = "cifar10", json: Json = False) -> None:
     bad = found["bad_files"]
     if bad:
         raise InputError(
-            f"{data}: {len(bad)} pictures cannot be read; mend or remove them, "
+            f"{data}: {len(bad)} images cannot be read; mend or remove them, "
             "or train with --skip-bad"
         )
 
@@ -71,9 +71,9 @@ def download(data: Spec = "cifar10", json: Json = False) -> None:
       cifarlab data download cifar100
     """
     from cifarlab.data import cache
-    from cifarlab.data.catalog import load
+    from cifarlab.data.catalog import load_dataset
 
-    loaded = load(data, progress=say)
+    loaded = load_dataset(data, progress=say)
     result = {"name": loaded.name, "source": loaded.source, "cache": str(cache.directory())}
     _show(result, json)
 
@@ -82,14 +82,14 @@ def download(data: Spec = "cifar10", json: Json = False) -> None:
 def labels(
     data: Spec = "cifar10",
     recipe: Annotated[str, typer.Option(help="What to train on the other parts.")] = "baseline",
-    folds: Annotated[int, typer.Option(help="Into how many parts to divide the pictures.")] = 3,
+    folds: Annotated[int, typer.Option(help="Into how many parts to divide the images.")] = 3,
     epochs: Annotated[int | None, typer.Option(help="At most this many epochs.")] = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="A table of all suspects, .csv.")
     ] = Path("labels.csv"),
     json: Json = False,
 ) -> None:
-    """Look for wrong labels among the training pictures.
+    """Look for wrong labels among the training images.
 
     Trains a model without each part of them and asks what it says of that part.
 
@@ -101,7 +101,7 @@ def labels(
     from dataclasses import asdict
 
     from cifarlab.cli.output import warnings_in_one_line
-    from cifarlab.data.catalog import load
+    from cifarlab.data.catalog import load_dataset
     from cifarlab.evaluation.label_issues import find_label_issues
     from cifarlab.experiments.label_audit import out_of_fold
     from cifarlab.files import write_csv
@@ -109,7 +109,7 @@ def labels(
 
     warnings_in_one_line()
     chosen = find_recipe(recipe)
-    loaded = load(data, progress=say)
+    loaded = load_dataset(data, progress=say)
     found = find_label_issues(out_of_fold(chosen, loaded, folds, epochs=epochs, say=say))
     write_csv(output, [asdict(issue) for issue in found.issues])
     listed = [
@@ -117,7 +117,7 @@ def labels(
         for i in found.issues
     ]
     result = {
-        "pictures": len(loaded.train),
+        "images": len(loaded.train),
         "suspects_in": str(output.absolute()),
         "suspects": [asdict(issue) for issue in found.issues] if json else listed,
     }

@@ -30,11 +30,11 @@ def evaluate(
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave out pictures that cannot be read.")
+        bool, typer.Option("--skip-bad", help="Leave out images that cannot be read.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Measure a model on labelled pictures.
+    """Measure a model on labelled images.
 
     \b
     Examples:
@@ -46,14 +46,14 @@ def evaluate(
     from cifarlab.classifier import Classifier
     from cifarlab.classifier import evaluate as measure_split
     from cifarlab.cli.output import console, print_json, say, warnings_in_one_line
-    from cifarlab.data.catalog import load
+    from cifarlab.data.catalog import load_dataset
     from cifarlab.runs.record import data_of
 
     warnings_in_one_line()
     classifier = Classifier.load(model, device)
     if split == "validation" and classifier.saw_validation:
-        raise UsageError(f"{model} was trained on the validation pictures; use --split test")
-    dataset = load(
+        raise UsageError(f"{model} was trained on the validation images; use --split test")
+    dataset = load_dataset(
         data or data_of(model) or "cifar10",
         image_size=classifier.input_shape[0],
         skip_bad=skip_bad,
@@ -86,13 +86,13 @@ def _show(out: Console, title: str, metrics: Metrics) -> None:
         (name, f"{c.precision:.1%}", f"{c.recall:.1%}", f"{c.f1:.1%}", f"{c.support:,}")
         for name, c in metrics.per_class.items()
     ]
-    out.print(table(("class", "precision", "recall", "F1", "pictures"), rows))
+    out.print(table(("class", "precision", "recall", "F1", "images"), rows))
     confused = most_confused(metrics)
     if confused:
         out.print("\nmost confused:")
     for c in confused:
-        pictures = "1 picture" if c.count == 1 else f"{c.count:,} pictures"
+        images = "1 image" if c.count == 1 else f"{c.count:,} images"
         out.print(
-            f"  {c.true} taken for {c.predicted}: {pictures}, {c.share:.0%} of {c.true}",
+            f"  {c.true} taken for {c.predicted}: {images}, {c.share:.0%} of {c.true}",
             markup=False,
         )

@@ -73,10 +73,10 @@ def export(
 
 
 def _data(spec: str | None, model: Path) -> Dataset:
-    from cifarlab.data.catalog import load
+    from cifarlab.data.catalog import load_dataset
     from cifarlab.runs.record import data_of
 
-    return load(spec or data_of(model) or "cifar10")
+    return load_dataset(spec or data_of(model) or "cifar10")
 
 
 def _table(done: Exported) -> Any:
@@ -85,7 +85,7 @@ def _table(done: Exported) -> Any:
     parity = done.parity
     rows = [
         ("size", f"{done.size / 2**20:.2f} MiB"),
-        ("same class", f"{parity.agreement:.2%} of {parity.pictures:,} {parity.source} pictures"),
+        ("same class", f"{parity.agreement:.2%} of {parity.images:,} {parity.source} images"),
         ("largest difference", f"{parity.largest_difference:.1e} of a probability"),
         ("speed", f"{parity.images_per_second:,.0f} images/s in batches of 64"),
         ("the classifier's", f"{parity.classifier_images_per_second:,.0f} images/s"),
@@ -94,5 +94,5 @@ def _table(done: Exported) -> Any:
         loss = done.loss
         lost = f"{abs(loss.points):.2f} points {'lost' if loss.points >= 0 else 'gained'}"
         rows.append(("accuracy", f"{loss.before:.2%} before, {loss.after:.2%} after: {lost}"))
-        rows.append(("measured on", f"{loss.pictures:,} pictures of the {loss.split} split"))
+        rows.append(("measured on", f"{loss.images:,} images of the {loss.split} split"))
     return table((done.format, ""), rows, align="ll")

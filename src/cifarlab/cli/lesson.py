@@ -23,17 +23,17 @@ def lesson(
     data: Annotated[str, typer.Option(help="cifar10, cifar100, shapes10, or a path.")] = "cifar10",
     seeds: Annotated[int | None, typer.Option(help="How many runs of each kind.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Of each run.")] = None,
-    pictures: Annotated[int | None, typer.Option(help="How many to train on.")] = None,
+    images: Annotated[int | None, typer.Option(help="How many to train on.")] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Picture to write. Default: lesson_NAME.png."),
+        typer.Option("--output", "-o", help="Image to write. Default: lesson_NAME.png."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print all numbers as JSON.")] = False,
 ) -> None:
-    """Measure what is usually just told: a small experiment, with a picture.
+    """Measure what is usually just told: a small experiment, with an image.
 
-    Everything is measured on validation pictures; the test split is not touched.
+    Everything is measured on validation images; the test split is not touched.
 
     \b
     Examples:
@@ -47,31 +47,31 @@ def lesson(
         return
     if name not in LESSONS:
         raise UsageError(f"no lesson is called {name!r}; choose from {', '.join(LESSONS)}")
-    picture = _picture(name, output)
+    image = _image(name, output)
     import importlib
     from dataclasses import replace
 
     from cifarlab.cli.output import console, print_json, say, table, warnings_in_one_line
-    from cifarlab.data.catalog import load
+    from cifarlab.data.catalog import load_dataset
     from cifarlab.lessons.drawing import save
 
     warnings_in_one_line()
     out = console(json)
     # It has the names that the package's docstring promises.
     module: Any = importlib.import_module(LESSONS[name][1])
-    wishes = {"pictures": pictures, "epochs": epochs, "seeds": seeds}
+    wishes = {"images": images, "epochs": epochs, "seeds": seeds}
     plan = replace(module.DEFAULT, **{k: v for k, v in wishes.items() if v is not None})
-    dataset = load(data, progress=say)
+    dataset = load_dataset(data, progress=say)
 
     def tell(text: str) -> None:
         out.print(text, markup=False, soft_wrap=True)
 
     tell(_opening(name, dataset.name, plan))
     result = module.run(dataset, plan, device, tell)
-    save(module.draw(result), picture)
+    save(module.draw(result), image)
     found = module.sentences(result)
     if json:
-        document = {"lesson": name, **result.to_json(), "found": found, "picture": str(picture)}
+        document = {"lesson": name, **result.to_json(), "found": found, "image": str(image)}
         print_json(document)
         return
     columns, rows = module.table(result)
@@ -81,7 +81,7 @@ def lesson(
     tell("")
     for sentence in found:
         tell(textwrap.fill(sentence, WIDTH, break_on_hyphens=False))
-    tell(f"\npicture: {picture}")
+    tell(f"\nimage: {image}")
 
 
 def _list_lessons(as_json: bool) -> None:
@@ -94,8 +94,8 @@ def _list_lessons(as_json: bool) -> None:
     console(as_json).print(table(("lesson", "what it measures"), rows, "ll"))
 
 
-def _picture(name: str, output: Path | None) -> Path:
-    """Return where the picture goes, having made sure before the work that it can.
+def _image(name: str, output: Path | None) -> Path:
+    """Return where the image goes, having made sure before the work that it can.
 
     Raises:
         UsageError: it does not end in .png.
@@ -105,7 +105,7 @@ def _picture(name: str, output: Path | None) -> Path:
 
     path = (output or Path(f"lesson_{name}.png")).absolute()
     if path.suffix.lower() != ".png":
-        raise UsageError(f"--output {output}: the picture is a PNG; give a name that ends in .png")
+        raise UsageError(f"--output {output}: the image is a PNG; give a name that ends in .png")
     if path.is_dir() or not path.parent.is_dir():
         raise ResourceError(f"{path}: cannot be written there; choose a file in a directory")
     check_writable(path.parent)
@@ -114,15 +114,15 @@ def _picture(name: str, output: Path | None) -> Path:
 
 def _opening(name: str, dataset: str, plan: Any) -> str:
     return (
-        f"lesson {name} on {dataset}: at most {plan.pictures:,} pictures to train on, "
+        f"lesson {name} on {dataset}: at most {plan.images:,} images to train on, "
         f"{_count(plan.seeds, 'seed')},\n{_count(plan.epochs, 'epoch')} a run; "
-        "measured on validation pictures, the test split waits"
+        "measured on validation images, the test split waits"
     )
 
 
 def _closing(name: str, setup: Any, ranges: bool) -> str:
     return (
-        f"{name} on {setup.dataset}: {setup.pictures:,} pictures to train on, "
+        f"{name} on {setup.dataset}: {setup.images:,} images to train on, "
         f"{setup.validation:,} to measure on,\n"
         f"{_count(setup.epochs, 'epoch')}, {_count(setup.seeds, 'seed')}"
         f"{' (mean, and range below it)' if ranges else ''}"

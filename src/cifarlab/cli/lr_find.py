@@ -32,12 +32,12 @@ def lr_find(
     ] = None,
     steps: Annotated[int, typer.Option(help="Training steps, at least 10.")] = 100,
     batch_size: Annotated[
-        int | None, typer.Option("--batch-size", "-b", help="Pictures a step.")
+        int | None, typer.Option("--batch-size", "-b", help="Images a step.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave out pictures that cannot be read.")
+        bool, typer.Option("--skip-bad", help="Leave out images that cannot be read.")
     ] = False,
     output: Annotated[Path, typer.Option("--output", "-o", help="The plot, a .png file.")] = Path(
         "lr_find.png"
@@ -55,7 +55,7 @@ def lr_find(
         raise UsageError(f"output {output}: the plot is a PNG; give a name that ends in .png")
     from cifarlab import plots
     from cifarlab.cli.output import console, print_json, say, warnings_in_one_line
-    from cifarlab.data.catalog import load
+    from cifarlab.data.catalog import load_dataset
     from cifarlab.experiments import lr_finder
     from cifarlab.files import check_writable
     from cifarlab.plots.lr_range import learning_rates
@@ -64,9 +64,9 @@ def lr_find(
     out = console(json)
     # Before the work, not after it.
     check_writable(output.absolute().parent)
-    dataset = load(data, skip_bad=skip_bad, progress=say)
+    dataset = load_dataset(data, skip_bad=skip_bad, progress=say)
     with _bar(out, steps) as stepped:
-        test = lr_finder.find_rate(
+        test = lr_finder.find_learning_rate(
             recipe,
             dataset,
             low=low,

@@ -35,13 +35,13 @@ SIGPIPE = 13
 EPILOG = """\b
 Examples:
   cifarlab train                      the baseline on CIFAR-10
-  cifarlab predict cat.jpg            what the newest run says about a picture
+  cifarlab predict cat.jpg            what the newest run says about an image
   cifarlab evaluate runs/baseline-1   accuracy, class by class
   cifarlab report --open              the newest run on one page
   cifarlab serve                      the model as web page and REST service
   cifarlab export --format onnx       the model for other programs
   cifarlab lesson scaling             what scaling the pixels buys, measured
-  cifarlab data check photos/         before you train on your own pictures
+  cifarlab data check photos/         before you train on your own images
 """
 
 app = typer.Typer(
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted", 128 + signal.SIGINT)
     except MemoryError:
-        return _fail("memory ran out; use a smaller --batch-size or fewer pictures", 6)
+        return _fail("memory ran out; use a smaller --batch-size or fewer images", 6)
     except (BrokenPipeError, SystemExit):
         # Whoever read our output has gone, as in ``cifarlab ... | head``: Typer exits on
         # that by itself, unless it happens in the flush above.

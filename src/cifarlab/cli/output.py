@@ -79,6 +79,6 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], align: str = ""
 
 
 def summary_of(metrics: Mapping[str, Any]) -> str:
-    """Return accuracy with its interval and the number of pictures behind it."""
+    """Return accuracy with its interval and the number of images behind it."""
     low, high = metrics["accuracy_interval"]
     return f"{metrics['accuracy']:.2%}  (95% interval {low:.2%} to {high:.2%}, n={metrics['n']:,})"

@@ -21,8 +21,8 @@ CHUNK = 1000
 
 
 def predict(
-    pictures: Annotated[
-        list[str], typer.Argument(help="Picture files, folders of them, or - for stdin.")
+    images: Annotated[
+        list[str], typer.Argument(help="Image files, folders of them, or - for stdin.")
     ],
     model: Annotated[
         Path | None,
@@ -33,17 +33,17 @@ def predict(
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 3,
     resize_mode: Annotated[
-        str, typer.Option(help="squash, crop or pad pictures of another shape.")
+        str, typer.Option(help="squash, crop or pad images of another shape.")
     ] = "squash",
     skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Exit 0 although some pictures cannot be read.")
+        bool, typer.Option("--skip-bad", help="Exit 0 although some images cannot be read.")
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Say what is in pictures of any size.
+    """Say what is in images of any size.
 
-    Pictures that cannot be read are listed, the others classified all the same.
+    Images that cannot be read are listed, the others classified all the same.
 
     \b
     Examples:
@@ -58,11 +58,13 @@ def predict(
     from cifarlab.saving.pretrained import NAME
 
     warnings_in_one_line()
-    names = list(_names(pictures))
+    names = list(_names(images))
     chosen = model or newest_run(Path("runs"))
     if model is None:
         print(f"model: {printable(str(chosen or NAME))}", file=sys.stderr)
-    classifier = Classifier.boxed(device) if chosen is None else Classifier.load(chosen, device)
+    classifier = (
+        Classifier.pretrained(device) if chosen is None else Classifier.load(chosen, device)
+    )
     found: list[dict[str, Any]] = []
     bad: list[str] = []
     for start in range(0, len(names), CHUNK):
@@ -73,29 +75,29 @@ def predict(
         print_json({"predictions": found, "bad": bad})
     elif found:
         rows = [
-            (printable(row["picture"]), _named(row), _percent(first), _rest(others))
+            (printable(row["image"]), _named(row), _percent(first), _rest(others))
             for row in found
             for first, *others in [row["top"]]
         ]
-        console(json).print(table(("picture", "class", "", "or else"), rows, align="llrl"))
+        console(json).print(table(("image", "class", "", "or else"), rows, align="llrl"))
     for problem in bad:
-        print(f"cifarlab: bad picture: {problem}", file=sys.stderr)
+        print(f"cifarlab: bad image: {problem}", file=sys.stderr)
     if bad and not skip_bad:
         raise InputError(
-            f"{len(bad)} of {len(names)} pictures could not be read; "
+            f"{len(bad)} of {len(names)} images could not be read; "
             "mend or remove them, or accept that with --skip-bad"
         )
 
 
-def _names(pictures: Sequence[str]) -> Iterator[str]:
-    """Yield every picture's path, folders opened, in the order given."""
-    from cifarlab.data.listing import list_pictures
+def _names(images: Sequence[str]) -> Iterator[str]:
+    """Yield every image's path, folders opened, in the order given."""
+    from cifarlab.data.listing import list_images
 
-    for name in pictures:
+    for name in images:
         if name != STDIN and Path(name).is_dir():
-            inside = list_pictures(Path(name))
+            inside = list_images(Path(name))
             if not inside:
-                raise InputError(f"{name}: no pictures in this folder; name one that has some")
+                raise InputError(f"{name}: no images in this folder; name one that has some")
             yield from map(str, inside)
         else:
             yield name
@@ -117,7 +119,7 @@ def _rest(choices: Sequence[dict[str, Any]]) -> str:
 def _classify(
     classifier: Classifier, names: Sequence[str], resize_mode: str, top: int
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return a result for each readable picture, and a line for each other."""
+    """Return a result for each readable image, and a line for each other."""
     import numpy as np
 
     from cifarlab.predictions import Predictions
@@ -133,11 +135,11 @@ def _classify(
             bad.append(str(error))
     if not images:
         return [], bad
-    probabilities = classifier.probabilities(np.stack(images))
+    probabilities = classifier.predict_proba(np.stack(images))
     predictions = Predictions(probabilities, classifier.class_names, names=tuple(read))
     results = [
         {
-            "picture": name,
+            "image": name,
             "top": [{"class": c, "probability": p} for c, p in best],
             "sure": classifier.sure(best[0][1]),
         }

@@ -18,7 +18,7 @@ def report(
         str | None, typer.Option(help="Dataset name or path. Default: the run's own.")
     ] = None,
     robustness: Annotated[
-        int, typer.Option(min=0, help="How many test pictures to damage; 0 for none.")
+        int, typer.Option(min=0, help="How many test images to damage; 0 for none.")
     ] = 1000,
     labels: Annotated[
         Path | None, typer.Option(help="Instead of a run: true classes, .npy, int [N].")
@@ -84,5 +84,5 @@ def _given(
     from cifarlab.reporting.from_arrays import read_array, read_given, report_predictions
 
     predictions = read_given(labels, probabilities, classes)
-    pictures = None if images is None else read_array(images)
-    return report_predictions(predictions, output, labels.stem, pictures)
+    shown = None if images is None else read_array(images)
+    return report_predictions(predictions, output, labels.stem, shown)

@@ -38,23 +38,23 @@ def serve(
     Examples:
       cifarlab serve
       cifarlab serve runs/baseline-1 --port 80 --host 0.0.0.0 --no-page
-      curl -F pictures=@cat.jpg http://127.0.0.1:8000/predict
+      curl -F images=@cat.jpg http://127.0.0.1:8000/predict
     """
     from cifarlab.cli.output import say, warnings_in_one_line
 
     # Before PyTorch is imported: threads that wait for work would take the cores that decode
-    # pictures.
+    # images.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from cifarlab.runs.directory import newest_run
     from cifarlab.saving.pretrained import NAME
+    from cifarlab.serving.options import ServeOptions, load_classifier
     from cifarlab.serving.server import check_packages
     from cifarlab.serving.server import serve as run_server
-    from cifarlab.serving.settings import Settings, load_classifier
 
     warnings_in_one_line()
     check_packages(not no_page)
     chosen = model or newest_run(Path("runs")) or Path(NAME)
-    settings = Settings(
+    settings = ServeOptions(
         model=str(chosen),
         name=name or chosen.stem,
         looks=looks,

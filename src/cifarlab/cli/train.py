@@ -37,7 +37,7 @@ def train(
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="At most this many epochs.")] = None,
     batch_size: Annotated[
-        int | None, typer.Option("--batch-size", "-b", help="Pictures a step.")
+        int | None, typer.Option("--batch-size", "-b", help="Images a step.")
     ] = None,
     lr: Annotated[float | None, typer.Option("--lr", help="Learning rate.")] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
@@ -64,7 +64,7 @@ def train(
         typer.Option(help="Dataset to use, and say so, when --data cannot be downloaded."),
     ] = None,
     skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave out pictures that cannot be read.")
+        bool, typer.Option("--skip-bad", help="Leave out images that cannot be read.")
     ] = False,
     track: Annotated[
         str | None, typer.Option(help="Also tell tensorboard, mlflow or wandb, offline.")
@@ -74,14 +74,14 @@ def train(
 ) -> None:
     """Train a recipe or your own Keras model.
 
-    Models, numbers and pictures of the run go to a directory of their own.
+    Models, numbers and images of the run go to a directory of their own.
 
     \b
     Examples:
       cifarlab train                           the baseline on CIFAR-10
       cifarlab train fast94                    94%, in minutes on a plain CPU
       cifarlab train baseline --epochs 5 --seed 1
-      cifarlab train --data photos/            your pictures, a folder a class
+      cifarlab train --data photos/            your images, a folder a class
       cifarlab train my_model.keras            your own Keras model
       cifarlab train --resume runs/baseline-1  go on after an interruption
     """
@@ -93,7 +93,7 @@ def train(
 
     warnings_in_one_line()
     out = console(json)
-    options = training.Options(seed, device, precision, deterministic, compiled)
+    options = training.TrainOptions(seed, device, precision, deterministic, compiled)
     dataset: Dataset | None = None
     if resume is not None:
         elsewhere = output is not None or overwrite or fallback is not None or track is not None
@@ -157,13 +157,13 @@ def _source_to_resume(
 
 
 def _load(spec: str, fallback: str | None, skip_bad: bool, out: Console) -> Dataset:
-    from cifarlab.data.catalog import load
+    from cifarlab.data.catalog import load_dataset
 
     def say(text: str) -> None:
         out.print(text, markup=False, soft_wrap=True)
 
     try:
-        return load(spec, skip_bad=skip_bad, progress=say)
+        return load_dataset(spec, skip_bad=skip_bad, progress=say)
     except NetworkError as error:
         if fallback is None:
             raise
@@ -172,14 +172,14 @@ def _load(spec: str, fallback: str | None, skip_bad: bool, out: Console) -> Data
         say("  " + str(error).replace(" | ", "\n  ").replace("; ", "\n"))
         say(f"Training on {fallback} instead. Every number below is about {fallback}, not {spec}.")
         say(f"With a copy on this machine: CIFARLAB_DATA=/path/to/copy cifarlab train\n{rule}")
-        return load(fallback, progress=say)
+        return load_dataset(fallback, progress=say)
 
 
 def _opening(name: str, data: Dataset) -> str:
     height, width = data.train.images.shape[1:3]
     chosen = f"{len(data.validation):,} to choose with" if len(data.validation) else "all there are"
     return (
-        f"{name} on {data.name}: {len(data.train):,} pictures to train on, {chosen}\n"
+        f"{name} on {data.name}: {len(data.train):,} images to train on, {chosen}\n"
         f"({len(data.class_names)} classes, {height}x{width}; the test split waits)"
     )
 
@@ -222,7 +222,7 @@ def closing_lines(run: Run) -> list[str]:
     files = [path.name for path in paths(RunDirectory(run.directory))]
     directory = shlex.quote(str(run.directory))
     weights = f"the weights of epoch {kept} of {len(run.history)}, which are kept"
-    validation = f"none: those pictures were trained on; {weights}"
+    validation = f"none: those images were trained on; {weights}"
     if run.metrics.validation is not None:
         validation = f"{run.metrics.validation.accuracy:.2%} with {weights}"
     return [
@@ -236,7 +236,7 @@ def closing_lines(run: Run) -> list[str]:
         *_wrapped("  files          ", " ".join(files)),
         "",
         "next:",
-        f"  cifarlab predict PICTURE --model {directory}",
+        f"  cifarlab predict IMAGE --model {directory}",
         f"  cifarlab report {directory} --open",
     ]
 

@@ -1,4 +1,4 @@
-"""From bytes to a ``Dataset``: sources, download, cache, formats, pictures, folders.
+"""From bytes to a ``Dataset``: sources, download, cache, formats, images, folders.
 
 May use files and errors.
 """

@@ -1,4 +1,4 @@
-"""The cache: decoded pictures on disk, memory-mapped when they are read again.
+"""The cache: decoded images on disk, memory-mapped when they are read again.
 
 An entry is a directory of ``.npy`` files and one ``meta.json``. It is filled under
 another name and renamed when whole, so a reader sees all of it or nothing.
@@ -37,9 +37,9 @@ class Decoded:
         name: what every output calls it.
         source: where it was read from.
         class_names: one name a class, in label order.
-        train: pictures to divide into training and validation.
-        test: pictures to report on; none where the source has no test part.
-        skipped: one line for each picture that was left out because it is bad.
+        train: images to divide into training and validation.
+        test: images to report on; none where the source has no test part.
+        skipped: one line for each image that was left out because it is bad.
     """
 
     name: str
@@ -119,7 +119,7 @@ def get(key: str, build: Callable[[], Decoded], *, progress: Progress = None) ->
 def _not_kept(error: OSError) -> str:
     return (
         f"warning: cache {printable(directory())} cannot be written ({error.strerror or error}): "
-        "the pictures are decoded in memory each time; set CIFARLAB_CACHE to a writable directory"
+        "the images are decoded in memory each time; set CIFARLAB_CACHE to a writable directory"
     )
 
 
@@ -157,7 +157,7 @@ def lock(key: str, *, progress: Progress = None) -> Iterator[None]:
 
 
 def read(key: str) -> Decoded | None:
-    """Return entry ``key``, pictures memory-mapped, or ``None`` if it is absent or broken."""
+    """Return entry ``key``, images memory-mapped, or ``None`` if it is absent or broken."""
     entry = _entry(key)
     try:
         meta = json.loads((entry / "meta.json").read_text(encoding="utf-8"))

@@ -21,12 +21,12 @@ from cifarlab.errors import InputError, UsageError
 from cifarlab.files import printable
 
 VARIABLE = "CIFARLAB_DATA"
-# A source without test pictures gives this share of each class.
+# A source without test images gives this share of each class.
 TEST_FRACTION = 0.1
 
 
 @dataclass(frozen=True)
-class Wish:
+class LoadOptions:
     """How to load, whatever is loaded; see ``load``."""
 
     validation_fraction: float = 0.1
@@ -38,7 +38,7 @@ class Wish:
     progress: Callable[[str], None] | None = None
 
 
-def load(
+def load_dataset(
     spec: str | os.PathLike[str] | None = "cifar10",
     *,
     validation_fraction: float = 0.1,
@@ -51,17 +51,17 @@ def load(
 ) -> Dataset:
     """Load a dataset by name or from a path.
 
-    A path may be a folder of pictures (a subfolder a class), parquet files in the Hugging
+    A path may be a folder of images (a subfolder a class), parquet files in the Hugging
     Face schema, or Toronto's CIFAR archives, packed or unpacked. A string that is a name is
     taken as the name; write ``./cifar10`` for a folder of that name.
 
     Args:
         spec: ``"cifar10"``, ``"cifar100"``, ``"shapes10"``, or a path.
-        validation_fraction: share of each class of the training pictures to choose with.
-        split_seed: the same seed gives the same validation pictures.
-        image_size: height and width that pictures from a path are brought to.
+        validation_fraction: share of each class of the training images to choose with.
+        split_seed: the same seed gives the same validation images.
+        image_size: height and width that images from a path are brought to.
         resize_mode: ``"squash"``, ``"crop"`` or ``"pad"``.
-        skip_bad: leave out pictures that cannot be decoded instead of raising.
+        skip_bad: leave out images that cannot be decoded instead of raising.
         offline: never use the network.
         progress: called with one line now and then.
 
@@ -72,18 +72,18 @@ def load(
         NetworkError: nothing could be downloaded, or what came is not the dataset.
         ResourceError: the disk is full.
     """
-    wish = Wish(
+    wish = LoadOptions(
         validation_fraction, split_seed, image_size, resize_mode, skip_bad, offline, progress
     )
     return load_and_list_bad("cifar10" if spec is None else spec, wish)[0]
 
 
 def load_and_list_bad(
-    spec: str | os.PathLike[str], wish: Wish
+    spec: str | os.PathLike[str], wish: LoadOptions
 ) -> tuple[Dataset, tuple[str, ...] | None]:
-    """Do what ``load`` does, and return a line for each bad picture that was left out too.
+    """Do what ``load`` does, and return a line for each bad image that was left out too.
 
-    For a folder of pictures that list is ``None``: nobody has kept one.
+    For a folder of images that list is ``None``: nobody has kept one.
     """
     if isinstance(spec, str) and spec in NAMES:
         _need_own_size(wish, spec)
@@ -91,15 +91,15 @@ def load_and_list_bad(
     path = _existing(spec)
     reader = _recognise(path, wish)
     if reader is None:
-        return _load_pictures(path, wish), None
+        return _load_images(path, wish), None
     return _divide(_load_local(path, reader, wish), wish)
 
 
-def _need_own_size(wish: Wish, what: str) -> None:
+def _need_own_size(wish: LoadOptions, what: str) -> None:
     if wish.image_size != cifar_formats.SIDE:
         raise UsageError(
-            f"image size {wish.image_size}: the pictures of {printable(what)} are 32x32; "
-            "leave the size at 32, or give a folder of pictures"
+            f"image size {wish.image_size}: the images of {printable(what)} are 32x32; "
+            "leave the size at 32, or give a folder of images"
         )
 
 
@@ -114,22 +114,22 @@ def _existing(spec: str | os.PathLike[str]) -> Path:
         reason = error.strerror or "cannot be looked at"
     raise UsageError(
         f"dataset {os.fspath(spec)!r}: {reason}; give {', '.join(NAMES)}, "
-        "or the path of a folder of pictures, a parquet file or a CIFAR archive"
+        "or the path of a folder of images, a parquet file or a CIFAR archive"
     )
 
 
-def _divide(decoded: cache.Decoded, wish: Wish) -> tuple[Dataset, tuple[str, ...]]:
+def _divide(decoded: cache.Decoded, wish: LoadOptions) -> tuple[Dataset, tuple[str, ...]]:
     if decoded.skipped:
         cache.say(
             wish.progress,
-            f"warning: {len(decoded.skipped)} bad pictures left out, "
+            f"warning: {len(decoded.skipped)} bad images left out, "
             f"the first is {decoded.skipped[0]}",
         )
     train, test, shown = decoded.train, decoded.test, printable(decoded.source)
     check_split(train, decoded.class_names, f"{shown} (train)")
     if not len(test):
         cache.say(
-            wish.progress, f"{shown}: no test pictures; a tenth of each class is held out for that"
+            wish.progress, f"{shown}: no test images; a tenth of each class is held out for that"
         )
         train, test = _hold_out(train, TEST_FRACTION, wish.split_seed)
     check_split(test, decoded.class_names, f"{shown} (test)")
@@ -155,8 +155,8 @@ class Reader:
     read: Callable[[], cache.Decoded]
 
 
-def _recognise(path: Path, wish: Wish) -> Reader | None:
-    """Return how to read ``path``, or ``None`` for a folder of pictures."""
+def _recognise(path: Path, wish: LoadOptions) -> Reader | None:
+    """Return how to read ``path``, or ``None`` for a folder of images."""
     if found := parquet.find(path):
         files = [*found.train, *found.test]
         return Reader(files, partial(_read_parquet, path, found, wish))
@@ -172,12 +172,12 @@ def _recognise(path: Path, wish: Wish) -> Reader | None:
     if path.is_dir():
         return None
     raise InputError(
-        f"{printable(path)}: not a dataset; give a folder of pictures, a .parquet file, "
+        f"{printable(path)}: not a dataset; give a folder of images, a .parquet file, "
         "or one of Toronto's CIFAR .tar.gz archives"
     )
 
 
-def _load_local(path: Path, reader: Reader, wish: Wish) -> cache.Decoded:
+def _load_local(path: Path, reader: Reader, wish: LoadOptions) -> cache.Decoded:
     options = (wish.image_size, wish.resize_mode, wish.skip_bad)
     key = cache.key_for(path, reader.files, options)
     return cache.get(key, reader.read, progress=wish.progress)
@@ -188,17 +188,19 @@ def _read_archive(path: Path) -> cache.Decoded:
     return _verified(kind, train, test, path)
 
 
-def _read_toronto(kind: cifar.Kind, layout: cifar_formats.Layout, folder: Path) -> cache.Decoded:
+def _read_toronto(
+    kind: cifar.CifarVariant, layout: cifar_formats.Layout, folder: Path
+) -> cache.Decoded:
     train, test = cifar_files.read_folder(kind, layout, folder)
     return _verified(kind, train, test, folder)
 
 
-def _verified(kind: cifar.Kind, train: Split, test: Split, path: Path) -> cache.Decoded:
+def _verified(kind: cifar.CifarVariant, train: Split, test: Split, path: Path) -> cache.Decoded:
     cifar.verify(kind, train, test, printable(path))
     return cache.Decoded(kind.name, str(path.absolute()), kind.class_names, train, test)
 
 
-def _read_parquet(path: Path, files: parquet.Files, wish: Wish) -> cache.Decoded:
+def _read_parquet(path: Path, files: parquet.Files, wish: LoadOptions) -> cache.Decoded:
     content = parquet.read(
         files,
         image_size=wish.image_size,
@@ -223,7 +225,7 @@ def _own_name(path: Path) -> str:
     return f"local-{name}" if name in NAMES else name
 
 
-def _load_pictures(path: Path, wish: Wish) -> Dataset:
+def _load_images(path: Path, wish: LoadOptions) -> Dataset:
     from cifarlab.data import folder
 
     data = folder.load_folder(
@@ -241,14 +243,14 @@ def _load_pictures(path: Path, wish: Wish) -> Dataset:
 # --- named sources
 
 
-def _cifar10(wish: Wish) -> cache.Decoded:
+def _cifar10(wish: LoadOptions) -> cache.Decoded:
     if given := os.environ.get(VARIABLE):
         return _from_variable(cifar.CIFAR10, given, wish)
     remedy = f"set {VARIABLE} to a copy on this machine, or CIFARLAB_CACHE to a filled cache"
     return _from_sources(cifar.CIFAR10, wish, remedy)
 
 
-def _from_variable(kind: cifar.Kind, given: str, wish: Wish) -> cache.Decoded:
+def _from_variable(kind: cifar.CifarVariant, given: str, wish: LoadOptions) -> cache.Decoded:
     path = Path(given).expanduser()
     if not path.exists():
         raise UsageError(
@@ -266,15 +268,15 @@ def _from_variable(kind: cifar.Kind, given: str, wish: Wish) -> cache.Decoded:
     return decoded
 
 
-def _from_sources(kind: cifar.Kind, wish: Wish, remedy: str) -> cache.Decoded:
+def _from_sources(kind: cifar.CifarVariant, wish: LoadOptions, remedy: str) -> cache.Decoded:
     return sources.obtain(kind, offline=wish.offline, progress=wish.progress, remedy=remedy)
 
 
-def _shapes10(wish: Wish) -> cache.Decoded:
+def _shapes10(wish: LoadOptions) -> cache.Decoded:
     return cache.get(shapes.key(), shapes.draw, progress=wish.progress)
 
 
-NAMES: dict[str, Callable[[Wish], cache.Decoded]] = {
+NAMES: dict[str, Callable[[LoadOptions], cache.Decoded]] = {
     "cifar10": _cifar10,
     "cifar100": lambda wish: _from_sources(cifar.CIFAR100, wish, sources.REMEDY),
     "shapes10": _shapes10,

@@ -44,18 +44,18 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Kind:
+class CifarVariant:
     """A dataset of the CIFAR family.
 
     Attributes:
         name: what it is called.
         class_names: in label order.
-        train_count: pictures to train with, the same number of each class.
-        test_count: pictures to test with, the same number of each class.
+        train_count: images to train with, the same number of each class.
+        test_count: images to test with, the same number of each class.
         layouts: the formats that Toronto publishes it in.
         sources: where to download it, best first.
         train_fingerprint: what proves the content, or empty when not known.
-        test_fingerprint: the same for the test pictures.
+        test_fingerprint: the same for the test images.
     """
 
     name: str
@@ -68,8 +68,8 @@ class Kind:
     test_fingerprint: str = ""
 
 
-def verify(kind: Kind, train: Split, test: Split, where: str) -> None:
-    """Raise ``InputError`` unless the pictures are those of ``kind``.
+def verify(kind: CifarVariant, train: Split, test: Split, where: str) -> None:
+    """Raise ``InputError`` unless the images are those of ``kind``.
 
     The fingerprint decides; where none is known, the count of each class does.
     """
@@ -81,20 +81,20 @@ def verify(kind: Kind, train: Split, test: Split, where: str) -> None:
         counts = np.bincount(split.labels, minlength=classes)
         if split.images.shape[1:] != (SIDE, SIDE, 3) or (counts != count / classes).any():
             raise InputError(
-                f"{where}: its {part} pictures are not {kind.name}: {len(split)} of shape "
+                f"{where}: its {part} images are not {kind.name}: {len(split)} of shape "
                 f"{list(split.images.shape[1:])} in {np.count_nonzero(counts)} classes, expected "
                 f"{count} of 32x32, the same number in each of {classes} classes; use another copy"
             )
         actual = fingerprint(split) if expected else ""
         if actual != expected:
             raise InputError(
-                f"{where}: its {part} pictures are not {kind.name}: "
+                f"{where}: its {part} images are not {kind.name}: "
                 f"fingerprint {actual}, expected {expected}; use another copy"
             )
 
 
-def identify(train: Split, test: Split) -> Kind | None:
-    """Return the kind whose fingerprints these pictures have, if any."""
+def identify(train: Split, test: Split) -> CifarVariant | None:
+    """Return the kind whose fingerprints these images have, if any."""
     for kind in KINDS:
         same_size = len(train) == kind.train_count and len(test) == kind.test_count
         if kind.train_fingerprint and same_size:
@@ -124,7 +124,7 @@ def _toronto(archive: str, digest: str) -> Source:
 
 _BATCHES = tuple(f"data_batch_{i}" for i in range(1, 6))
 
-CIFAR10 = Kind(
+CIFAR10 = CifarVariant(
     name="cifar10",
     class_names=CIFAR10_CLASSES,
     train_count=50_000,
@@ -155,7 +155,7 @@ CIFAR10 = Kind(
     test_fingerprint=CIFAR10_TEST_FINGERPRINT,
 )
 
-CIFAR100 = Kind(
+CIFAR100 = CifarVariant(
     name="cifar100",
     class_names=CIFAR100_CLASSES,
     train_count=50_000,

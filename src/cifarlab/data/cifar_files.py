@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cifarlab.data.cifar import Kind
+from cifarlab.data.cifar import CifarVariant
 from cifarlab.data.cifar_formats import Layout
 from cifarlab.data.dataset import Split
 from cifarlab.errors import InputError, UnsafeError
@@ -20,7 +20,9 @@ from cifarlab.files import printable
 MAX_UNPACKED_BYTES = 256_000_000
 
 
-def find(path: Path, kinds: tuple[Kind, ...]) -> Iterator[tuple[Kind, Layout, Path]]:
+def find(
+    path: Path, kinds: tuple[CifarVariant, ...]
+) -> Iterator[tuple[CifarVariant, Layout, Path]]:
     """Yield each kind, layout and folder, at ``path`` or below, that unpacked files are in."""
     for kind in kinds:
         for layout in kind.layouts:
@@ -31,8 +33,8 @@ def find(path: Path, kinds: tuple[Kind, ...]) -> Iterator[tuple[Kind, Layout, Pa
                     yield kind, layout, folder
 
 
-def read_folder(kind: Kind, layout: Layout, folder: Path) -> tuple[Split, Split]:
-    """Read the train and test pictures of ``kind`` from a directory in ``layout``.
+def read_folder(kind: CifarVariant, layout: Layout, folder: Path) -> tuple[Split, Split]:
+    """Read the train and test images of ``kind`` from a directory in ``layout``.
 
     Raises:
         InputError: a file is missing, too long, truncated or holds other values.
@@ -55,7 +57,7 @@ def read_folder(kind: Kind, layout: Layout, folder: Path) -> tuple[Split, Split]
     return _decode(layout, members, printable(folder))
 
 
-def read_archive(path: Path, kinds: tuple[Kind, ...]) -> tuple[Kind, Split, Split]:
+def read_archive(path: Path, kinds: tuple[CifarVariant, ...]) -> tuple[CifarVariant, Split, Split]:
     """Read one of Toronto's ``.tar.gz`` archives in memory; nothing is extracted to disk.
 
     Members are looked up by exact name, so that what else lies in the archive, and under
@@ -80,7 +82,7 @@ def read_archive(path: Path, kinds: tuple[Kind, ...]) -> tuple[Kind, Split, Spli
     raise InputError(f"{shown}: the archive holds none of {names}; give one of Toronto's archives")
 
 
-def _wanted_members(path: Path, kinds: tuple[Kind, ...], shown: str) -> dict[str, bytes]:
+def _wanted_members(path: Path, kinds: tuple[CifarVariant, ...], shown: str) -> dict[str, bytes]:
     wanted = {
         f"{layout.folder}/{name}"
         for kind in kinds

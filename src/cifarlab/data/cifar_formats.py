@@ -66,7 +66,7 @@ def decode_pickle(raw: bytes, where: str, *, label_key: bytes) -> Split:
         ) from error
     if labels.shape != (len(rows),) or labels.dtype != np.int64 or len(names) not in (0, len(rows)):
         raise InputError(
-            f"{where}: {len(rows)} pictures, but labels {labels.dtype} {list(labels.shape)} and "
+            f"{where}: {len(rows)} images, but labels {labels.dtype} {list(labels.shape)} and "
             f"{len(names)} names; copy it again"
         )
     return Split(_from_planes(rows), labels, names)

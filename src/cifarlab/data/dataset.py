@@ -1,4 +1,4 @@
-"""What a dataset is: three splits of labelled uint8 pictures with named classes."""
+"""What a dataset is: three splits of labelled uint8 images with named classes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from cifarlab.errors import InputError
 
 @dataclass(frozen=True)
 class Split:
-    """Labelled pictures.
+    """Labelled images.
 
     Attributes:
         images: uint8 ``[N, H, W, 3]``, RGB, 0 to 255; may be memory-mapped.
         labels: int64 ``[N]``, each an index into the dataset's class names.
-        names: where each picture came from, ``N`` strings, or empty when unknown.
+        names: where each image came from, ``N`` strings, or empty when unknown.
     """
 
     images: np.ndarray[Any, Any]
@@ -29,14 +29,14 @@ class Split:
         return len(self.labels)
 
     def subset(self, indices: np.ndarray[Any, Any]) -> Split:
-        """Return the pictures at ``indices`` (int ``[M]``) in that order, as a copy in memory."""
+        """Return the images at ``indices`` (int ``[M]``) in that order, as a copy in memory."""
         names = tuple(self.names[i] for i in indices) if self.names else ()
         return Split(self.images[indices], self.labels[indices], names)
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Pictures to train on, to choose with, and to report on.
+    """Images to train on, to choose with, and to report on.
 
     Attributes:
         name: what every output calls it, such as ``"cifar10"``.
@@ -56,7 +56,7 @@ class Dataset:
 
 
 def without_validation(data: Dataset) -> Dataset:
-    """Return ``data`` with the validation pictures among those to train on, and none left."""
+    """Return ``data`` with the validation images among those to train on, and none left."""
     parts = data.train, data.validation
     train = Split(
         np.concatenate([part.images for part in parts]),
@@ -80,7 +80,7 @@ def check_split(split: Split, class_names: tuple[str, ...], where: str) -> None:
             f"they must be integers, one for each of the {len(images)} images"
         )
     if len(labels) == 0:
-        raise InputError(f"{where}: holds no pictures; at least one is needed")
+        raise InputError(f"{where}: holds no images; at least one is needed")
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= len(class_names):
         raise InputError(
@@ -128,7 +128,7 @@ def fingerprint(split: Split) -> str:
     """Return the SHA-256 (hex) of a split's content, whatever its order or container.
 
     It is the hash of the sorted, concatenated SHA-256 digests of
-    ``bytes([label]) + pixels`` over all pictures, pixels in height-width-channel order.
+    ``bytes([label]) + pixels`` over all images, pixels in height-width-channel order.
 
     Raises:
         InputError: a label does not fit into one byte.

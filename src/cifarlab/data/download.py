@@ -49,7 +49,7 @@ class RemoteFile:
 
 
 @dataclass(frozen=True)
-class Manner:
+class DownloadOptions:
     """How to go about a download.
 
     Attributes:
@@ -65,7 +65,7 @@ class Manner:
     allow_loopback_http: bool = False
 
 
-USUAL = Manner()
+USUAL = DownloadOptions()
 
 
 class _PassingError(Exception):
@@ -76,7 +76,7 @@ def fetch(
     remote: RemoteFile,
     folder: Path,
     *,
-    manner: Manner = USUAL,
+    manner: DownloadOptions = USUAL,
     progress: Callable[[str], None] | None = None,
 ) -> Path:
     """Return ``folder / remote.name``, downloading it unless it is there already.
@@ -111,7 +111,7 @@ def fetch(
 def _fetch_patiently(
     remote: RemoteFile,
     target: Path,
-    manner: Manner,
+    manner: DownloadOptions,
     progress: Callable[[str], None] | None,
 ) -> Path:
     import requests
@@ -149,7 +149,7 @@ def _fetch_patiently(
     )
 
 
-def _say_why(failure: requests.RequestException, manner: Manner) -> str:
+def _say_why(failure: requests.RequestException, manner: DownloadOptions) -> str:
     import requests
     import urllib3
 
@@ -168,7 +168,7 @@ def _transfer(
     session: requests.Session,
     remote: RemoteFile,
     part: Path,
-    manner: Manner,
+    manner: DownloadOptions,
     progress: Callable[[str], None] | None,
 ) -> bool:
     """Bring ``part`` to its full length; return whether it was begun by an earlier attempt."""
@@ -197,7 +197,7 @@ def _transfer(
 
 
 def _open(
-    session: requests.Session, url: str, headers: dict[str, str], manner: Manner
+    session: requests.Session, url: str, headers: dict[str, str], manner: DownloadOptions
 ) -> requests.Response:
     """Follow redirects by hand, so that none leads away from https unseen."""
     for _ in range(MAX_REDIRECTS + 1):

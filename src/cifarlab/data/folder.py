@@ -1,4 +1,4 @@
-"""A folder of pictures to a ``Dataset``: a subfolder a class, divided into splits or not."""
+"""A folder of images to a ``Dataset``: a subfolder a class, divided into splits or not."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PROGRESS_EVERY = 1000
 
 @dataclass(frozen=True)
 class _Files:
-    """The pictures of one split before they are decoded: paths and their classes."""
+    """The images of one split before they are decoded: paths and their classes."""
 
     paths: tuple[Path, ...]
     labels: np.ndarray[Any, Any]
@@ -46,29 +46,29 @@ def load_folder(
     split_seed: int = 0,
     progress: Callable[[str], None] | None = None,
 ) -> Dataset:
-    """Load ``class/picture.png``, or the same below ``train``, ``validation`` and ``test``.
+    """Load ``class/image.png``, or the same below ``train``, ``validation`` and ``test``.
 
-    Classes are the subfolders, sorted by name; pictures may lie deeper. The validation
+    Classes are the subfolders, sorted by name; images may lie deeper. The validation
     folder may also be called ``val`` or ``valid``. A split that has no folder is taken
-    from the training pictures, the same share of every class.
+    from the training images, the same share of every class.
 
     Args:
         path: the folder; its name becomes the dataset's.
-        image_size: height and width that every picture is brought to.
+        image_size: height and width that every image is brought to.
         resize_mode: how; see ``image.decode_image``.
-        skip_bad: leave out pictures that cannot be decoded, with a warning.
-        validation_fraction: share of all the pictures to divide, when there is no
+        skip_bad: leave out images that cannot be decoded, with a warning.
+        validation_fraction: share of all the images to divide, when there is no
             validation folder.
         test_fraction: the same for testing.
         split_seed: the same seed gives the same division.
         progress: called with one line now and then.
 
     Returns:
-        A dataset whose splits name each picture by its path within the folder.
+        A dataset whose splits name each image by its path within the folder.
 
     Raises:
-        InputError: no folder, fewer than two classes, a class without pictures, too few
-            pictures to divide, names that cannot be shown, or pictures that are bad.
+        InputError: no folder, fewer than two classes, a class without images, too few
+            images to divide, names that cannot be shown, or images that are bad.
         UsageError: a fraction, ``image_size`` or ``resize_mode`` is not a possible value.
 
     Example:
@@ -128,7 +128,7 @@ def _split_folders(path: Path, root: Path, shown: str) -> dict[str, Path]:
     if TRAIN not in folders:
         if folders and set(folders) <= {*VALIDATION, TEST}:
             raise InputError(
-                f"{shown}: holds {', '.join(folders)} and no {TRAIN}; add the training pictures"
+                f"{shown}: holds {', '.join(folders)} and no {TRAIN}; add the training images"
             )
         return {TRAIN: path}
     if len(validation) > 1:
@@ -150,7 +150,7 @@ def _class_names(folder: Path, root: Path, shown: str) -> tuple[str, ...]:
     if len(names) < 2:
         raise InputError(
             f"{shown}: holds {len(names)} class folders; at least 2 are needed, "
-            "each with the pictures of one class"
+            "each with the images of one class"
         )
     for name in names:
         if not name.isprintable():
@@ -171,7 +171,7 @@ def _find_files(
     loose = [e.name for e in entries if e.is_file() and e.suffix.lower() in SUFFIXES]
     if loose:
         warnings.warn(
-            f"{printable(str(folder))}: left out {len(loose)} pictures that lie outside of the "
+            f"{printable(str(folder))}: left out {len(loose)} images that lie outside of the "
             f"class folders, such as {printable(loose[0])}",
             stacklevel=2,
         )
@@ -182,7 +182,7 @@ def _find_files(
         files = list_below(folder / name, root) if has_folder else ()
         if needs_all and not files:
             raise InputError(
-                f"{printable(str(folder / name))}: holds no pictures; add some or remove the folder"
+                f"{printable(str(folder / name))}: holds no images; add some or remove the folder"
             )
         paths += files
         labels += [label] * len(files)
@@ -219,7 +219,7 @@ def _decode(
                 images[index] = result
                 good.append(index)
             if progress is not None and (index + 1) % PROGRESS_EVERY == 0:
-                progress(f"decoded {index + 1:,} of {len(files.paths):,} pictures")
+                progress(f"decoded {index + 1:,} of {len(files.paths):,} images")
     finally:
         pool.shutdown(cancel_futures=True)
     names = tuple(_name(file.relative_to(path)) for file in files.paths)
@@ -237,10 +237,10 @@ def _report_bad(bad: Sequence[str], count: int, skip_bad: bool, shown: str) -> N
     listed = f"{' | '.join(bad[:MAX_LISTED])}{more}"
     if not skip_bad:
         raise InputError(
-            f"{shown}: {len(bad)} of {count} pictures are bad: {listed}; "
+            f"{shown}: {len(bad)} of {count} images are bad: {listed}; "
             "mend or remove them, or leave them out (--skip-bad)"
         )
-    warnings.warn(f"{shown}: left out {len(bad)} of {count} pictures: {listed}", stacklevel=2)
+    warnings.warn(f"{shown}: left out {len(bad)} of {count} images: {listed}", stacklevel=2)
 
 
 def _fill(
@@ -257,7 +257,7 @@ def _fill(
     rarest = int(counts.argmin())
     if counts[rarest] <= len(missing):
         raise InputError(
-            f"{shown}: class {class_names[rarest]!r} has {counts[rarest]} good pictures to train "
+            f"{shown}: class {class_names[rarest]!r} has {counts[rarest]} good images to train "
             f"on; at least {len(missing) + 1} are needed, one for each split made of them"
         )
     filled = dict(splits)

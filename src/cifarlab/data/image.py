@@ -1,7 +1,7 @@
-"""One untrusted picture to pixels: the only place where pictures are decoded.
+"""One untrusted image to pixels: the only place where images are decoded.
 
 Training, prediction, the server and the exports all come through here, so that a
-picture means the same pixels everywhere.
+image means the same pixels everywhere.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from cifarlab.files import printable
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 ACCEPTED = ", ".join(FORMATS)
 
-# One decoded picture of this size takes about 100 MB in Pillow.
+# One decoded image of this size takes about 100 MB in Pillow.
 MAX_PIXELS = 25_000_000
 MAX_BYTES = 64 * 1024 * 1024
 MAX_SIZE = 4096
@@ -42,7 +42,7 @@ def decode_image(
     resize_mode: str = "squash",
     max_pixels: int = MAX_PIXELS,
 ) -> np.ndarray[Any, Any]:
-    """Decode one picture.
+    """Decode one image.
 
     PNG, JPEG, WEBP, GIF and BMP are accepted, by content: the file's name says nothing.
     What happens to the pixels, in this order:
@@ -52,24 +52,24 @@ def decode_image(
     3. The colours become 8-bit RGB. Grey is repeated three times; 16-bit values keep
        their upper 8 bits; palettes are looked up; transparent pixels are laid on white;
        CMYK goes through Pillow's plain formula. Colour profiles are not applied.
-    4. The picture becomes ``size`` by ``size`` with Pillow's bicubic filter, which widens
+    4. The image becomes ``size`` by ``size`` with Pillow's bicubic filter, which widens
        with the reduction and so does not alias (Parmar et al., "On Aliased Resizing and
        Surprising Subtleties in GAN Evaluation", 2022), and which rings less than Lanczos
-       at hard edges. A picture that already has the size is left exactly as it is.
+       at hard edges. An image that already has the size is left exactly as it is.
 
     Args:
         data: the content of the file.
-        name: what messages call the picture.
+        name: what messages call the image.
         size: height and width of the result in pixels, or ``None`` for the original size.
         resize_mode: ``"squash"`` stretches to a square and loses nothing, ``"crop"`` cuts
             the largest square out of the middle, ``"pad"`` adds black bars.
-        max_pixels: pictures of more are refused before they are decoded.
+        max_pixels: images of more are refused before they are decoded.
 
     Returns:
         uint8 ``[size, size, 3]``, RGB, 0 to 255.
 
     Raises:
-        UnsupportedFormatError: not a picture of an accepted format.
+        UnsupportedFormatError: not an image of an accepted format.
         TooLargeError: too many bytes or pixels.
         InputError: empty, damaged or truncated.
         UsageError: ``size`` or ``resize_mode`` is not a possible value.
@@ -77,7 +77,7 @@ def decode_image(
     check_options(size, resize_mode)
     shown = printable(name)
     if not data:
-        raise InputError(f"{shown}: the file is empty (0 bytes); give a picture ({ACCEPTED})")
+        raise InputError(f"{shown}: the file is empty (0 bytes); give an image ({ACCEPTED})")
     if len(data) > MAX_BYTES:
         raise _too_many_bytes(shown, len(data))
     try:
@@ -94,13 +94,13 @@ def decode_image(
         raise _too_many_pixels(shown, "far too many pixels", max_pixels) from None
     except UnidentifiedImageError:
         raise UnsupportedFormatError(
-            f"{shown}: not a picture that can be read; accepted formats are {ACCEPTED}; convert it"
+            f"{shown}: not an image that can be read; accepted formats are {ACCEPTED}; convert it"
         ) from None
     # Damaged files make Pillow's decoders raise nearly every built-in exception.
     except Exception as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise InputError(
-            f"{shown}: damaged or truncated picture ({reason}); replace the file"
+            f"{shown}: damaged or truncated image ({reason}); replace the file"
         ) from None
     if animated:
         warnings.warn(f"{shown}: animated; only its first frame is used", stacklevel=2)
@@ -121,7 +121,7 @@ def read_image(
         if not Path(path).exists():
             raise InputError(f"{shown}: no such file; check the path")
         if not Path(path).is_file():
-            raise InputError(f"{shown}: not a file; give the path of a picture")
+            raise InputError(f"{shown}: not a file; give the path of an image")
         with Path(path).open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
@@ -135,10 +135,10 @@ def check_options(size: int | None, resize_mode: str) -> None:
     if resize_mode not in RESIZE_MODES:
         raise UsageError(f"resize mode {resize_mode!r}: choose one of {', '.join(RESIZE_MODES)}")
     if size is not None and not 1 <= size <= MAX_SIZE:
-        raise UsageError(f"picture size {size}: it must lie between 1 and {MAX_SIZE}")
+        raise UsageError(f"image size {size}: it must lie between 1 and {MAX_SIZE}")
     if ImageFile.LOAD_TRUNCATED_IMAGES:
         raise UsageError(
-            "PIL.ImageFile.LOAD_TRUNCATED_IMAGES is on, which fills damaged pictures with grey; "
+            "PIL.ImageFile.LOAD_TRUNCATED_IMAGES is on, which fills damaged images with grey; "
             "set it to False"
         )
 

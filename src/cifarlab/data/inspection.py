@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from cifarlab.data.catalog import Wish, load_and_list_bad
+from cifarlab.data.catalog import LoadOptions, load_and_list_bad
 from cifarlab.data.dataset import Dataset, Split, fingerprint
 from cifarlab.errors import InputError
 
 
 def train_fingerprint(data: Dataset) -> str:
-    """Return the fingerprint of training and validation pictures taken together.
+    """Return the fingerprint of training and validation images taken together.
 
     It is the one that the source's own training part has, whatever was split off.
     """
@@ -60,8 +60,8 @@ def check(
 ) -> dict[str, Any]:
     """Load a dataset, skipping what is bad, and return what deserves a look, ready for JSON.
 
-    ``bad_files`` has a line for each picture that cannot be used. ``duplicates`` counts
-    pictures whose pixels equal an earlier one's: ``within`` a split, and ``between`` two (how
+    ``bad_files`` has a line for each image that cannot be used. ``duplicates`` counts
+    images whose pixels equal an earlier one's: ``within`` a split, and ``between`` two (how
     many of the second lie in the first too). ``imbalance`` is the largest class over the
     smallest, in all splits together, or ``None`` when a class is empty. ``ok`` says that
     there are no bad files, duplicates or empty classes.
@@ -69,7 +69,7 @@ def check(
     Raises:
         CifarlabError: as ``load``, when nothing can be loaded.
     """
-    wish = Wish(
+    wish = LoadOptions(
         image_size=image_size,
         resize_mode=resize_mode,
         skip_bad=True,
@@ -78,7 +78,7 @@ def check(
     )
     data, bad = load_and_list_bad(spec, wish)
     if bad is None:
-        bad = _bad_pictures(Path(spec).expanduser())
+        bad = _bad_images(Path(spec).expanduser())
     splits = _splits(data)
     digests = {part: _digests(split) for part, split in splits.items()}
     within = {part: len(found) - len(set(found)) for part, found in digests.items()}
@@ -116,12 +116,12 @@ def _digests(split: Split) -> list[bytes]:
     return [hashlib.sha256(image.tobytes()).digest() for image in split.images]
 
 
-def _bad_pictures(path: Path) -> tuple[str, ...]:
-    """Return a line for every picture in a folder that cannot be decoded."""
+def _bad_images(path: Path) -> tuple[str, ...]:
+    """Return a line for every image in a folder that cannot be decoded."""
     from cifarlab.data import image, listing
 
     bad = []
-    for file in listing.list_pictures(path):
+    for file in listing.list_images(path):
         try:
             image.read_image(file)
         except InputError as error:

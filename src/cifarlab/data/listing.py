@@ -1,4 +1,4 @@
-"""Which pictures lie in a folder: the only place where folders of pictures are walked."""
+"""Which images lie in a folder: the only place where folders of images are walked."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from cifarlab.errors import InputError
 from cifarlab.files import printable
 
-# What counts as a picture. Those that cannot be decoded are here too, so that they are
+# What counts as an image. Those that cannot be decoded are here too, so that they are
 # reported as bad instead of being overlooked.
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif"}
@@ -18,10 +18,10 @@ SUFFIXES = frozenset(
 )
 
 
-def list_pictures(path: str | os.PathLike[str]) -> tuple[Path, ...]:
-    """Return every picture in a folder and its subfolders, in the order of their paths.
+def list_images(path: str | os.PathLike[str]) -> tuple[Path, ...]:
+    """Return every image in a folder and its subfolders, in the order of their paths.
 
-    Pictures are told by their suffix. Hidden files are left out. Links that lead out of
+    Images are told by their suffix. Hidden files are left out. Links that lead out of
     the folder, or nowhere, are left out with a warning, as are other kinds of file.
 
     Args:
@@ -47,7 +47,7 @@ def resolved(path: Path) -> Path:
         if not path.exists():
             raise InputError(f"{shown}: no such folder; check the path")
         if not path.is_dir():
-            raise InputError(f"{shown}: not a folder; give a folder of pictures")
+            raise InputError(f"{shown}: not a folder; give a folder of images")
         return path.resolve()
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"{shown}: cannot be opened ({error}); check the path") from None
@@ -86,12 +86,12 @@ def _stays(entry: Path, root: Path) -> bool:
 
 
 def list_below(folder: Path, root: Path) -> tuple[Path, ...]:
-    """Do what ``list_pictures`` does, with links judged by whether they stay in ``root``."""
+    """Do what ``list_images`` does, with links judged by whether they stay in ``root``."""
     files = list(_walk(folder, root))
     others = [file for file in files if file.suffix.lower() not in SUFFIXES]
     if others:
         warnings.warn(
-            f"{printable(str(folder))}: skipped {len(others)} files that are not pictures, "
+            f"{printable(str(folder))}: skipped {len(others)} files that are not images, "
             f"such as {printable(others[0].name)}",
             stacklevel=2,
         )

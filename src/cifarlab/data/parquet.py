@@ -1,4 +1,4 @@
-"""Parquet files in the schema of the Hugging Face copies: a picture column and a label column."""
+"""Parquet files in the schema of the Hugging Face copies: an image column and a label column."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from cifarlab.data.dataset import Split
 from cifarlab.errors import InputError
 from cifarlab.files import printable
 
-PICTURE_COLUMNS = ("img", "image")
+IMAGE_COLUMNS = ("img", "image")
 LABEL_COLUMNS = ("label", "fine_label", "labels")
 SUBFOLDERS = (".", "plain_text", "data", "cifar100")
-# What the test pictures may be called; validation serves where nothing is called test.
+# What the test images may be called; validation serves where nothing is called test.
 TEST_PATTERNS = ("test*.parquet", "validation*.parquet", "val*.parquet")
 MAX_CLASSES = 10_000
 BATCH_ROWS = 1000
@@ -37,7 +37,7 @@ class Files:
 class Content:
     """What the files hold; ``test`` is ``None`` when no file is meant for testing.
 
-    ``skipped`` has a line for each picture that was left out because it is bad.
+    ``skipped`` has a line for each image that was left out because it is bad.
     """
 
     class_names: tuple[str, ...]
@@ -88,20 +88,20 @@ def read(
     skip_bad: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Content:
-    """Decode every picture.
+    """Decode every image.
 
-    The picture column holds PNG or JPEG bytes, bare or in a struct with ``bytes`` and
+    The image column holds PNG or JPEG bytes, bare or in a struct with ``bytes`` and
     ``path``. Class names come from the Hugging Face metadata, else they are the numbers.
 
     Args:
         files: what to read.
-        image_size: pictures of another size are resized to this height and width.
+        image_size: images of another size are resized to this height and width.
         resize_mode: how (see ``image.decode_image``).
         skip_bad: leave out what cannot be decoded instead of raising.
         progress: called with one line now and then.
 
     Raises:
-        InputError: a file is damaged, has another schema, or holds bad pictures.
+        InputError: a file is damaged, has another schema, or holds bad images.
     """
     bad: list[str] = []
 
@@ -112,7 +112,7 @@ def read(
     test = read_part(files.test) if files.test else None
     if bad and not skip_bad:
         raise InputError(
-            f"{len(bad)} bad pictures, the first is {bad[0]}; repair them, or skip bad pictures"
+            f"{len(bad)} bad images, the first is {bad[0]}; repair them, or skip bad images"
         )
     highest = max(int(part.labels.max(initial=-1)) for part in (train, test) if part is not None)
     return Content(_class_names(files.train[0], highest), train, test, tuple(bad))
@@ -135,9 +135,9 @@ def _read_part(
             progress(f"decoding {printable(path.name)}")
         for rows in _batches(path):
             block = []
-            for place, picture, label in rows:
+            for place, stored, label in rows:
                 try:
-                    data, name = _unpack(picture, place)
+                    data, name = _unpack(stored, place)
                     block.append(
                         image.decode_image(
                             data, name=place, size=image_size, resize_mode=resize_mode
@@ -153,18 +153,16 @@ def _read_part(
     return Split(np.concatenate(blocks), np.array(labels, dtype=np.int64), tuple(names))
 
 
-def _unpack(picture: Any, place: str) -> tuple[bytes, str]:
-    data = picture.get("bytes") if isinstance(picture, dict) else picture
+def _unpack(image: Any, place: str) -> tuple[bytes, str]:
+    data = image.get("bytes") if isinstance(image, dict) else image
     if not isinstance(data, bytes):
-        raise InputError(
-            f"{printable(place)}: holds no picture bytes; embed the picture in the file"
-        )
-    path = picture.get("path") if isinstance(picture, dict) else None
+        raise InputError(f"{printable(place)}: holds no image bytes; embed the image in the file")
+    path = image.get("path") if isinstance(image, dict) else None
     return data, path or place
 
 
 def _batches(path: Path) -> Iterator[list[tuple[str, Any, int]]]:
-    """Yield lists of (place in words, picture, label)."""
+    """Yield lists of (place in words, image, label)."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -172,7 +170,7 @@ def _batches(path: Path) -> Iterator[list[tuple[str, Any, int]]]:
     try:
         with pq.ParquetFile(path) as file:
             schema = file.schema_arrow
-            picture = _column(path, schema.names, PICTURE_COLUMNS)
+            image = _column(path, schema.names, IMAGE_COLUMNS)
             label = _column(path, schema.names, LABEL_COLUMNS)
             if not pa.types.is_integer(schema.field(label).type):
                 raise InputError(
@@ -180,13 +178,13 @@ def _batches(path: Path) -> Iterator[list[tuple[str, Any, int]]]:
                     "labels must be integers from 0"
                 )
             row = 0
-            for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=[picture, label]):
-                pictures, labels = batch[picture].to_pylist(), batch[label].to_pylist()
+            for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=[image, label]):
+                images, labels = batch[image].to_pylist(), batch[label].to_pylist()
                 if None in labels:
                     number = row + labels.index(None)
-                    raise InputError(f"{shown} row {number}: has no label; every picture needs one")
+                    raise InputError(f"{shown} row {number}: has no label; every image needs one")
                 places = (f"{path.name} row {row + i}" for i in range(len(labels)))
-                yield list(zip(places, pictures, labels, strict=True))
+                yield list(zip(places, images, labels, strict=True))
                 row += len(labels)
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -37,28 +37,28 @@ TILT = math.radians(40)
 # Least distance between the colours of shape and background, 0 to 441.
 CONTRAST = 130.0
 NOISE = 10.0
-# Raise it when what is drawn changes, so that no cache brings the earlier pictures.
+# Raise it when what is drawn changes, so that no cache brings the earlier images.
 VERSION = 1
 
 
 def key(train: int = 5000, test: int = 1000, seed: int = 0) -> str:
-    """Return what to call the drawn pictures in the cache."""
+    """Return what to call the drawn images in the cache."""
     return f"shapes10-{VERSION}-{train}-{test}-{seed}"
 
 
 def draw(train: int = 5000, test: int = 1000, seed: int = 0) -> Decoded:
     """Draw the dataset.
 
-    Picture ``i`` of a part depends on the seed, the part and ``i`` alone, so a larger
+    Image ``i`` of a part depends on the seed, the part and ``i`` alone, so a larger
     dataset begins with the smaller one. Class counts differ by one at most.
 
     Args:
-        train: pictures to train with, at least one of each class.
-        test: pictures to test with, at least one of each class.
-        seed: 0 or more; the same seed gives the same pictures.
+        train: images to train with, at least one of each class.
+        test: images to test with, at least one of each class.
+        seed: 0 or more; the same seed gives the same images.
 
     Raises:
-        UsageError: too few pictures or a negative seed.
+        UsageError: too few images or a negative seed.
 
     Example:
         >>> draw(train=20, test=10).train.images.shape
@@ -66,8 +66,8 @@ def draw(train: int = 5000, test: int = 1000, seed: int = 0) -> Decoded:
     """
     if min(train, test) < len(CLASSES) or seed < 0:
         raise UsageError(
-            f"shapes10 with {train} + {test} pictures and seed {seed}: each part needs at "
-            f"least {len(CLASSES)} pictures, and the seed must be 0 or more"
+            f"shapes10 with {train} + {test} images and seed {seed}: each part needs at "
+            f"least {len(CLASSES)} images, and the seed must be 0 or more"
         )
     return Decoded(
         name="shapes10",
@@ -82,17 +82,17 @@ def _draw_part(count: int, seed: int, part: int) -> Split:
     labels = np.arange(count, dtype=np.int64) % len(CLASSES)
     images = np.empty((count, SIDE, SIDE, 3), dtype=np.uint8)
     for i, label in enumerate(labels):
-        images[i] = draw_picture(int(label), np.random.default_rng([seed, part, i]))
+        images[i] = draw_image(int(label), np.random.default_rng([seed, part, i]))
     return Split(images, labels)
 
 
-def draw_picture(label: int, generator: np.random.Generator) -> np.ndarray[Any, Any]:
-    """Return one picture of class ``label``, uint8 ``[32, 32, 3]``."""
+def draw_image(label: int, generator: np.random.Generator) -> np.ndarray[Any, Any]:
+    """Return one image of class ``label``, uint8 ``[32, 32, 3]``."""
     back, front = _two_colours(generator)
     mask = _mask(CLASSES[label], generator)[..., None]
-    picture = (1 - mask) * _texture(back, generator) + mask * _texture(front, generator)
-    picture += generator.normal(0.0, NOISE, picture.shape)
-    return np.asarray(picture.clip(0, 255).round(), dtype=np.uint8)
+    image = (1 - mask) * _texture(back, generator) + mask * _texture(front, generator)
+    image += generator.normal(0.0, NOISE, image.shape)
+    return np.asarray(image.clip(0, 255).round(), dtype=np.uint8)
 
 
 def _two_colours(generator: np.random.Generator) -> np.ndarray[Any, Any]:
@@ -103,7 +103,7 @@ def _two_colours(generator: np.random.Generator) -> np.ndarray[Any, Any]:
 
 
 def _texture(colour: np.ndarray[Any, Any], generator: np.random.Generator) -> np.ndarray[Any, Any]:
-    """A colour that fades across the picture, with faint waves; float ``[32, 32, 3]``."""
+    """A colour that fades across the image, with faint waves; float ``[32, 32, 3]``."""
     across, down = _grid()
     angle, wave_angle, phase = generator.uniform(0, 2 * math.pi, 3)
     fade = across * math.cos(angle) + down * math.sin(angle)

@@ -14,12 +14,12 @@ REMEDY = "set CIFARLAB_CACHE to a writable directory"
 
 
 def obtain(
-    kind: cifar.Kind,
+    kind: cifar.CifarVariant,
     *,
     offline: bool = False,
     progress: Callable[[str], None] | None = None,
     remedy: str = REMEDY,
-    manner: download.Manner = download.USUAL,
+    manner: download.DownloadOptions = download.USUAL,
 ) -> cache.Decoded:
     """Return ``kind`` from the cache, else from the first of its sources that gives it whole.
 
@@ -40,10 +40,10 @@ def obtain(
 
 
 def _download(
-    kind: cifar.Kind,
+    kind: cifar.CifarVariant,
     offline: bool,
     progress: Callable[[str], None] | None,
-    manner: download.Manner,
+    manner: download.DownloadOptions,
 ) -> cache.Decoded:
     place = printable(cache.directory())
     if offline:
@@ -76,11 +76,11 @@ def _download(
 
 
 def _from_source(
-    kind: cifar.Kind,
+    kind: cifar.CifarVariant,
     source: cifar.Source,
     folder: Path,
     progress: Callable[[str], None] | None,
-    manner: download.Manner,
+    manner: download.DownloadOptions,
 ) -> cache.Decoded:
     paths = [
         download.fetch(remote, folder, manner=manner, progress=progress) for remote in source.files
@@ -89,7 +89,7 @@ def _from_source(
     if files := parquet.find(folder):
         content = parquet.read(files, progress=progress)
         if content.test is None:
-            raise InputError(f"{urls}: no test pictures came; use another source")
+            raise InputError(f"{urls}: no test images came; use another source")
         train, test = content.train, content.test
     else:
         _, train, test = cifar_files.read_archive(paths[0], (kind,))

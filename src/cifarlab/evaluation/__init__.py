@@ -1,4 +1,4 @@
-"""Pure functions from predictions to results: no files, no model, and pictures only as arrays.
+"""Pure functions from predictions to results: no files, no model, and images only as arrays.
 
 May use predictions, recipes and errors, never Keras or PyTorch.
 """
@@ -14,10 +14,10 @@ from cifarlab.evaluation.calibration import (
 from cifarlab.evaluation.comparison import (
     Comparison,
     Pair,
-    PairedPictures,
+    PairedImages,
     Sample,
-    compare,
-    same_pictures,
+    compare_accuracies,
+    same_images,
 )
 from cifarlab.evaluation.duplicates import DuplicatePair, near_duplicates
 from cifarlab.evaluation.label_issues import LabelIssue, LabelIssues, find_label_issues
@@ -50,14 +50,14 @@ __all__ = [
     "Mistake",
     "NotSure",
     "Pair",
-    "PairedPictures",
+    "PairedImages",
     "ReliabilityBin",
     "RiskCoverage",
     "Sample",
     "apply_threshold",
     "cell",
     "choose_threshold",
-    "compare",
+    "compare_accuracies",
     "expected_calibration_error",
     "find_label_issues",
     "fit_temperature",
@@ -66,7 +66,7 @@ __all__ = [
     "most_confused",
     "near_duplicates",
     "risk_coverage",
-    "same_pictures",
+    "same_images",
     "top_k_accuracy",
     "top_losses",
     "wilson_interval",

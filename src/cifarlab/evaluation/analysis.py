@@ -33,11 +33,11 @@ TOP_LOSSES = 24
 
 @dataclass(frozen=True, eq=False)
 class Duplicates:
-    """Test pictures that have a near-duplicate among those trained on.
+    """Test images that have a near-duplicate among those trained on.
 
     Attributes:
-        pairs: the test picture, and its like in the other split, nearest first.
-        without: the metrics of all other test pictures; ``None`` where none is left.
+        pairs: the test image, and its like in the other split, nearest first.
+        without: the metrics of all other test images; ``None`` where none is left.
     """
 
     pairs: tuple[DuplicatePair, ...]
@@ -137,6 +137,6 @@ def analyse(
 
 
 def without_duplicates(test: Predictions, pairs: Sequence[DuplicatePair]) -> Duplicates:
-    """Measure what is left of ``test`` without the pictures that have a near-duplicate."""
+    """Measure what is left of ``test`` without the images that have a near-duplicate."""
     kept = np.setdiff1d(np.arange(len(test)), [pair.index for pair in pairs])
     return Duplicates(tuple(pairs), measure(test.subset(kept)) if len(kept) else None)

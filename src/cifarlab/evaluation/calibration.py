@@ -19,12 +19,12 @@ HIGHEST_TEMPERATURE = 20.0
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """The pictures whose confidence lies in one interval.
+    """The images whose confidence lies in one interval.
 
     Attributes:
         low: confidence above which the interval starts; 0 to 1.
         high: confidence up to which it goes, itself included; 0 to 1.
-        count: pictures in it.
+        count: images in it.
         confidence: their mean confidence, 0.0 when there are none; 0 to 1.
         accuracy: share of them that is right, 0.0 when there are none; 0 to 1.
     """
@@ -43,15 +43,15 @@ class Calibration:
     Attributes:
         ece: expected calibration error over equal intervals of confidence (Guo et al., 2017);
             0 to 1.
-        adaptive_ece: the same over groups of equally many pictures (Nixon et al., "Measuring
+        adaptive_ece: the same over groups of equally many images (Nixon et al., "Measuring
             calibration in deep learning", 2019), in the form that looks at the predicted class
-            only; 0 to 1. Pictures of equal confidence count with their mean, so that the order
-            of the pictures changes nothing.
-        brier: mean over pictures of the squared differences between probabilities and truth,
+            only; 0 to 1. Images of equal confidence count with their mean, so that the order
+            of the images changes nothing.
+        brier: mean over images of the squared differences between probabilities and truth,
             summed over the classes (G. W. Brier, "Verification of forecasts expressed in terms
             of probability", 1950); 0 to 2.
         loss: mean cross-entropy in nats, as in ``Metrics.loss``.
-        n: number of pictures.
+        n: number of images.
         bins: the equal intervals behind ``ece``, lowest confidence first.
     """
 
@@ -70,15 +70,15 @@ class Calibration:
 def expected_calibration_error(predictions: Predictions, bins: int = BINS) -> float:
     """Return the mean gap between confidence and accuracy, 0 to 1.
 
-    Pictures are sorted into ``bins`` equal intervals of confidence; each interval's gap counts by
-    its share of the pictures (Guo et al., "On calibration of modern neural networks", 2017).
+    Images are sorted into ``bins`` equal intervals of confidence; each interval's gap counts by
+    its share of the images (Guo et al., "On calibration of modern neural networks", 2017).
 
     Raises:
-        InputError: there are no labels or no pictures.
+        InputError: there are no labels or no images.
         UsageError: ``bins`` is below 1.
     """
     if predictions.labels is None or not len(predictions):
-        raise InputError("calibration needs labelled pictures; give a split that has labels")
+        raise InputError("calibration needs labelled images; give a split that has labels")
     counts, confidence, right = _sums(predictions, bins)
     return float(np.abs(right - confidence).sum() / counts.sum())
 
@@ -87,7 +87,7 @@ def measure_calibration(predictions: Predictions, bins: int = BINS) -> Calibrati
     """Compare the probabilities with the true labels.
 
     Raises:
-        InputError: labels are missing or out of range, there are no pictures, a
+        InputError: labels are missing or out of range, there are no images, a
             probability is not a finite number, or two classes share a name.
         UsageError: ``bins`` is below 1.
 
@@ -118,9 +118,9 @@ def fit_temperature(predictions: Predictions) -> float:
 
     Temperature scaling (Guo et al., 2017): the value of T with the lowest cross-entropy of
     softmax(log p / T), where p below 1e-7 is raised to it, as in the loss. Above 1 the classifier
-    was too sure, below 1 not sure enough. Fit it on validation pictures, never on those that the
+    was too sure, below 1 not sure enough. Fit it on validation images, never on those that the
     result is measured on. The end of the range comes back when the best value lies beyond it
-    (0.05 where every picture is right), and 1.0 when none is better than 1.0.
+    (0.05 where every image is right), and 1.0 when none is better than 1.0.
 
     Raises:
         InputError: as ``measure_calibration``.
@@ -147,7 +147,7 @@ def fit_temperature(predictions: Predictions) -> float:
 def with_temperature(predictions: Predictions, temperature: float) -> Predictions:
     """Return the predictions with probabilities softmax(log p / ``temperature``).
 
-    Rows still sum to 1 in float32, and every picture keeps its predicted class. Probabilities
+    Rows still sum to 1 in float32, and every image keeps its predicted class. Probabilities
     below 1e-7 are raised to it first, so that a 0 can become more again.
 
     Raises:
@@ -177,7 +177,7 @@ def _logs(predictions: Predictions) -> np.ndarray[Any, Any]:
 def _sums(
     predictions: Predictions, bins: int
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """For each interval: how many pictures, the sum of their confidence, how many are right."""
+    """For each interval: how many images, the sum of their confidence, how many are right."""
     if bins < 1:
         raise UsageError(f"{bins} bins: there must be 1 or more; use {BINS}")
     confidence = predictions.confidence.astype(np.float64)

@@ -1,4 +1,4 @@
-"""Is one recipe better than another, or was it chance? Over seeds, and picture by picture."""
+"""Is one recipe better than another, or was it chance? Over seeds, and image by image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cifarlab.predictions import Predictions
 
 POWER = 0.8
 MOST_SEEDS = 1000
-# Far below one picture of any test set: what is left of equal numbers after subtraction.
+# Far below one image of any test set: what is left of equal numbers after subtraction.
 ROUNDING = 1e-9
 
 
@@ -88,12 +88,12 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class PairedPictures:
-    """Two classifiers on the same pictures.
+class PairedImages:
+    """Two classifiers on the same images.
 
     Attributes:
-        first_only_right: pictures that only the first gets right.
-        second_only_right: pictures that only the second gets right.
+        first_only_right: images that only the first gets right.
+        second_only_right: images that only the second gets right.
         difference: accuracy of the first minus that of the second; -1 to 1.
         p_value: how often chance alone makes a difference this large; 0 to 1.
     """
@@ -104,7 +104,9 @@ class PairedPictures:
     p_value: float
 
 
-def compare(accuracies: Mapping[str, Sequence[float]], alpha: float = 0.05) -> Comparison:
+def compare_accuracies(
+    accuracies: Mapping[str, Sequence[float]], alpha: float = 0.05
+) -> Comparison:
     """Compare recipes that were trained with the same seeds, every pair of them.
 
     The test is the paired t-test, because seed i of one recipe belongs to seed i of another. With
@@ -138,10 +140,10 @@ def compare(accuracies: Mapping[str, Sequence[float]], alpha: float = 0.05) -> C
     return Comparison(tuple(samples), tuple(pairs), alpha)
 
 
-def same_pictures(first: Predictions, second: Predictions) -> PairedPictures:
-    """Compare two classifiers on the same pictures with McNemar's exact test.
+def same_images(first: Predictions, second: Predictions) -> PairedImages:
+    """Compare two classifiers on the same images with McNemar's exact test.
 
-    Pictures that both get right, or both wrong, say nothing about which is better; of the others
+    Images that both get right, or both wrong, say nothing about which is better; of the others
     each should get half by chance (Q. McNemar, "Note on the sampling error of the difference
     between correlated proportions", 1947). It tells about these two trained models, not about
     their recipes.
@@ -157,13 +159,13 @@ def same_pictures(first: Predictions, second: Predictions) -> PairedPictures:
         np.asarray(first.labels), np.asarray(second.labels)
     ):
         raise InputError(
-            f"labels of {len(first)} and {len(second)} pictures: both classifiers must be given "
-            "the same pictures in the same order; evaluate both on one split"
+            f"labels of {len(first)} and {len(second)} images: both classifiers must be given "
+            "the same images in the same order; evaluate both on one split"
         )
     right, other = (one.predicted == one.labels for one in (first, second))
     ahead, behind = int((right & ~other).sum()), int((other & ~right).sum())
     p_value = binomtest(ahead, ahead + behind).pvalue if ahead + behind else 1.0
-    return PairedPictures(ahead, behind, (ahead - behind) / len(first), float(p_value))
+    return PairedImages(ahead, behind, (ahead - behind) / len(first), float(p_value))
 
 
 def _checked(accuracies: Mapping[str, Sequence[float]]) -> dict[str, np.ndarray[Any, Any]]:

@@ -1,8 +1,8 @@
-"""Pictures as bad weather, cheap cameras and small files make them: twelve ways, five strengths.
+"""Images as bad weather, cheap cameras and small files make them: twelve ways, five strengths.
 
 The kinds are of CIFAR-10-C, and so are most strengths (Hendrycks & Dietterich, "Benchmarking
 neural network robustness to common corruptions and perturbations", ICLR 2019); defocus, motion,
-fog and snow are made in another way to the same effect. Lengths grow with the picture.
+fog and snow are made in another way to the same effect. Lengths grow with the image.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from cifarlab.errors import InputError, UsageError
 
 Array = np.ndarray[Any, Any]
 Generators = Sequence[np.random.Generator]
-# Pixels (float32 ``[n, H, W, 3]``, 0 to 1), severity (1 to 5) and a generator for each picture;
+# Pixels (float32 ``[n, H, W, 3]``, 0 to 1), severity (1 to 5) and a generator for each image;
 # what comes out may go beyond 0 to 1, and is clipped and rounded afterwards.
 Corruption = Callable[[Array, int, Generators], Array]
 
 SEVERITIES = (1, 2, 3, 4, 5)
 # The side that the strengths below are for.
 SIDE = 32
-# Pictures that are worked on at a time, so that memory does not grow with their number.
+# Images that are worked on at a time, so that memory does not grow with their number.
 CHUNK = 500
 
 
 def corrupt(images: Array, name: str, severity: int, seed: int = 0) -> Array:
-    """Return the pictures, damaged.
+    """Return the images, damaged.
 
-    What happens to a picture depends on its pixels, its position and the seed, not on the other
-    pictures. The random numbers are the same ones at all severities of a kind, as far as they
+    What happens to an image depends on its pixels, its position and the seed, not on the other
+    images. The random numbers are the same ones at all severities of a kind, as far as they
     can be, so that severities differ in strength alone.
 
     Args:
@@ -121,17 +121,17 @@ def motion_blur(pixels: Array, severity: int, generators: Generators) -> Array:
 
 
 def fog(pixels: Array, severity: int, generators: Generators) -> Array:
-    """Lay uneven white over the picture, which also lowers its contrast."""
+    """Lay uneven white over the image, which also lowers its contrast."""
     density = (0.2, 0.5, 0.75, 1.0, 1.5)[severity - 1]
     roughness = (2.6, 2.6, 2.3, 2.0, 1.8)[severity - 1]
     cloud = _cloud(_normal(generators, pixels.shape[1:3]), roughness)[..., None]
     peak = pixels.max(axis=(1, 2, 3), keepdims=True)
-    # The lightest place of the picture stays about as light as it was.
+    # The lightest place of the image stays about as light as it was.
     return np.asarray((pixels + density * cloud) * (peak / (peak + density)))
 
 
 def snow(pixels: Array, severity: int, generators: Generators) -> Array:
-    """Let streaks of snow fall over a picture that is paler for it."""
+    """Let streaks of snow fall over an image that is paler for it."""
     paleness = (0.05, 0.1, 0.12, 0.16, 0.2)[severity - 1]
     threshold = (2.3, 2.15, 2.0, 1.85, 1.7)[severity - 1]
     trail = (0.8, 1.0, 1.2, 1.4, 1.6)[severity - 1]
@@ -160,7 +160,7 @@ def brightness(pixels: Array, severity: int, _: Generators) -> Array:
 
 
 def contrast(pixels: Array, severity: int, _: Generators) -> Array:
-    """Bring all colours closer to the picture's mean colour."""
+    """Bring all colours closer to the image's mean colour."""
     kept = (0.75, 0.5, 0.4, 0.3, 0.15)[severity - 1]
     mean = pixels.mean(axis=(1, 2), keepdims=True)
     return np.asarray(mean + np.float32(kept) * (pixels - mean))
@@ -174,8 +174,8 @@ def pixelate(pixels: Array, severity: int, _: Generators) -> Array:
     height, width = pixels.shape[1:3]
     few = max(1, round(width * share)), max(1, round(height * share))
     box = Image.Resampling.BOX
-    pictures = [Image.fromarray(image) for image in _as_bytes(pixels)]
-    large = [np.asarray(p.resize(few, box).resize((width, height), box)) for p in pictures]
+    images = [Image.fromarray(image) for image in _as_bytes(pixels)]
+    large = [np.asarray(p.resize(few, box).resize((width, height), box)) for p in images]
     return np.stack(large).astype(np.float32) / np.float32(255)
 
 
@@ -188,8 +188,8 @@ def jpeg(pixels: Array, severity: int, _: Generators) -> Array:
     for image in _as_bytes(pixels):
         file = io.BytesIO()
         Image.fromarray(image).save(file, "JPEG", quality=quality)
-        with Image.open(file) as picture:
-            decoded.append(np.asarray(picture))
+        with Image.open(file) as opened:
+            decoded.append(np.asarray(opened))
     return np.stack(decoded).astype(np.float32) / np.float32(255)
 
 
@@ -239,12 +239,12 @@ def _smooth(pixels: Array, deviation: float) -> Array:
 
 
 def _spread(pixels: Array, kernels: Array) -> Array:
-    """Convolve each picture with its kernel (``[n, k, k]``, or one for all of them), k odd."""
+    """Convolve each image with its kernel (``[n, k, k]``, or one for all of them), k odd."""
     from scipy import fft
 
     height, width = pixels.shape[1:3]
     reach = kernels.shape[1] // 2
-    # Pictures smaller than the kernel are mirrored several times over.
+    # Images smaller than the kernel are mirrored several times over.
     edge = (reach, reach)
     padded = np.pad(pixels, ((0, 0), edge, edge, (0, 0)), mode="symmetric")
     size = [fft.next_fast_len(side, real=True) for side in padded.shape[1:3]]
@@ -269,15 +269,15 @@ def _trails(deviation: float, angles: Array) -> Array:
     along = np.linspace(0, 3 * deviation, 4 * reach)
     weight = np.exp(-0.5 * (along / deviation) ** 2)
     kernels = np.zeros((len(angles), 2 * reach + 1, 2 * reach + 1))
-    # Centred, so that the picture stays where it is.
+    # Centred, so that the image stays where it is.
     along = along - (along * weight).sum() / weight.sum()
     across, down = (reach + along * f(angles)[:, None] for f in (np.cos, np.sin))
-    picture = np.arange(len(angles))[:, None]
+    image = np.arange(len(angles))[:, None]
     # Each point is shared out to the four pixels around it.
     for row in (np.floor(down), np.floor(down) + 1):
         for column in (np.floor(across), np.floor(across) + 1):
             share = weight * (1 - abs(down - row)) * (1 - abs(across - column))
-            np.add.at(kernels, (picture, row.astype(int), column.astype(int)), share)
+            np.add.at(kernels, (image, row.astype(int), column.astype(int)), share)
     return np.asarray(kernels / kernels.sum(axis=(1, 2), keepdims=True))
 
 

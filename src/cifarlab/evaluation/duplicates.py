@@ -1,6 +1,6 @@
-"""Pictures that occur, nearly the same, in two sets: a test picture that was trained on.
+"""Images that occur, nearly the same, in two sets: a test image that was trained on.
 
-Three steps, each on fewer pairs than the one before: a short descriptor of every picture finds the
+Three steps, each on fewer pairs than the one before: a short descriptor of every image finds the
 likeliest partners by matrix products, a comparison at half size drops most of them, and the rest
 are compared pixel by pixel. What near-duplicates do to CIFAR-10 is told by Barz and Denzler,
 "Do we train on test data? Purging CIFAR of near-duplicates", J. Imaging 6(6), 2020.
@@ -21,14 +21,14 @@ Array = np.ndarray[Any, Any]
 
 # All three chosen on CIFAR-10 by looking at the pairs on both sides of them.
 THRESHOLD = 25.0
-# Pictures of little contrast, such as two clear skies, differ little without being the same.
+# Images of little contrast, such as two clear skies, differ little without being the same.
 LARGEST_SHARE_OF_CONTRAST = 0.5
 # Two ships before one horizon differ in the detail only.
 LARGEST_SHARE_OF_DETAIL = 0.6
 # Detail is between these two blurs, in pixels: noise is finer, a horizon coarser.
 FINE, COARSE = 1.0, 3.0
 
-# Waves across the picture that the descriptor keeps, for lightness and for the two colour
+# Waves across the image that the descriptor keeps, for lightness and for the two colour
 # differences. Few, because a shift by 2 pixels turns all shorter ones into something else.
 LIGHTNESS_WAVES = 6
 COLOUR_WAVES = 4
@@ -40,23 +40,23 @@ HALF_SIZE_BLUR = 0.7
 LARGEST_SHARE_AT_HALF_SIZE = 0.5
 LARGEST_SHIFT = 2
 CONTRAST_RANGE = (0.8, 1.25)
-# Grey levels that float32 loses in a picture whose lightness is all the same.
+# Grey levels that float32 loses in an image whose lightness is all the same.
 ROUNDING = 0.01
 
 # So few that the arrays in use stay in the processor's cache.
-ROWS_AT_ONCE, PICTURES_AT_ONCE = 16, 500
+ROWS_AT_ONCE, IMAGES_AT_ONCE = 16, 500
 
 
 @dataclass(frozen=True)
 class DuplicatePair:
-    """A picture and its like in the other set.
+    """An image and its like in the other set.
 
     Attributes:
         index: place in ``images``.
         other: place in ``others``.
-        distance: root mean square difference of the pixels, 0 to 255, with the other picture
+        distance: root mean square difference of the pixels, 0 to 255, with the other image
             moved, mirrored, and changed in brightness and contrast as fits best.
-        mirrored: whether the other picture was mirrored left to right for it.
+        mirrored: whether the other image was mirrored left to right for it.
     """
 
     index: int
@@ -68,15 +68,15 @@ class DuplicatePair:
 def near_duplicates(
     images: Array, others: Array, threshold: float = THRESHOLD
 ) -> tuple[DuplicatePair, ...]:
-    """Return, for each picture that has one, its nearest near-duplicate in the other set.
+    """Return, for each image that has one, its nearest near-duplicate in the other set.
 
-    The distance leaves out the outermost 2 pixels of the picture, so that the other one can move
+    The distance leaves out the outermost 2 pixels of the image, so that the other one can move
     by up to 2 in each direction; 1 below 32 pixels, none below 16. Each colour channel's mean is
-    taken away (brightness), and the other picture's contrast is multiplied by what fits best
-    within 0.8 to 1.25. A pair must also differ by no more than half of the picture's own contrast
+    taken away (brightness), and the other image's contrast is multiplied by what fits best
+    within 0.8 to 1.25. A pair must also differ by no more than half of the image's own contrast
     (the root mean square of its pixels without their means), and its detail, the lightness
-    blurred by 1 pixel less that blurred by 3, by no more than 0.6 of its own. A picture of a
-    single colour has none. 10,000 pictures of 32x32 against 50,000 take some seconds and 0.3 GB.
+    blurred by 1 pixel less that blurred by 3, by no more than 0.6 of its own. An image of a
+    single colour has none. 10,000 images of 32x32 against 50,000 take some seconds and 0.3 GB.
 
     Args:
         images: uint8 ``[N, H, W, 3]``; may be memory-mapped.
@@ -87,7 +87,7 @@ def near_duplicates(
         At most one pair for each of ``images``, nearest first.
 
     Raises:
-        InputError: the pictures are not uint8 colour pictures of one size.
+        InputError: the images are not uint8 colour images of one size.
         UsageError: the threshold is not within 0 to 255.
     """
     if not 0.0 <= threshold <= 255.0:
@@ -98,7 +98,7 @@ def near_duplicates(
     pairs = _likely_partners(images, others)
     pairs = pairs[_alike_at_half_size(images, others, pairs)]
     best: dict[int, DuplicatePair] = {}
-    for some in _chunks(len(pairs), PICTURES_AT_ONCE):
+    for some in _chunks(len(pairs), IMAGES_AT_ONCE):
         distances = _distances(images, others, pairs[some]).tolist()
         for (index, other, turned), distance in zip(pairs[some].tolist(), distances, strict=True):
             nearer = index not in best or distance < best[index].distance
@@ -108,16 +108,16 @@ def near_duplicates(
 
 
 def _check(images: Array, others: Array) -> None:
-    for pictures in (images, others):
-        shape = list(pictures.shape)
-        if pictures.dtype != np.uint8 or len(shape) != 4 or shape[3] != 3 or 0 in shape[1:]:
+    for array in (images, others):
+        shape = list(array.shape)
+        if array.dtype != np.uint8 or len(shape) != 4 or shape[3] != 3 or 0 in shape[1:]:
             raise InputError(
-                f"pictures of type {pictures.dtype} and shape {shape}: they must be "
+                f"images of type {array.dtype} and shape {shape}: they must be "
                 "uint8 [N, height, width, 3]; convert them"
             )
     if images.shape[1:] != others.shape[1:]:
         raise InputError(
-            f"pictures of shape {list(images.shape[1:])} and {list(others.shape[1:])}: "
+            f"images of shape {list(images.shape[1:])} and {list(others.shape[1:])}: "
             "both sets must have one size; resize one"
         )
 
@@ -153,17 +153,17 @@ def _likely_partners(images: Array, others: Array) -> Array:
     return np.concatenate(found).astype(np.int64)
 
 
-def _describe(pictures: Array) -> tuple[Array, Array]:
+def _describe(images: Array) -> tuple[Array, Array]:
     """Amplitudes of the longest waves (a cosine transform) of lightness and colour.
 
     The mean is left out, and both parts together have length 1, so that brightness and contrast
-    change nothing; they are 0 where a picture has no contrast.
+    change nothing; they are 0 where an image has no contrast.
 
     Returns:
         float32 ``[N, ...]`` twice: waves that stay as they are in the mirror, and those that
         change their sign.
     """
-    down, across = (_waves(size) for size in pictures.shape[1:3])
+    down, across = (_waves(size) for size in images.shape[1:3])
     vertical, horizontal = np.mgrid[:LIGHTNESS_WAVES, :LIGHTNESS_WAVES]
     length = np.hypot(vertical, horizontal)
     limits = np.array([LIGHTNESS_WAVES, COLOUR_WAVES, COLOUR_WAVES])
@@ -175,13 +175,13 @@ def _describe(pictures: Array) -> tuple[Array, Array]:
     )
     colours[1:] *= COLOUR_WEIGHT
     even, odd = [], []
-    for some in _chunks(len(pictures), PICTURES_AT_ONCE):
-        pixels = pictures[some].astype(np.float32) @ colours.T
+    for some in _chunks(len(images), IMAGES_AT_ONCE):
+        pixels = images[some].astype(np.float32) @ colours.T
         pixels -= pixels.mean(axis=(1, 2), keepdims=True)
         rows = down @ pixels.reshape(*pixels.shape[:2], -1)
         amplitudes = across @ rows.reshape(len(rows), LIGHTNESS_WAVES, -1, 3)
         norm = np.sqrt((amplitudes[:, kept] ** 2).sum(axis=1, keepdims=True))
-        # Rounding leaves a trace of waves even in a picture of one colour.
+        # Rounding leaves a trace of waves even in an image of one colour.
         scale = np.where(norm > 1e-2, norm, np.inf)
         even.append(amplitudes[:, kept & ~mirror_changes] / scale)
         odd.append(amplitudes[:, kept & mirror_changes] / scale)
@@ -193,37 +193,37 @@ def _waves(size: int) -> Array:
     """Cosines of 0, 1, 2, ... half turns, float32 ``[LIGHTNESS_WAVES, size]``."""
     turns = np.outer(np.arange(LIGHTNESS_WAVES), (np.arange(size) + 0.5) / size)
     waves = np.cos(np.pi * turns) * math.sqrt(2.0 / size)
-    # A picture of few pixels has no shorter waves.
+    # An image of few pixels has no shorter waves.
     waves[size:] = 0.0
     return waves.astype(np.float32)
 
 
-def _room(pictures: Array) -> int:
-    """How far the other picture may move, in pixels."""
-    return int(min(LARGEST_SHIFT, min(pictures.shape[1:3]) // 16))
+def _room(images: Array) -> int:
+    """How far the other image may move, in pixels."""
+    return int(min(LARGEST_SHIFT, min(images.shape[1:3]) // 16))
 
 
 def _alike_at_half_size(images: Array, others: Array, pairs: Array) -> Array:
     """Whether the lightness of each pair fits well enough at half size, bool ``[P]``."""
     small, small_others = _half_size(images), _half_size(others)
     alike = np.zeros(len(pairs), bool)
-    for some in _chunks(len(pairs), PICTURES_AT_ONCE):
+    for some in _chunks(len(pairs), IMAGES_AT_ONCE):
         first, second = _both(small, small_others, pairs[some])
         rest, contrast = _best_fit(first, second, (_room(images) + 1) // 2)
         alike[some] = rest <= LARGEST_SHARE_AT_HALF_SIZE * contrast + ROUNDING
     return alike
 
 
-def _half_size(pictures: Array) -> Array:
+def _half_size(images: Array) -> Array:
     """Mean of blocks of 2x2 pixels and all channels, blurred, float32 ``[N, H / 2, W / 2, 1]``."""
     # An odd last row or column is left out, and blocks of 1 pixel do for a line of pixels.
-    block = [min(2, size) for size in pictures.shape[1:3]]
-    height, width = (size // step for size, step in zip(pictures.shape[1:3], block, strict=True))
-    # Without a blur, a move by an odd number of pixels would look like another picture.
+    block = [min(2, size) for size in images.shape[1:3]]
+    height, width = (size // step for size, step in zip(images.shape[1:3], block, strict=True))
+    # Without a blur, a move by an odd number of pixels would look like another image.
     down, across = _blur(height, HALF_SIZE_BLUR), _blur(width, HALF_SIZE_BLUR).T
-    small = np.empty((len(pictures), height, width, 1), np.float32)
-    for some in _chunks(len(pictures), PICTURES_AT_ONCE):
-        light = pictures[some].mean(axis=3, dtype=np.float32)
+    small = np.empty((len(images), height, width, 1), np.float32)
+    for some in _chunks(len(images), IMAGES_AT_ONCE):
+        light = images[some].mean(axis=3, dtype=np.float32)
         parts = [light[:, i::2, j::2][:, :height, :width] for i, j in np.ndindex(*block)]
         small[some, ..., 0] = down @ (sum(parts) / len(parts)) @ across
     return small
@@ -251,13 +251,13 @@ def _distances(images: Array, others: Array, pairs: Array) -> Array:
     return result
 
 
-def _detail(pictures: Array) -> Array:
+def _detail(images: Array) -> Array:
     """Lightness between two blurs, without what whole rows and columns share, ``[P, H, W, 1]``."""
-    light = pictures.mean(axis=3, dtype=np.float32)
+    light = images.mean(axis=3, dtype=np.float32)
     height, width = light.shape[1:]
     fine, coarse = (_blur(height, r) @ light @ _blur(width, r).T for r in (FINE, COARSE))
     detail = fine - coarse
-    # A straight horizon, or a frame, is the same in pictures that have nothing else in common.
+    # A straight horizon, or a frame, is the same in images that have nothing else in common.
     detail -= detail.mean(axis=2, keepdims=True)
     detail -= detail.mean(axis=1, keepdims=True)
     return np.asarray(detail)[..., None]
@@ -271,7 +271,7 @@ def _blur(size: int, reach: float) -> Array:
 
 
 def _best_fit(first: Array, second: Array, room: int) -> tuple[Array, Array]:
-    """Fit second pictures, moved by up to ``room``, to the first ones; floats ``[P, H, W, C]``.
+    """Fit second images, moved by up to ``room``, to the first ones; floats ``[P, H, W, C]``.
 
     Returns:
         Root mean square difference at the best place, brightness and contrast; and the contrast

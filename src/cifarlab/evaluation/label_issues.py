@@ -2,7 +2,7 @@
 
 The method is that of Northcutt, Jiang and Chuang, "Confident learning: estimating uncertainty in
 dataset labels", JAIR 70, 2021. The predictions must come from a model that was not trained on
-these pictures (held out, or out of fold): a model repeats the labels that it has learned.
+these images (held out, or out of fold): a model repeats the labels that it has learned.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class LabelIssue:
-    """A picture whose label is probably wrong.
+    """An image whose label is probably wrong.
 
     Attributes:
-        index: its place among the pictures.
+        index: its place among the images.
         name: its name, or ``index`` as text when the predictions have no names.
         given: name of the class that the label says.
-        suggested: name of the class that the picture probably has.
+        suggested: name of the class that the image probably has.
         given_probability: what the model gives the first; 0 to 1.
         suggested_probability: what the model gives the second; 0 to 1.
         score: the label's probability as a share of itself plus the largest other one; 0 to 1,
@@ -48,11 +48,11 @@ class LabelIssues:
     """What N labelled predictions say about the labels.
 
     Attributes:
-        ranking: int64 ``[N]``, all pictures by rising score, most suspect first; pictures of
+        ranking: int64 ``[N]``, all images by rising score, most suspect first; images of
             equal score in their own order.
-        issues: the pictures off the diagonal of the confident joint, most suspect first.
+        issues: the images off the diagonal of the confident joint, most suspect first.
         estimated_share: share of wrong labels by the calibrated joint; 0 to 1. It counts the
-            pictures that the model is sure of, and so also its own confident mistakes.
+            images that the model is sure of, and so also its own confident mistakes.
     """
 
     ranking: np.ndarray[Any, Any]
@@ -67,9 +67,9 @@ class LabelIssues:
 def find_label_issues(predictions: Predictions) -> LabelIssues:
     """Compare labels with what a model is confident of.
 
-    A class's threshold is the mean probability that pictures labelled so have for it. A picture
-    counts towards the likeliest class whose threshold it reaches, or towards none. Pictures that
-    count towards another class than their label are the issues. A class without pictures has no
+    A class's threshold is the mean probability that images labelled so have for it. An image
+    counts towards the likeliest class whose threshold it reaches, or towards none. Images that
+    count towards another class than their label are the issues. A class without images has no
     threshold, so nothing counts towards it.
 
     The ranking is by the odds of the label against its strongest rival. Unlike a difference of
@@ -78,7 +78,7 @@ def find_label_issues(predictions: Predictions) -> LabelIssues:
     thirds of them into the first 3% instead of a half.
 
     Raises:
-        InputError: labels are missing or out of range, there are no pictures, a
+        InputError: labels are missing or out of range, there are no images, a
             probability is not a finite number, or two classes share a name.
     """
     labels = checked_labels(predictions)
@@ -107,7 +107,7 @@ def find_label_issues(predictions: Predictions) -> LabelIssues:
 
 
 def _sure_class(rows: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The class that each picture counts towards, int64 ``[N]``; -1 for none."""
+    """The class that each image counts towards, int64 ``[N]``; -1 for none."""
     own = rows[np.arange(len(rows)), labels]
     support = np.bincount(labels, minlength=rows.shape[1])
     sums = np.bincount(labels, own, rows.shape[1])
@@ -132,6 +132,6 @@ def _wrong_share(
     support = np.bincount(labels, minlength=classes)
     sure = np.bincount(labels[sure_class >= 0], minlength=classes)
     agreeing = np.bincount(labels[sure_class == labels], minlength=classes)
-    # A label of which no picture is sure of anything gives no reason for doubt.
+    # A label of which no image is sure of anything gives no reason for doubt.
     wrong = np.where(sure > 0, (sure - agreeing) / np.maximum(sure, 1), 0.0)
     return float((wrong * support).sum() / len(labels))

@@ -28,7 +28,7 @@ class RangeTest:
     Attributes:
         recipe: its name.
         rates: ascending, one a measurement: the rate of the step before it.
-        losses: mean cross-entropy on held-out pictures, all finite.
+        losses: mean cross-entropy on held-out images, all finite.
         suggestion: the rate at which the smoothed loss falls fastest, among those where it is
             below ln K, if any, for K classes.
         at_minimum: the rate at which the smoothed loss is lowest; a tenth of it is the other
@@ -72,7 +72,7 @@ def judge(
         tried = f"from {rates[0]:.2g} to {rates[-1]:.2g}" if rates else "at the lowest rate"
         raise UsageError(
             f"{recipe.name}: the validation loss never fell {tried}; "
-            "try lower rates (--low, --high), or look whether pictures and labels belong together"
+            "try lower rates (--low, --high), or look whether images and labels belong together"
         )
     slopes = np.gradient(smoothed, np.log10(rates))
     falling = range(lowest + 1)

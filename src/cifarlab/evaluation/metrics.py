@@ -21,10 +21,10 @@ class ClassMetrics:
     """One class against all others; a ratio whose denominator is 0 is 0.0.
 
     Attributes:
-        precision: share of the pictures given this class that have it; 0 to 1.
-        recall: share of the pictures of this class that were given it; 0 to 1.
+        precision: share of the images given this class that have it; 0 to 1.
+        recall: share of the images of this class that were given it; 0 to 1.
         f1: harmonic mean of the two; 0 to 1.
-        support: pictures of this class.
+        support: images of this class.
     """
 
     precision: float
@@ -38,11 +38,11 @@ class Metrics:
     """What N labelled predictions of K classes amount to.
 
     Attributes:
-        accuracy: share of pictures whose likeliest class is the true one; 0 to 1.
+        accuracy: share of images whose likeliest class is the true one; 0 to 1.
         accuracy_interval: Wilson's 95% interval of the accuracy, (low, high).
-        top2: share of pictures whose true class is among the two likeliest; 0 to 1.
+        top2: share of images whose true class is among the two likeliest; 0 to 1.
         loss: mean categorical cross-entropy in nats, probabilities below 1e-7 raised to it.
-        n: number of pictures.
+        n: number of images.
         class_names: K names, in label order.
         per_class: numbers for each class name, in label order.
         confusion: int64 ``[K, K]`` counts, rows the true and columns the predicted class.
@@ -93,8 +93,8 @@ class Confusion:
     Attributes:
         true: name of the true class.
         predicted: name of the class given instead.
-        count: how many pictures.
-        share: ``count`` as a share of the true class's pictures; 0 to 1.
+        count: how many images.
+        share: ``count`` as a share of the true class's images; 0 to 1.
     """
 
     true: str
@@ -106,10 +106,10 @@ class Confusion:
 def measure(predictions: Predictions) -> Metrics:
     """Compare predictions with the true labels.
 
-    The result does not depend on the order of the pictures, not even in its last digit.
+    The result does not depend on the order of the images, not even in its last digit.
 
     Raises:
-        InputError: labels are missing or out of range, there are no pictures, a
+        InputError: labels are missing or out of range, there are no images, a
             probability is not a finite number, or two classes share a name.
 
     Example:
@@ -190,14 +190,14 @@ def checked_labels(predictions: Predictions) -> np.ndarray[Any, Any]:
     """Return the labels, int64 ``[N]``, of predictions that can be measured.
 
     Raises:
-        InputError: labels are missing or out of range, there are no pictures, a
+        InputError: labels are missing or out of range, there are no images, a
             probability is not a finite number, or two classes share a name.
     """
     labels, names = predictions.labels, predictions.class_names
     if labels is None:
         raise InputError("predictions without labels: nothing to measure against; give the labels")
     if len(labels) == 0:
-        raise InputError("predictions of 0 pictures: there is nothing to measure; give at least 1")
+        raise InputError("predictions of 0 images: there is nothing to measure; give at least 1")
     if not np.issubdtype(labels.dtype, np.integer):
         raise InputError(f"labels are {labels.dtype}: they must be integers; convert them")
     low, high = int(labels.min()), int(labels.max())
@@ -219,7 +219,7 @@ def checked_labels(predictions: Predictions) -> np.ndarray[Any, Any]:
 
 def _cross_entropy(probabilities: np.ndarray[Any, Any]) -> float:
     clipped = np.clip(probabilities.astype(np.float64), SMALLEST_PROBABILITY, 1.0)
-    # fsum is exact, so that the order of the pictures cannot change the result.
+    # fsum is exact, so that the order of the images cannot change the result.
     return abs(math.fsum(np.log(clipped))) / len(clipped)
 
 

@@ -1,4 +1,4 @@
-"""The single pictures behind the numbers: which ones a classifier gets wrong."""
+"""The single images behind the numbers: which ones a classifier gets wrong."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from cifarlab.predictions import Predictions
 
 @dataclass(frozen=True)
 class Mistake:
-    """A picture that was given the wrong class.
+    """An image that was given the wrong class.
 
     Attributes:
-        index: its place among the pictures.
+        index: its place among the images.
         name: its name, or ``index`` as text when the predictions have no names.
         true: name of the true class.
         predicted: name of the class given instead.
@@ -36,13 +36,13 @@ class Mistake:
 
 
 def top_losses(predictions: Predictions, k: int = 25) -> tuple[Mistake, ...]:
-    """Return the ``k`` wrong pictures of the highest loss, highest first; fewer when there are
+    """Return the ``k`` wrong images of the highest loss, highest first; fewer when there are
     fewer.
 
-    Pictures of equal loss come in their own order.
+    Images of equal loss come in their own order.
 
     Raises:
-        InputError: labels are missing or out of range, there are no pictures, a
+        InputError: labels are missing or out of range, there are no images, a
             probability is not a finite number, or two classes share a name.
         UsageError: ``k`` is negative.
     """
@@ -69,7 +69,7 @@ def top_losses(predictions: Predictions, k: int = 25) -> tuple[Mistake, ...]:
 
 
 def top_k_accuracy(predictions: Predictions, k: int) -> float:
-    """Return the share of pictures whose true class is among the ``k`` likeliest, 0 to 1.
+    """Return the share of images whose true class is among the ``k`` likeliest, 0 to 1.
 
     Of equally likely classes the first come first, as in ``Metrics.top2``. From as many as there
     are classes on, the share is 1.0.
@@ -86,13 +86,13 @@ def top_k_accuracy(predictions: Predictions, k: int) -> float:
 
 
 def cell(predictions: Predictions, true: int, predicted: int) -> np.ndarray[Any, Any]:
-    """Return the pictures of one cell of the confusion matrix, int64, most confident first.
+    """Return the images of one cell of the confusion matrix, int64, most confident first.
 
-    Pictures of equal confidence come in their own order.
+    Images of equal confidence come in their own order.
 
     Args:
         true: the true class, from 0.
-        predicted: the class given; equal to ``true`` for the pictures that are right.
+        predicted: the class given; equal to ``true`` for the images that are right.
 
     Raises:
         InputError: as ``top_losses``.

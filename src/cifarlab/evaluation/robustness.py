@@ -1,4 +1,4 @@
-"""How much of a classifier's accuracy is left on damaged pictures."""
+"""How much of a classifier's accuracy is left on damaged images."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Predict = Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]
 
 @dataclass(frozen=True)
 class Robustness:
-    """Accuracies, each from 0 to 1, on pictures as they are and on damaged ones.
+    """Accuracies, each from 0 to 1, on images as they are and on damaged ones.
 
     Attributes:
-        n: number of pictures that each accuracy is of.
-        clean: accuracy on the pictures as they are.
+        n: number of images that each accuracy is of.
+        clean: accuracy on the images as they are.
         accuracy: for each corruption, the accuracies at severities 1 to 5.
     """
 
@@ -77,15 +77,15 @@ def measure_robustness(
     names: Sequence[str] = tuple(CORRUPTIONS),
     progress: Callable[[str], None] | None = None,
 ) -> Robustness:
-    """Measure accuracy on the pictures as they are and under each corruption at each severity.
+    """Measure accuracy on the images as they are and under each corruption at each severity.
 
     The mean over corruptions and severities is how Hendrycks & Dietterich (2019) and later work
-    report CIFAR-10-C; the pictures are this package's own, so published figures are near these
+    report CIFAR-10-C; the images are this package's own, so published figures are near these
     and not the same.
 
     Args:
         predict: from uint8 ``[N, H, W, 3]`` to probabilities (or logits) ``[N, K]``, such as
-            ``Classifier.probabilities``; called once for the pictures as they are and once for
+            ``Classifier.predict_proba``; called once for the images as they are and once for
             each corruption and severity.
         images: uint8 ``[N, H, W, 3]``, 0 to 255.
         labels: int ``[N]``, the true classes.
@@ -94,14 +94,14 @@ def measure_robustness(
         progress: called with a corruption's name before it is measured.
 
     Raises:
-        InputError: there are no pictures, labels do not match them, or ``predict`` gives
+        InputError: there are no images, labels do not match them, or ``predict`` gives
             something other than finite numbers ``[N, K]``.
         UsageError: a corruption is not known or named twice, there is none, or the seed is
             negative.
 
     Example:
         >>> found = measure_robustness(
-        ...     classifier.probabilities, data.test.images, data.test.labels
+        ...     classifier.predict_proba, data.test.images, data.test.labels
         ... )  # doctest: +SKIP
         >>> found.clean, found.mean  # doctest: +SKIP
         (0.9446, 0.7391)
@@ -130,8 +130,8 @@ def _check(
         )
     if not len(images) or labels.shape != (len(images),):
         raise InputError(
-            f"{len(images)} pictures with labels of shape {list(labels.shape)}: "
-            "give at least one picture, and one label for each"
+            f"{len(images)} images with labels of shape {list(labels.shape)}: "
+            "give at least one image, and one label for each"
         )
 
 
@@ -139,8 +139,8 @@ def _accuracy(probabilities: np.ndarray[Any, Any], labels: np.ndarray[Any, Any])
     shape = probabilities.shape
     if len(shape) != 2 or shape[0] != len(labels) or not np.isfinite(probabilities).all():
         raise InputError(
-            f"predictions of shape {list(shape)} for {len(labels)} pictures: "
-            "they must be finite numbers, a row for each picture and a column for each class"
+            f"predictions of shape {list(shape)} for {len(labels)} images: "
+            "they must be finite numbers, a row for each image and a column for each class"
         )
     return int((probabilities.argmax(axis=1) == labels).sum()) / len(labels)
 

@@ -23,8 +23,8 @@ class RiskCoverage:
     A point for each of M different confidences, in order of growing coverage.
 
     Attributes:
-        thresholds: float64 ``[M]``, falling: answered are the pictures this confident or more.
-        coverage: float64 ``[M]``, rising to 1: share of the pictures answered.
+        thresholds: float64 ``[M]``, falling: answered are the images this confident or more.
+        coverage: float64 ``[M]``, rising to 1: share of the images answered.
         risk: float64 ``[M]``: share of those answered that is wrong; 0 to 1.
         aurc: area under the risk over the coverage, a mean risk; 0 to 1, lower is better.
     """
@@ -40,11 +40,11 @@ class NotSure:
     """What comes of answering only from a certain confidence on.
 
     Attributes:
-        threshold: the confidence from which a picture is answered.
-        coverage: share of the pictures answered; 0 to 1.
+        threshold: the confidence from which an image is answered.
+        coverage: share of the images answered; 0 to 1.
         accuracy: share of those answered that is right, ``None`` when there are none; 0 to 1.
-        answered: pictures answered.
-        n: all pictures.
+        answered: images answered.
+        n: all images.
     """
 
     threshold: float
@@ -62,12 +62,12 @@ def risk_coverage(predictions: Predictions) -> RiskCoverage:
     """Return the risk at every coverage (Geifman and El-Yaniv, "Selective classification for deep
     neural networks", 2017).
 
-    Pictures come by falling confidence; those of equal confidence are answered together, so that
-    the order of the pictures changes nothing. The area is the mean over pictures of the risk at
+    Images come by falling confidence; those of equal confidence are answered together, so that
+    the order of the images changes nothing. The area is the mean over images of the risk at
     the point where each is answered.
 
     Raises:
-        InputError: labels are missing or out of range, there are no pictures, a
+        InputError: labels are missing or out of range, there are no images, a
             probability is not a finite number, or two classes share a name.
     """
     thresholds, answered, wrong = _points(predictions)
@@ -80,12 +80,12 @@ def risk_coverage(predictions: Predictions) -> RiskCoverage:
 def choose_threshold(predictions: Predictions, risk_factor: float = 0.5) -> float:
     """Return the smallest confidence from which answers are wrong far less often.
 
-    The pictures that are answered are wrong at most ``risk_factor`` times as often as all
-    pictures are. Choose it on validation pictures, never on those that the result is measured on.
+    The images that are answered are wrong at most ``risk_factor`` times as often as all
+    images are. Choose it on validation images, never on those that the result is measured on.
 
     Returns:
         A confidence that occurs; 0.0 when answering everything is good enough, as when nothing is
-        wrong; 2.0, which no confidence reaches, when even the surest pictures are wrong too
+        wrong; 2.0, which no confidence reaches, when even the surest images are wrong too
         often: then nothing is answered, rather than a promise broken.
 
     Raises:
@@ -103,7 +103,7 @@ def choose_threshold(predictions: Predictions, risk_factor: float = 0.5) -> floa
 
 
 def apply_threshold(predictions: Predictions, threshold: float) -> NotSure:
-    """Answer the pictures whose confidence is ``threshold`` or more, and count.
+    """Answer the images whose confidence is ``threshold`` or more, and count.
 
     Raises:
         InputError: as ``risk_coverage``.
@@ -127,7 +127,7 @@ def apply_threshold(predictions: Predictions, threshold: float) -> NotSure:
 def _points(
     predictions: Predictions,
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Each different confidence, highest first, with the pictures and mistakes down to it."""
+    """Each different confidence, highest first, with the images and mistakes down to it."""
     labels = checked_labels(predictions)
     confidence = predictions.confidence.astype(np.float64)
     thresholds, place = np.unique(-confidence, return_inverse=True)

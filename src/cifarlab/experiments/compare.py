@@ -9,13 +9,13 @@ from pathlib import Path
 
 from cifarlab.data.dataset import Dataset
 from cifarlab.errors import InputError, UsageError
-from cifarlab.evaluation.comparison import Comparison, PairedPictures, compare, same_pictures
+from cifarlab.evaluation.comparison import Comparison, PairedImages, compare_accuracies, same_images
 from cifarlab.predictions import read_predictions
 from cifarlab.recipes import RECIPES
 from cifarlab.runs.directory import RunDirectory, find_run, read_json
 from cifarlab.runs.record import read_recipe
 from cifarlab.training.progress import SILENT, Reporter
-from cifarlab.training.train import DEFAULTS, Options, train
+from cifarlab.training.train import DEFAULTS, TrainOptions, train
 
 # Of two copies of one recipe at most one comparison in a hundred says that they differ. At the
 # usual 5% a bench of twenty such comparisons would often hold two false alarms.
@@ -23,7 +23,7 @@ ALPHA = 0.01
 
 
 @dataclass(frozen=True)
-class Entry:
+class ComparedRun:
     """One finished run in a comparison.
 
     Attributes:
@@ -41,16 +41,16 @@ class Entry:
     test: str | None
 
 
-def compare_all(
+def compare(
     what: Sequence[str],
     seeds: int,
     data: Dataset | str = "cifar10",
     *,
     epochs: int | None = None,
-    options: Options = DEFAULTS,
+    options: TrainOptions = DEFAULTS,
     reporter: Reporter = SILENT,
     say: Callable[[str], object] = lambda _: None,
-) -> tuple[Comparison, tuple[Entry, ...]]:
+) -> tuple[Comparison, tuple[ComparedRun, ...]]:
     """Train recipes with seeds 0, 1, ... and compare them, with finished runs too.
 
     Args:
@@ -60,9 +60,9 @@ def compare_all(
 
     Raises:
         UsageError: fewer than two things to compare, or samples without the same seeds.
-        InputError: a run that is not finished, or runs measured on other test pictures.
+        InputError: a run that is not finished, or runs measured on other test images.
     """
-    entries: dict[str, list[Entry]] = {}
+    entries: dict[str, list[ComparedRun]] = {}
     for item in what:
         if item in RECIPES:
             name = _free(item, entries)
@@ -83,10 +83,12 @@ def compare_all(
     _check(entries)
     ordered = {name: sorted(found, key=lambda e: e.seed) for name, found in entries.items()}
     samples = {name: [entry.accuracy for entry in found] for name, found in ordered.items()}
-    return compare(samples, ALPHA), tuple(entry for found in ordered.values() for entry in found)
+    return compare_accuracies(samples, ALPHA), tuple(
+        entry for found in ordered.values() for entry in found
+    )
 
 
-def read_entry(directory: Path, name: str | None = None) -> Entry:
+def read_entry(directory: Path, name: str | None = None) -> ComparedRun:
     """Return what a finished run brings to a comparison.
 
     Raises:
@@ -97,7 +99,7 @@ def read_entry(directory: Path, name: str | None = None) -> Entry:
         raise InputError(f"{directory}: not finished; go on with cifarlab train --resume")
     metrics = read_json(run.metrics)
     record = read_json(run.environment)
-    return Entry(
+    return ComparedRun(
         name or read_recipe(directory).name,
         record["options"]["seed"],
         metrics["test"]["accuracy"],
@@ -106,17 +108,17 @@ def read_entry(directory: Path, name: str | None = None) -> Entry:
     )
 
 
-def on_the_same_pictures(first: Entry, second: Entry) -> PairedPictures:
-    """Compare two finished runs picture by picture.
+def on_the_same_images(first: ComparedRun, second: ComparedRun) -> PairedImages:
+    """Compare two finished runs image by image.
 
     Raises:
         InputError: one of them has kept no predictions.
     """
     found = [read_predictions(RunDirectory(e.directory).predictions) for e in (first, second)]
-    return same_pictures(found[0]["test"], found[1]["test"])
+    return same_images(found[0]["test"], found[1]["test"])
 
 
-def _free(name: str, entries: dict[str, list[Entry]]) -> str:
+def _free(name: str, entries: dict[str, list[ComparedRun]]) -> str:
     number = 2
     free = name
     while free in entries:
@@ -125,11 +127,11 @@ def _free(name: str, entries: dict[str, list[Entry]]) -> str:
     return free
 
 
-def _check(entries: dict[str, list[Entry]]) -> None:
+def _check(entries: dict[str, list[ComparedRun]]) -> None:
     every = [entry for found in entries.values() for entry in found]
     if len({entry.test for entry in every}) > 1:
         raise InputError(
-            "these runs were measured on different test pictures; compare runs of one dataset"
+            "these runs were measured on different test images; compare runs of one dataset"
         )
     seeds = {name: sorted(entry.seed for entry in found) for name, found in entries.items()}
     if len({tuple(found) for found in seeds.values()}) > 1:

@@ -1,4 +1,4 @@
-"""Labels of training pictures that a model contradicts which has not seen them."""
+"""Labels of training images that a model contradicts which has not seen them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cifarlab.errors import UsageError
 from cifarlab.predictions import Predictions, read_predictions
 from cifarlab.recipes.recipe import Recipe
 from cifarlab.runs.directory import RunDirectory
-from cifarlab.training.train import DEFAULTS, Options, train
+from cifarlab.training.train import DEFAULTS, TrainOptions, train
 
 
 def out_of_fold(
@@ -24,30 +24,30 @@ def out_of_fold(
     folds: int = 3,
     *,
     epochs: int | None = None,
-    options: Options = DEFAULTS,
+    options: TrainOptions = DEFAULTS,
     say: Callable[[str], object] = lambda _: None,
 ) -> Predictions:
-    """Predict each training picture with a model that was trained without it.
+    """Predict each training image with a model that was trained without it.
 
     The training split is divided into ``folds`` parts, each class evenly; each part is the test
     split of a run of its own, trained on the others. The dataset's own test split is not read.
 
     Args:
         what: a recipe or its name.
-        folds: at least 2; more of them train on more pictures, and take longer.
+        folds: at least 2; more of them train on more images, and take longer.
 
     Returns:
         Labelled predictions in the order of ``data.train``.
 
     Raises:
-        UsageError: fewer than 2 folds, or more than the smallest class has pictures.
+        UsageError: fewer than 2 folds, or more than the smallest class has images.
     """
     labels = np.asarray(data.train.labels)
     smallest = int(np.bincount(labels, minlength=len(data.class_names)).min())
     if not 2 <= folds <= max(smallest, 1):
         raise UsageError(
             f"{folds} folds: there must be at least 2, and at most as many as the smallest class "
-            f"has pictures, {smallest}"
+            f"has images, {smallest}"
         )
     part_of = _parts(labels, folds, options.seed)
     probabilities = np.zeros((len(labels), len(data.class_names)), dtype=np.float32)
@@ -65,7 +65,7 @@ def out_of_fold(
 
 
 def _parts(labels: np.ndarray[Any, Any], folds: int, seed: int) -> np.ndarray[Any, Any]:
-    """Return the part of each picture, int64 ``[N]``, every class spread evenly."""
+    """Return the part of each image, int64 ``[N]``, every class spread evenly."""
     draws = np.random.default_rng(seed)
     part_of = np.empty(len(labels), dtype=np.int64)
     for label in np.unique(labels):

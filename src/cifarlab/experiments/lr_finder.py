@@ -1,7 +1,7 @@
 """Which learning rate: train with ever higher ones, and watch the validation loss.
 
 The range test of Smith ("Cyclical learning rates for training neural networks", 2017), with
-rates that grow exponentially from step to step. The loss is taken on held-out pictures and not
+rates that grow exponentially from step to step. The loss is taken on held-out images and not
 on the batch just trained on. The suggestion is the rate at which it falls fastest, once it is
 below that of guessing: before that, a network only unlearns the certainty of its random start.
 """
@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cifarlab.data.catalog import load
+from cifarlab.data.catalog import load_dataset
 from cifarlab.data.dataset import Dataset, Split
 from cifarlab.errors import InputError, UsageError
 from cifarlab.evaluation.lr_range import RangeTest, judge
@@ -29,17 +29,17 @@ from cifarlab.recipes.parts import Constant
 from cifarlab.recipes.recipe import Recipe
 from cifarlab.runtime.device import choose_device, choose_precision, computing_in
 from cifarlab.runtime.memory import keeping_freed_memory
-from cifarlab.training.loop import Setting, on_device, run_steps, start
+from cifarlab.training.loop import LoopOptions, on_device, run_steps, start
 from cifarlab.training.setup import build_model, check_fit, override, resolve
 from cifarlab.training.state import TrainState
 from cifarlab.training.step import evaluate
 
 FEWEST_STEPS = 10
-# More pictures to measure with, or more measurements, cost time and change no suggestion.
-MOST_PICTURES, MOST_MEASUREMENTS = 1000, 100
+# More images to measure with, or more measurements, cost time and change no suggestion.
+MOST_IMAGES, MOST_MEASUREMENTS = 1000, 100
 # A loss this many times the lowest one will not come down again.
 HOPELESS = 4.0
-# Forward passes before the first step, and pictures in each. Without them the loss would rise and
+# Forward passes before the first step, and images in each. Without them the loss would rise and
 # fall while batch normalisation gathers its statistics, whatever the rate. With Keras's momentum
 # of 0.99 they leave an eighth of its first guess.
 PASSES, PASS = 200, 64
@@ -51,7 +51,7 @@ def nothing(_: int) -> None:
     """Do nothing."""
 
 
-def find_rate(
+def find_learning_rate(
     what: str | Recipe | Any,
     data: Dataset | str | os.PathLike[str] = "cifar10",
     *,
@@ -65,7 +65,7 @@ def find_rate(
 ) -> RangeTest:
     """Train from the starting weights at rates from ``low`` to ``high``; suggest one.
 
-    The recipe's schedule and averaging are off, pictures have their full size, and all else is
+    The recipe's schedule and averaging are off, images have their full size, and all else is
     as in training. A model of the user's is as before when this returns.
 
     Args:
@@ -93,11 +93,11 @@ def find_rate(
             f"one; try --low {rate * BELOW:g} --high {rate * ABOVE:g}"
         )
     chosen = choose_device(device)
-    setting = Setting(chosen, choose_precision("auto", chosen), seed, Path("unused"))
-    dataset = data if isinstance(data, Dataset) else load(data)
+    setting = LoopOptions(chosen, choose_precision("auto", chosen), seed, Path("unused"))
+    dataset = data if isinstance(data, Dataset) else load_dataset(data)
     if not len(dataset.validation):
         raise InputError(
-            f"{dataset.name}: has no validation pictures to measure with; "
+            f"{dataset.name}: has no validation images to measure with; "
             "give a dataset that has some"
         )
     net = model if model is not None else build_model(recipe, dataset, seed)
@@ -113,7 +113,7 @@ def _measure(
     model: Any,
     data: Dataset,
     recipe: Recipe,
-    setting: Setting,
+    setting: LoopOptions,
     planned: np.ndarray[Any, Any],
     stepped: Callable[[int], None],
 ) -> tuple[list[float], list[float]]:
@@ -142,11 +142,11 @@ def _measure(
     return rates, losses
 
 
-def _trial(recipe: Recipe, steps: int, pictures: int) -> Recipe:
+def _trial(recipe: Recipe, steps: int, images: int) -> Recipe:
     """The recipe with nothing in it that changes along a run, long enough for all steps."""
     return dataclasses.replace(
         recipe,
-        epochs=math.ceil(steps / math.ceil(pictures / recipe.batch_size)),
+        epochs=math.ceil(steps / math.ceil(images / recipe.batch_size)),
         schedule=Constant(),
         optimizers=tuple(dataclasses.replace(o, schedule=None) for o in recipe.optimizers),
         resolution=(),
@@ -158,7 +158,7 @@ def _walk(
     state: TrainState,
     data: Dataset,
     recipe: Recipe,
-    setting: Setting,
+    setting: LoopOptions,
     scale: Callable[[], float],
 ) -> Iterator[Tensor]:
     train = on_device(data.train, setting.device)
@@ -168,7 +168,7 @@ def _walk(
 
 
 @torch.no_grad()
-def _settle(state: TrainState, train: Split, setting: Setting) -> None:
+def _settle(state: TrainState, train: Split, setting: LoopOptions) -> None:
     """Let statistics come to those of the starting weights, which stay as they are."""
     lowered = state.lowered
     if len(lowered.bindings) == len(lowered.trained_bindings):
@@ -183,9 +183,9 @@ def _settle(state: TrainState, train: Split, setting: Setting) -> None:
 
 
 def _sample(split: Split) -> Split:
-    """The same pictures whatever the seed, so that tests can be compared."""
+    """The same images whatever the seed, so that tests can be compared."""
     order = np.random.default_rng(0).permutation(len(split))
-    return split.subset(np.sort(order[:MOST_PICTURES]))
+    return split.subset(np.sort(order[:MOST_IMAGES]))
 
 
 @contextmanager

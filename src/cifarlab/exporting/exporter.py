@@ -64,13 +64,13 @@ def export(
 ) -> Exported:
     """Write the classifier to ``target`` in another format.
 
-    The new file is run by the program that it is made for on 1,000 drawn pictures, and appears
+    The new file is run by the program that it is made for on 1,000 drawn images, and appears
     under its name only if it says the same: the same classes, probabilities within 1e-4. In
-    8 bits it may differ; it is compared on test pictures, and the loss of accuracy is returned.
+    8 bits it may differ; it is compared on test images, and the loss of accuracy is returned.
 
     Args:
         format: one of ``FORMATS``.
-        data: for ``onnx-int8``: training pictures set the scales, test pictures tell the loss.
+        data: for ``onnx-int8``: training images set the scales, test images tell the loss.
         facts: for ``web``: ``name``, ``accuracy`` and ``confusion``, shown on the page.
 
     Raises:
@@ -86,14 +86,14 @@ def export(
         raise UsageError(f"{target}: exists; give another --output, or --overwrite")
     if format == INT8 and data is None:
         raise UsageError(
-            "8 bits need training pictures to choose scales on; name the data set with --data"
+            "8 bits need training images to choose scales on; name the data set with --data"
         )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent) as folder:
             made = Path(folder) / ("new" + FORMATS[format])
             predict, loss = _write(classifier, format, made, data, facts or {})
-            found = parity.compare(predict, classifier, *_pictures(classifier, format, data))
+            found = parity.compare(predict, classifier, *_images(classifier, format, data))
             if format != INT8 and not found.exact:
                 raise _disagrees(format, found)
             _move(made, target)
@@ -133,20 +133,20 @@ def _write(
     return predict, None
 
 
-def _pictures(
+def _images(
     classifier: Classifier, format: str, data: Dataset | None
 ) -> tuple[np.ndarray[Any, Any], str]:
     """Return what to compare on, and what it is."""
     if format == INT8 and data is not None:
         # Scales fit what the model was made for, and little else.
-        return np.array(data.test.images[: parity.PICTURES]), parity.TEST
-    return parity.comparison_pictures(classifier.input_shape[:2]), parity.DRAWN
+        return np.array(data.test.images[: parity.IMAGES]), parity.TEST
+    return parity.comparison_images(classifier.input_shape[:2]), parity.DRAWN
 
 
 def _disagrees(format: str, found: parity.Parity) -> CifarlabError:
     return CifarlabError(
         f"the exported {format} model differs from the classifier: {found.agreement:.2%} of "
-        f"{found.pictures:,} pictures have the same class (all must), the largest difference is "
+        f"{found.images:,} images have the same class (all must), the largest difference is "
         f"{found.largest_difference:.2g} (below {parity.TOLERANCE:g} is allowed); nothing was "
         "kept; try another format, and please report this model"
     )

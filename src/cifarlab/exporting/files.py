@@ -25,8 +25,8 @@ from cifarlab.saving.model_file import save_model
 
 # ONNX's operators of this version are in every runtime of the last years.
 OPSET = 17
-INPUT, OUTPUT = "pictures", "probabilities"
-RESIZE = "bicubic with antialiasing, as Pillow does it; the picture is squashed to a square"
+INPUT, OUTPUT = "images", "probabilities"
+RESIZE = "bicubic with antialiasing, as Pillow does it; the image is squashed to a square"
 
 
 class _FromBytes(nn.Module):
@@ -36,17 +36,18 @@ class _FromBytes(nn.Module):
         super().__init__()
         self.network = lower(deployable(classifier)).eval()
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        probabilities: Tensor = self.network(pictures.float())
+    def forward(self, images: Tensor) -> Tensor:
+        probabilities: Tensor = self.network(images.float())
         return probabilities
 
 
 def write_keras(classifier: Classifier, path: Path) -> None:
     """Write ``.keras`` or ``.h5``, which plain Keras loads; see ``save_model`` for errors.
 
-    Temperature and views are layers of the model, so what travels beside it names neither.
+    Temperature and test-time augmentation are layers of the model, so what travels beside it
+    names neither.
     """
-    recipe = {**(classifier.recipe or {}), "test_time": None}
+    recipe = {**(classifier.recipe or {}), "tta": None}
     save_model(
         deployable(classifier),
         path,
@@ -71,7 +72,7 @@ def write_torch(classifier: Classifier, path: Path) -> None:
 
 
 def onnx_bytes(classifier: Classifier) -> bytes:
-    """Return one self-contained ONNX file, any number of pictures a call, facts as metadata.
+    """Return one self-contained ONNX file, any number of images a call, facts as metadata.
 
     Raises:
         UsageError: the package onnx is not installed.
@@ -106,7 +107,7 @@ def facts_of(classifier: Classifier) -> dict[str, Any]:
         "class_names": list(classifier.class_names),
         "not_sure_below": classifier.not_sure_below,
         "temperature": classifier.temperature,
-        "views": classifier.views and dataclasses.asdict(classifier.views),
+        "views": classifier.tta and dataclasses.asdict(classifier.tta),
         "input_shape": list(classifier.input_shape),
         "pixels": "uint8, RGB, 0 to 255",
         "resize": RESIZE,

@@ -14,21 +14,21 @@ from cifarlab.classifier import Classifier
 from cifarlab.data import shapes
 from cifarlab.exporting.runners import Predict
 
-PICTURES = 1000
+IMAGES = 1000
 # Of any probability, for formats that compute in float32.
 TOLERANCE = 1e-4
 DRAWN, TEST = "drawn", "test"
-# Small, odd and large calls: the number of pictures must be free.
+# Small, odd and large calls: the number of images must be free.
 CHUNKS = (1, 7, 64)
 BATCH, ROUNDS = 64, 5
 
 
 @dataclass(frozen=True)
 class Parity:
-    """An exported model beside the classifier on the same pictures.
+    """An exported model beside the classifier on the same images.
 
     Attributes:
-        pictures: how many.
+        images: how many.
         source: what they were, ``"drawn"`` or ``"test"``.
         agreement: share of them with the same top class, 0 to 1. Where the classifier's two
             best classes are within ``TOLERANCE`` of each other, either is the same.
@@ -36,7 +36,7 @@ class Parity:
         images_per_second, classifier_images_per_second: in batches of 64, medians.
     """
 
-    pictures: int
+    images: int
     source: str
     agreement: float
     largest_difference: float
@@ -53,14 +53,14 @@ def compare(
     predict: Predict, classifier: Classifier, images: np.ndarray[Any, Any], source: str
 ) -> Parity:
     """Run both on uint8 ``[N, H, W, 3]``, and time them alternating."""
-    expected = classifier.probabilities(images)
+    expected = classifier.predict_proba(images)
     found = _in_chunks(predict, images)
     ours, theirs = [], []
     for _ in range(ROUNDS):
-        ours.append(_rate(classifier.probabilities, images[:BATCH]))
+        ours.append(_rate(classifier.predict_proba, images[:BATCH]))
         theirs.append(_rate(predict, images[:BATCH]))
     return Parity(
-        pictures=len(images),
+        images=len(images),
         source=source,
         agreement=float(_same_class(found, expected).mean()),
         largest_difference=float(np.abs(found - expected).max()),
@@ -69,8 +69,8 @@ def compare(
     )
 
 
-def comparison_pictures(side: tuple[int, int], count: int = PICTURES) -> np.ndarray[Any, Any]:
-    """Draw pictures that need no dataset: half shapes, a quarter smooth, a quarter noise.
+def comparison_images(side: tuple[int, int], count: int = IMAGES) -> np.ndarray[Any, Any]:
+    """Draw images that need no dataset: half shapes, a quarter smooth, a quarter noise.
 
     Args:
         side: their height and width.
@@ -80,7 +80,7 @@ def comparison_pictures(side: tuple[int, int], count: int = PICTURES) -> np.ndar
     """
     generator = np.random.default_rng(0)
     height, width = side
-    drawn = [shapes.draw_picture(i % 10, generator) for i in range(count // 2)]
+    drawn = [shapes.draw_image(i % 10, generator) for i in range(count // 2)]
     smooth = [generator.integers(0, 256, (4, 4, 3), np.uint8) for _ in range(count // 4)]
     resized = [
         np.asarray(Image.fromarray(one).resize((width, height), Image.Resampling.BICUBIC))
@@ -91,7 +91,7 @@ def comparison_pictures(side: tuple[int, int], count: int = PICTURES) -> np.ndar
 
 
 def _in_chunks(predict: Predict, images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Predict in calls of one picture, then seven, then many."""
+    """Predict in calls of one image, then seven, then many."""
     found: list[np.ndarray[Any, Any]] = []
     start = 0
     while start < len(images):

@@ -15,7 +15,7 @@ from cifarlab.data.dataset import Dataset, Split
 from cifarlab.exporting.files import INPUT, missing_packages
 from cifarlab.exporting.runners import Predict
 
-CALIBRATION_PICTURES = 512
+CALIBRATION_IMAGES = 512
 BATCH = 64
 
 
@@ -25,12 +25,12 @@ class Loss:
 
     Attributes:
         split: of the data set.
-        pictures: how many.
+        images: how many.
         before, after: accuracy of the classifier and of the exported model; 0 to 1.
     """
 
     split: str
-    pictures: int
+    images: int
     before: float
     after: float
 
@@ -41,7 +41,7 @@ class Loss:
 
 
 def int8(model: bytes, data: Dataset) -> bytes:
-    """Return the ONNX model with convolutions in 8 bits, scales chosen on training pictures.
+    """Return the ONNX model with convolutions in 8 bits, scales chosen on training images.
 
     Weights have a scale for each filter. The first convolution, which sees the pixels, and the
     last layer stay as they are: they are small, and rounding them costs most.
@@ -56,7 +56,7 @@ def int8(model: bytes, data: Dataset) -> bytes:
     except ImportError as error:
         raise missing_packages() from error
 
-    reader = _Pictures(data.train)
+    reader = _Images(data.train)
     loudness = logging.getLogger().level
     with tempfile.TemporaryDirectory(prefix="cifarlab-") as folder:
         given, ready, done = (Path(folder) / name for name in ("given", "ready", "done"))
@@ -81,7 +81,7 @@ def int8(model: bytes, data: Dataset) -> bytes:
 
 
 def measure_loss(predict: Predict, classifier: Classifier, split: Split, name: str) -> Loss:
-    """Measure both on labelled pictures."""
+    """Measure both on labelled images."""
     images = np.array(split.images)
     starts = range(0, len(images), BATCH)
     found = np.concatenate([predict(images[start : start + BATCH]) for start in starts])
@@ -94,11 +94,11 @@ def measure_loss(predict: Predict, classifier: Classifier, split: Split, name: s
     )
 
 
-class _Pictures:
-    """Hands onnxruntime the training pictures, a batch a call; it asks until there is ``None``."""
+class _Images:
+    """Hands onnxruntime the training images, a batch a call; it asks until there is ``None``."""
 
     def __init__(self, split: Split) -> None:
-        count = min(CALIBRATION_PICTURES, len(split))
+        count = min(CALIBRATION_IMAGES, len(split))
         chosen = np.sort(np.random.default_rng(0).choice(len(split), count, replace=False))
         images = np.array(split.images[chosen])
         self.batches = iter([images[i : i + BATCH] for i in range(0, count, BATCH)])

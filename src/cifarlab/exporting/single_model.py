@@ -1,6 +1,6 @@
 """A classifier as one Keras model of stock layers: pixels in, the classifier's answers out.
 
-A classifier may look at a picture several times and divides its logits by a temperature. Here
+A classifier may look at an image several times and divides its logits by a temperature. Here
 both become layers, so that every format that is made of this model answers as the classifier
 does, wherever it runs.
 """
@@ -16,7 +16,7 @@ from cifarlab.backend import keras
 from cifarlab.classifier import Classifier
 from cifarlab.errors import UsageError
 from cifarlab.lowering.shift import shifted
-from cifarlab.recipes.parts import Views
+from cifarlab.recipes.parts import TestTimeAugmentation
 
 # Mirrored or not, and how far shifted down and right.
 Look = tuple[bool, int]
@@ -31,43 +31,43 @@ def deployable(classifier: Classifier) -> Any:
     Raises:
         UsageError: the model's softmax is no layer of its own, nor part of a last Dense layer.
     """
-    if classifier.views is None and classifier.temperature == 1.0:
+    if classifier.tta is None and classifier.temperature == 1.0:
         return classifier.model
     layers = keras.layers
     core = _without_softmax(classifier.model)
-    pictures = keras.Input(classifier.input_shape, name="pictures")
+    images = keras.Input(classifier.input_shape, name="images")
     weighted = []
-    for number, (group, weight) in enumerate(_looks(classifier.views)):
-        logits = [core(_seen(pictures, look)) for look in group]
+    for number, (group, weight) in enumerate(_looks(classifier.tta)):
+        logits = [core(_seen(images, look)) for look in group]
         total = layers.Add(name=f"sum{number}")(logits) if len(logits) > 1 else logits[0]
         scale = weight / len(group) / classifier.temperature
         weighted.append(layers.Rescaling(scale, name=f"mean{number}")(total))
     mean = layers.Add(name="logits")(weighted) if len(weighted) > 1 else weighted[0]
-    return keras.Model(pictures, layers.Softmax(name="probabilities")(mean), name="deployable")
+    return keras.Model(images, layers.Softmax(name="probabilities")(mean), name="deployable")
 
 
-def _looks(views: Views | None) -> list[tuple[list[Look], float]]:
+def _looks(tta: TestTimeAugmentation | None) -> list[tuple[list[Look], float]]:
     """Return groups of looks and what each group counts; see ``lowering.tta``."""
-    if views is None:
+    if tta is None:
         return [([(False, 0)], 1.0)]
-    ways = (False, True) if views.mirror else (False,)
+    ways = (False, True) if tta.mirror else (False,)
     plain = [(mirror, 0) for mirror in ways]
-    if views.shift == 0:
+    if tta.shift == 0:
         return [(plain, 1.0)]
-    around = [(mirror, step) for step in (views.shift, -views.shift) for mirror in ways]
+    around = [(mirror, step) for step in (tta.shift, -tta.shift) for mirror in ways]
     return [(plain, 0.5), (around, 0.5)]
 
 
-def _seen(pictures: Any, look: Look) -> Any:
-    """Return the pictures mirrored and shifted, by products with matrices of zeros and ones."""
+def _seen(images: Any, look: Look) -> Any:
+    """Return the images mirrored and shifted, by products with matrices of zeros and ones."""
     mirror, step = look
-    height, width = pictures.shape[1:3]
+    height, width = images.shape[1:3]
     name = f"{'mirrored' if mirror else 'plain'}{step:+d}"
     columns, rows = _places(width, step), _places(height, step)
     if mirror:
         # Mirrored after it was shifted, as the engine does.
         columns = columns[::-1]
-    x = _moved(pictures, columns, (1, 3, 2), f"{name}_columns")
+    x = _moved(images, columns, (1, 3, 2), f"{name}_columns")
     return _moved(x, rows, (3, 2, 1), f"{name}_rows")
 
 

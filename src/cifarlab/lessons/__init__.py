@@ -1,10 +1,8 @@
 """Small experiments that measure what a learner is usually just told.
 
-Each lesson is a module with the same five names: ``DEFAULT``, the ``Plan`` that it runs by;
-``run``, which does the experiment; and ``table``, ``sentences`` and ``draw``, which are made
-from the numbers alone, whatever they say. To add one, write a module and name it here.
-
-May use training and all that it uses, not experiments.
+Each lesson is a module with the same five names: ``DEFAULT``, its ``LessonOptions``; ``run``,
+which does the experiment; and ``table``, ``sentences`` and ``draw``, which are made from the
+numbers alone. To add one, write a module and name it here.
 """
 
 from __future__ import annotations
@@ -20,7 +18,7 @@ LESSONS: dict[str, tuple[str, str]] = {
         "cifarlab.lessons.early_stopping",
     ),
     "augmentation": (
-        "what changed copies of the pictures do to overfitting",
+        "what changed copies of the images do to overfitting",
         "cifarlab.lessons.augmentation",
     ),
     "batchnorm": (

@@ -1,4 +1,4 @@
-"""What do changed copies of the training pictures do to overfitting?"""
+"""What do changed copies of the training images do to overfitting?"""
 
 from __future__ import annotations
 
@@ -11,13 +11,29 @@ from matplotlib.ticker import PercentFormatter
 
 from cifarlab.data.dataset import Dataset
 from cifarlab.lessons import drawing
-from cifarlab.lessons.experiment import Arm, Experiment, Outcome, Plan, Say, compare_arms, sample
+from cifarlab.lessons.experiment import (
+    Experiment,
+    LessonOptions,
+    Outcome,
+    Say,
+    Variant,
+    compare_variants,
+    sample,
+)
 from cifarlab.lessons.measuring import accuracy_on
-from cifarlab.lessons.words import certainty, compare, grouped, percent, points, spread, verdict
+from cifarlab.lessons.words import (
+    certainty,
+    compare_in_words,
+    grouped,
+    percent,
+    points,
+    spread,
+    verdict,
+)
 from cifarlab.recipes.baseline import BASELINE
 from cifarlab.recipes.parts import Augmentation, Cutout, Flip, Translate
 
-DEFAULT = Plan(pictures=10_000, epochs=12)
+DEFAULT = LessonOptions(images=10_000, epochs=12)
 NONE = "none"
 SQUARE = 8
 AUGMENTATIONS: dict[str, tuple[Augmentation, ...]] = {
@@ -29,7 +45,7 @@ AUGMENTATIONS: dict[str, tuple[Augmentation, ...]] = {
 COLOURS = (drawing.GREY, drawing.BLUE, drawing.GREEN, drawing.ORANGE)
 
 
-def run(data: Dataset, plan: Plan, device: str, say: Say) -> Experiment:
+def run(data: Dataset, plan: LessonOptions, device: str, say: Say) -> Experiment:
     """Train the baseline with each set of augmentations.
 
     Raises:
@@ -37,17 +53,19 @@ def run(data: Dataset, plan: Plan, device: str, say: Say) -> Experiment:
         RunInterruptedError: SIGINT or SIGTERM.
     """
     plain = replace(BASELINE, epochs=plan.epochs, stop=None, keep="last")
-    arms = [Arm(name, replace(plain, augment=specs)) for name, specs in AUGMENTATIONS.items()]
-    return compare_arms(arms, sample(data, plan), plan, device, say, after=_after)
+    variants = [
+        Variant(name, replace(plain, augment=specs)) for name, specs in AUGMENTATIONS.items()
+    ]
+    return compare_variants(variants, sample(data, plan), plan, device, say, after=_after)
 
 
 def _after(model: Any, data: Dataset, device: str) -> Mapping[str, float]:
-    # What training itself reports is of changed pictures, by a network that still changes.
+    # What training itself reports is of changed images, by a network that still changes.
     return {"train_accuracy": accuracy_on(model, data.train, device)}
 
 
 def gaps(outcome: Outcome) -> tuple[float, ...]:
-    """Return training minus validation accuracy, seed by seed, both on unchanged pictures."""
+    """Return training minus validation accuracy, seed by seed, both on unchanged images."""
     pairs = zip(outcome.measured("train_accuracy"), outcome.final("val_accuracy"), strict=True)
     return tuple(train - validation for train, validation in pairs)
 
@@ -56,7 +74,7 @@ def table(result: Experiment) -> tuple[Sequence[str], list[Sequence[str]]]:
     """Return the columns and a row an arm."""
     rows: list[Sequence[str]] = [
         (
-            o.arm,
+            o.variant,
             spread(o.measured("train_accuracy"), percent),
             spread(o.final("val_accuracy"), percent),
             spread(gaps(o), lambda value: f"{100 * value:.1f}"),
@@ -68,15 +86,15 @@ def table(result: Experiment) -> tuple[Sequence[str], list[Sequence[str]]]:
 
 def sentences(result: Experiment) -> list[str]:
     """Say what was found, how sure that is and what to take from it."""
-    none, others = result.of(NONE), [o for o in result.outcomes if o.arm != NONE]
+    none, others = result.of(NONE), [o for o in result.outcomes if o.variant != NONE]
     strongest = others[-1]
     plain = none.final("val_accuracy")
-    verdicts = {o.arm: verdict(o.final("val_accuracy"), plain) for o in others}
+    verdicts = {o.variant: verdict(o.final("val_accuracy"), plain) for o in others}
     gap = verdict(gaps(strongest), gaps(none))
     said = [
-        compare(
+        compare_in_words(
             "The gap between training and validation accuracy",
-            f"with {strongest.arm}",
+            f"with {strongest.variant}",
             "without any augmentation",
             gaps(strongest),
             gaps(none),
@@ -119,14 +137,14 @@ def draw(result: Experiment) -> Figure:
     title = drawing.heading("Augmentation", result.setup)
     figure, (left, right) = drawing.panels(title, 2)
     for outcome, colour in zip(result.outcomes, COLOURS, strict=True):
-        drawing.course(left, outcome.arm, outcome.courses("val_accuracy"), colour)
+        drawing.course(left, outcome.variant, outcome.courses("val_accuracy"), colour)
     drawing.label_epochs(left, "validation accuracy", as_percent=True)
     left.legend(frameon=False, loc="lower right")
     for column, colour, name in (
-        ("train", drawing.BLUE, "training pictures"),
-        ("validation", drawing.ORANGE, "validation pictures"),
+        ("train", drawing.BLUE, "training images"),
+        ("validation", drawing.ORANGE, "validation images"),
     ):
-        groups = [(o.arm, _accuracy(o, column), colour) for o in result.outcomes]
+        groups = [(o.variant, _accuracy(o, column), colour) for o in result.outcomes]
         drawing.dots(right, groups)
         right.plot([], [], "o", color=colour, label=name)
     right.set_title("accuracy at the end; the distance is the gap", fontsize=11)

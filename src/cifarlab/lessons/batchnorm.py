@@ -9,10 +9,17 @@ from matplotlib.figure import Figure
 
 from cifarlab.data.dataset import Dataset
 from cifarlab.lessons import drawing
-from cifarlab.lessons.experiment import Arm, Experiment, Plan, Say, compare_arms, sample
+from cifarlab.lessons.experiment import (
+    Experiment,
+    LessonOptions,
+    Say,
+    Variant,
+    compare_variants,
+    sample,
+)
 from cifarlab.lessons.words import (
     certainty,
-    compare,
+    compare_in_words,
     grouped,
     number,
     percent,
@@ -23,7 +30,7 @@ from cifarlab.lessons.words import (
 from cifarlab.recipes.baseline import BASELINE
 from cifarlab.recipes.parts import Adam
 
-DEFAULT = Plan(pictures=10_000, epochs=5)
+DEFAULT = LessonOptions(images=10_000, epochs=5)
 RATES = (1e-4, 1e-3, 1e-2)
 
 
@@ -32,7 +39,7 @@ def arm_name(batch_norm: bool, rate: float) -> str:
     return f"{'with' if batch_norm else 'without'}, rate {rate:g}"
 
 
-def run(data: Dataset, plan: Plan, device: str, say: Say) -> Experiment:
+def run(data: Dataset, plan: LessonOptions, device: str, say: Say) -> Experiment:
     """Train the baseline with and without batch normalisation at each learning rate.
 
     Raises:
@@ -40,19 +47,19 @@ def run(data: Dataset, plan: Plan, device: str, say: Say) -> Experiment:
         RunInterruptedError: SIGINT or SIGTERM.
     """
     plain = replace(BASELINE, epochs=plan.epochs, augment=(), stop=None, keep="last")
-    arms = [
-        Arm(arm_name(norm, rate), replace(plain, optimizers=(Adam(rate),)), batch_norm=norm)
+    variants = [
+        Variant(arm_name(norm, rate), replace(plain, optimizers=(Adam(rate),)), batch_norm=norm)
         for rate in RATES
         for norm in (False, True)
     ]
-    return compare_arms(arms, sample(data, plan), plan, device, say)
+    return compare_variants(variants, sample(data, plan), plan, device, say)
 
 
 def table(result: Experiment) -> tuple[Sequence[str], list[Sequence[str]]]:
     """Return the columns and a row an arm."""
     rows: list[Sequence[str]] = [
         (
-            outcome.arm,
+            outcome.variant,
             spread(outcome.final("val_accuracy"), percent),
             spread(outcome.final("val_loss"), number),
             str(sum(trial.diverged for trial in outcome.trials)),
@@ -86,7 +93,7 @@ def sentences(result: Experiment) -> list[str]:
             verdicts,
             result.setup.seeds,
         ),
-        compare(
+        compare_in_words(
             f"From rate {min(RATES):g} to {max(RATES):g}, the best rate's lead over the worst",
             "with batch normalisation",
             "without",

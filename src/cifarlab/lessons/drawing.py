@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
 
-from cifarlab.lessons.experiment import Setup
+from cifarlab.lessons.experiment import ExperimentData
 from cifarlab.lessons.words import mean
 from cifarlab.plots.style import BLUE, GREY, LINES, ORANGE, finished, new_figure, save
 
@@ -38,10 +38,10 @@ __all__ = [
 ]
 
 
-def heading(lesson: str, setup: Setup) -> str:
-    """Return the heading of a picture: what was compared, on what, how often."""
+def heading(lesson: str, setup: ExperimentData) -> str:
+    """Return the heading of an image: what was compared, on what, how often."""
     seeds = "1 seed" if setup.seeds == 1 else f"{setup.seeds} seeds (line: mean, band: range)"
-    return f"{lesson}: {setup.dataset}, {setup.pictures:,} training pictures, {seeds}"
+    return f"{lesson}: {setup.dataset}, {setup.images:,} training images, {seeds}"
 
 
 def panels(title: str, count: int, share_y: bool = False) -> tuple[Figure, list[Axes]]:

@@ -13,12 +13,20 @@ from matplotlib.figure import Figure
 
 from cifarlab.data.dataset import Dataset
 from cifarlab.lessons import drawing
-from cifarlab.lessons.experiment import Arm, Experiment, Plan, Say, Trial, compare_arms, sample
-from cifarlab.lessons.words import compare, mean, number, percent, spread, verdict
+from cifarlab.lessons.experiment import (
+    Experiment,
+    LessonOptions,
+    Say,
+    Trial,
+    Variant,
+    compare_variants,
+    sample,
+)
+from cifarlab.lessons.words import compare_in_words, mean, number, percent, spread, verdict
 from cifarlab.recipes.baseline import BASELINE
 from cifarlab.recipes.parts import Constant
 
-DEFAULT = Plan(pictures=10_000, epochs=20)
+DEFAULT = LessonOptions(images=10_000, epochs=20)
 PATIENCE = 3
 ARM = "to the end"
 
@@ -54,7 +62,7 @@ def stop_of(losses: Sequence[float], patience: int = PATIENCE) -> Stop:
     return Stop(len(losses), kept)
 
 
-def run(data: Dataset, plan: Plan, device: str, say: Say) -> Experiment:
+def run(data: Dataset, plan: LessonOptions, device: str, say: Say) -> Experiment:
     """Train the baseline to the end, once a seed.
 
     Raises:
@@ -64,7 +72,7 @@ def run(data: Dataset, plan: Plan, device: str, say: Say) -> Experiment:
     recipe = replace(
         BASELINE, epochs=plan.epochs, schedule=Constant(), augment=(), stop=None, keep="last"
     )
-    return compare_arms([Arm(ARM, recipe)], sample(data, plan), plan, device, say)
+    return compare_variants([Variant(ARM, recipe)], sample(data, plan), plan, device, say)
 
 
 def _stops(result: Experiment) -> list[tuple[Trial, Stop]]:
@@ -119,9 +127,11 @@ def sentences(result: Experiment) -> list[str]:
     losses, accuracies = _kept(result, "val_loss"), _kept(result, "val_accuracy")
     return [
         _saving(stops, planned),
-        compare("Validation loss", *names, losses, end.final("val_loss"), number)
+        compare_in_words("Validation loss", *names, losses, end.final("val_loss"), number)
         + " (It flatters the first a little, whose epoch was chosen by that very loss.)",
-        compare("Validation accuracy", *names, accuracies, end.final("val_accuracy"), percent),
+        compare_in_words(
+            "Validation accuracy", *names, accuracies, end.final("val_accuracy"), percent
+        ),
         *_late(stops),
         _advice(
             verdict(losses, end.final("val_loss")).direction,
@@ -180,7 +190,7 @@ def _advice(loss: int, accuracy: int, seeds: int) -> str:
 def draw(result: Experiment) -> Figure:
     """Draw every run's loss and accuracy, with the epoch kept and the one stopped after."""
     setup = result.setup
-    title = f"Early stopping: {setup.dataset}, {setup.pictures:,} training pictures"
+    title = f"Early stopping: {setup.dataset}, {setup.images:,} training images"
     figure, axes = drawing.panels(f"{title}, patience {PATIENCE}, a line a seed", 2)
     for panel, measure in zip(axes, ("loss", "accuracy"), strict=True):
         for place, (trial, stop) in enumerate(_stops(result)):

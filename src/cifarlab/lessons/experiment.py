@@ -1,7 +1,7 @@
 """What the lessons share: arms, each trained with several seeds, and what came of it.
 
-All arms start a seed with the same weights and see the pictures in the same order. Only
-training and validation pictures are looked at; the test split is never read.
+All arms start a seed with the same weights and see the images in the same order. Only
+training and validation images are looked at; the test split is never read.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from cifarlab.data.dataset import Dataset, stratified_split
 from cifarlab.errors import DivergedError, InputError, RunInterruptedError, UsageError
 from cifarlab.recipes.recipe import Recipe
 from cifarlab.runtime.device import choose_device, choose_precision
-from cifarlab.training.loop import Setting, fit
+from cifarlab.training.loop import LoopOptions, fit
 from cifarlab.training.progress import SILENT
 from cifarlab.training.setup import build_model, check_fit, compile_model
 
@@ -29,27 +29,27 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Plan:
+class LessonOptions:
     """How much to do.
 
     Attributes:
-        pictures: to train on, evenly from all classes; all of them where there are fewer.
+        images: to train on, evenly from all classes; all of them where there are fewer.
         epochs: of each run.
         seeds: how many; they are 0, 1, 2 and so on.
     """
 
-    pictures: int
+    images: int
     epochs: int
     seeds: int = 3
 
     def __post_init__(self) -> None:
-        for name in ("pictures", "epochs", "seeds"):
+        for name in ("images", "epochs", "seeds"):
             if getattr(self, name) < 1:
                 raise UsageError(f"--{name} is {getattr(self, name)}; it must be 1 or more")
 
 
 @dataclass(frozen=True)
-class Arm:
+class Variant:
     """One of the things compared.
 
     Attributes:
@@ -63,16 +63,16 @@ class Arm:
 
 
 @dataclass(frozen=True)
-class Setup:
+class ExperimentData:
     """What an experiment was done on.
 
     Attributes:
-        pictures: trained on in each epoch.
-        validation: pictures that every number was measured on.
+        images: trained on in each epoch.
+        validation: images that every number was measured on.
     """
 
     dataset: str
-    pictures: int
+    images: int
     validation: int
     epochs: int
     seeds: int
@@ -99,7 +99,7 @@ class Trial:
 class Outcome:
     """What came of an arm: a trial a seed."""
 
-    arm: str
+    variant: str
     trials: tuple[Trial, ...]
 
     def final(self, column: str) -> tuple[float, ...]:
@@ -117,20 +117,20 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Experiment:
-    """All that was found, for words and pictures to be made of."""
+    """All that was found, for words and images to be made of."""
 
-    setup: Setup
+    setup: ExperimentData
     outcomes: tuple[Outcome, ...]
 
-    def of(self, arm: str) -> Outcome:
-        """Return the outcome of the arm called ``arm``."""
-        return next(outcome for outcome in self.outcomes if outcome.arm == arm)
+    def of(self, variant: str) -> Outcome:
+        """Return the outcome of the arm called ``variant``."""
+        return next(outcome for outcome in self.outcomes if outcome.variant == variant)
 
     def to_json(self) -> dict[str, Any]:
         """Return every number of every seed as plain values; what is not finite is null."""
         return {
             "setup": dataclasses.asdict(self.setup),
-            "arms": {o.arm: [_plain(t) for t in o.trials] for o in self.outcomes},
+            "arms": {o.variant: [_plain(t) for t in o.trials] for o in self.outcomes},
         }
 
 
@@ -148,41 +148,39 @@ def _plain(trial: Trial) -> dict[str, Any]:
     }
 
 
-def sample(data: Dataset, plan: Plan) -> Dataset:
-    """Return ``data`` with as many training pictures as planned, the same ones every time.
+def sample(data: Dataset, plan: LessonOptions) -> Dataset:
+    """Return ``data`` with as many training images as planned, the same ones every time.
 
     Raises:
-        InputError: no validation pictures, or fewer to train on than classes.
+        InputError: no validation images, or fewer to train on than classes.
     """
     classes, have = len(data.class_names), len(data.train)
     if not len(data.validation):
-        raise InputError(f"{data.name} has no validation pictures to measure on; add a val folder")
-    if plan.pictures < classes:
-        raise UsageError(
-            f"--pictures {plan.pictures}: {data.name} has {classes} classes; ask for more"
-        )
+        raise InputError(f"{data.name} has no validation images to measure on; add a val folder")
+    if plan.images < classes:
+        raise UsageError(f"--images {plan.images}: {data.name} has {classes} classes; ask for more")
     chosen = np.arange(have)
-    if plan.pictures < have:
-        chosen = stratified_split(data.train.labels, plan.pictures / have, 0)[1]
+    if plan.images < have:
+        chosen = stratified_split(data.train.labels, plan.images / have, 0)[1]
     return dataclasses.replace(data, train=data.train.subset(chosen))
 
 
-def setup_of(data: Dataset, plan: Plan) -> Setup:
+def setup_of(data: Dataset, plan: LessonOptions) -> ExperimentData:
     """Return what is about to be done on ``data``, which ``sample`` has given."""
-    return Setup(data.name, len(data.train), len(data.validation), plan.epochs, plan.seeds)
+    return ExperimentData(data.name, len(data.train), len(data.validation), plan.epochs, plan.seeds)
 
 
-def build(arm: Arm, data: Dataset, seed: int) -> Any:
+def build(variant: Variant, data: Dataset, seed: int) -> Any:
     """Return the arm's compiled Keras model, with the weights that the seed gives.
 
     Raises:
         InputError: model and data do not fit.
     """
-    model = build_model(arm.recipe, data, seed)
-    if not arm.batch_norm:
+    model = build_model(variant.recipe, data, seed)
+    if not variant.batch_norm:
         model = without_batch_norm(model)
     check_fit(model, data)
-    compile_model(model, arm.recipe)
+    compile_model(model, variant.recipe)
     return model
 
 
@@ -196,7 +194,7 @@ def without_batch_norm(model: Any) -> Any:
     return copy
 
 
-def train(model: Any, arm: Arm, data: Dataset, seed: int, device: str = "auto") -> Trial:
+def train(model: Any, variant: Variant, data: Dataset, seed: int, device: str = "auto") -> Trial:
     """Train a compiled model in a temporary directory; a run that diverges is a result too.
 
     Raises:
@@ -211,9 +209,9 @@ def train(model: Any, arm: Arm, data: Dataset, seed: int, device: str = "auto") 
 
     diverged = False
     with tempfile.TemporaryDirectory(prefix="cifarlab-") as scratch:
-        setting = Setting(where, choose_precision("auto", where), seed, Path(scratch))
+        setting = LoopOptions(where, choose_precision("auto", where), seed, Path(scratch))
         try:
-            fit(model, data.train, data.validation, arm.recipe, setting, (), SILENT, record)
+            fit(model, data.train, data.validation, variant.recipe, setting, (), SILENT, record)
         except DivergedError:
             diverged = True
         except RunInterruptedError as error:
@@ -221,29 +219,29 @@ def train(model: Any, arm: Arm, data: Dataset, seed: int, device: str = "auto") 
             message = "stopped in the middle of a lesson; nothing is saved: run it again"
             raise RunInterruptedError(message, number) from None
     if diverged:
-        # Weights that are no numbers give every picture the same class.
-        rows += _guessing(len(data.class_names), len(rows), arm.recipe.epochs)
+        # Weights that are no numbers give every image the same class.
+        rows += _guessing(len(data.class_names), len(rows), variant.recipe.epochs)
     return Trial(seed, tuple(dict(row) for row in rows), diverged)
 
 
-def report(say: Say, done: int, of: int, arm: Arm, trial: Trial) -> None:
+def report(say: Say, done: int, of: int, variant: Variant, trial: Trial) -> None:
     """Say in a line how a run went."""
     seconds = sum(row["seconds"] for row in trial.history)
     result = f"val acc {trial.history[-1]['val_accuracy']:6.1%}"
     width = len(str(of))
     say(
-        f"run {done:>{width}}/{of}  seed {trial.seed}  {arm.name:<30.30}  "
+        f"run {done:>{width}}/{of}  seed {trial.seed}  {variant.name:<30.30}  "
         f"{'diverged' if trial.diverged else result:<14}  {seconds:5.1f} s"
     )
 
 
-def compare_arms(
-    arms: Sequence[Arm],
+def compare_variants(
+    variants: Sequence[Variant],
     data: Dataset,
-    plan: Plan,
+    plan: LessonOptions,
     device: str,
     say: Say,
-    before: Callable[[Any, Arm, Dataset, int], Mapping[str, float]] | None = None,
+    before: Callable[[Any, Variant, Dataset, int], Mapping[str, float]] | None = None,
     after: Callable[[Any, Dataset, str], Mapping[str, float]] | None = None,
 ) -> Experiment:
     """Train every arm with every seed, the arms in turn so that all see the same machine.
@@ -253,17 +251,19 @@ def compare_arms(
         after: measures a trained model; is given data and device too.
     """
     setup = setup_of(data, plan)
-    trials: dict[str, list[Trial]] = {arm.name: [] for arm in arms}
-    jobs = [(seed, arm) for seed in range(plan.seeds) for arm in arms]
-    for done, (seed, arm) in enumerate(jobs, start=1):
-        model = build(arm, data, seed)
-        measured = dict(before(model, arm, data, seed)) if before else {}
-        trial = train(model, arm, data, seed, device)
+    trials: dict[str, list[Trial]] = {variant.name: [] for variant in variants}
+    jobs = [(seed, variant) for seed in range(plan.seeds) for variant in variants]
+    for done, (seed, variant) in enumerate(jobs, start=1):
+        model = build(variant, data, seed)
+        measured = dict(before(model, variant, data, seed)) if before else {}
+        trial = train(model, variant, data, seed, device)
         if after:
             measured |= after(model, data, device)
-        trials[arm.name].append(dataclasses.replace(trial, measured=measured))
-        report(say, done, len(jobs), arm, trial)
-    return Experiment(setup, tuple(Outcome(arm.name, tuple(trials[arm.name])) for arm in arms))
+        trials[variant.name].append(dataclasses.replace(trial, measured=measured))
+        report(say, done, len(jobs), variant, trial)
+    return Experiment(
+        setup, tuple(Outcome(variant.name, tuple(trials[variant.name])) for variant in variants)
+    )
 
 
 def _guessing(classes: int, done: int, epochs: int) -> list[dict[str, float]]:

@@ -17,10 +17,10 @@ from matplotlib.figure import Figure
 from cifarlab.data.dataset import Dataset
 from cifarlab.lessons import drawing
 from cifarlab.lessons.experiment import (
-    Arm,
-    Plan,
+    ExperimentData,
+    LessonOptions,
     Say,
-    Setup,
+    Variant,
     build,
     finite,
     sample,
@@ -40,14 +40,14 @@ from cifarlab.lessons.words import listed
 from cifarlab.recipes.baseline import BASELINE
 from cifarlab.saving.safe_contents import SUFFIXES
 
-DEFAULT = Plan(pictures=5_000, epochs=1)
+DEFAULT = LessonOptions(images=5_000, epochs=1)
 
 
 @dataclass(frozen=True)
 class Formats:
     """What was found, file by file."""
 
-    setup: Setup
+    setup: ExperimentData
     files: tuple[Kept, ...]
 
     def of(self, suffix: str) -> tuple[Kept, ...]:
@@ -63,7 +63,7 @@ class Formats:
         return {"setup": dataclasses.asdict(self.setup), "files": files}
 
 
-def run(data: Dataset, plan: Plan, device: str, say: Say) -> Formats:
+def run(data: Dataset, plan: LessonOptions, device: str, say: Say) -> Formats:
     """Train, save, look inside, load and train on, for each seed and format.
 
     Raises:
@@ -72,14 +72,14 @@ def run(data: Dataset, plan: Plan, device: str, say: Say) -> Formats:
         ResourceError: the disk for temporary files is full.
     """
     chosen = sample(data, plan)
-    arm = Arm("baseline", replace(BASELINE, epochs=plan.epochs, stop=None, keep="last"))
+    variant = Variant("baseline", replace(BASELINE, epochs=plan.epochs, stop=None, keep="last"))
     files: list[Kept] = []
     for seed in range(plan.seeds):
-        model = build(arm, chosen, seed)
-        train(model, arm, chosen, seed, device)
+        model = build(variant, chosen, seed)
+        train(model, variant, chosen, seed, device)
         # The engine has optimizers of its own: until now Keras's has only zeros to keep.
         keras_step(model, step_values(chosen.train, 0, len(chosen.class_names)))
-        files += compare_files(model, arm.recipe, chosen, seed)
+        files += compare_files(model, variant.recipe, chosen, seed)
         say(f"run {seed + 1}/{plan.seeds}  seed {seed}  trained, saved as {listed(SUFFIXES)}")
     measured = min(COMPARED, len(chosen.validation))
     return Formats(replace(setup_of(chosen, plan), validation=measured), tuple(files))

@@ -13,7 +13,7 @@ from cifarlab.lowering.model import lower
 from cifarlab.recipes.recipe import Recipe
 from cifarlab.runtime.device import choose_device
 from cifarlab.training.batch import batches
-from cifarlab.training.loop import Setting, on_device, start
+from cifarlab.training.loop import LoopOptions, on_device, start
 from cifarlab.training.step import evaluate
 
 
@@ -23,7 +23,7 @@ def first_gradient(model: Any, recipe: Recipe, data: Dataset, seed: int) -> floa
     In float32 on the CPU, without augmentation; the model stays as it is.
     """
     device = torch.device("cpu")
-    setting = Setting(device, torch.float32, seed, Path())
+    setting = LoopOptions(device, torch.float32, seed, Path())
     state = start(model, recipe, setting)
     state.lowered.train()
     images, labels = on_device(data.train, device)
@@ -36,6 +36,6 @@ def first_gradient(model: Any, recipe: Recipe, data: Dataset, seed: int) -> floa
 
 
 def accuracy_on(model: Any, split: Split, device: str) -> float:
-    """Return the accuracy in evaluation mode, on the pictures as they are; 0 to 1."""
+    """Return the accuracy in evaluation mode, on the images as they are; 0 to 1."""
     where = choose_device(device)
     return evaluate(lower(model, where), *on_device(split, where))[1]

@@ -1,6 +1,6 @@
 """What a model file keeps, measured: it is opened, loaded and trained on.
 
-The lesson ``formats`` makes words and a picture of it.
+The lesson ``formats`` makes words and an image of it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from cifarlab.saving.safe_contents import NOTES_ATTRIBUTE, NOTES_MEMBER, SUFFIXE
 
 Array = np.ndarray[Any, Any]
 
-# How many pictures predictions are compared on, and a further step is taken with.
+# How many images predictions are compared on, and a further step is taken with.
 COMPARED, STEP = 500, 64
 # Differences below this come from the order of additions.
 SAME = 1e-5
@@ -91,14 +91,14 @@ def compare_files(model: Any, recipe: Recipe, data: Dataset, seed: int) -> list[
 
     The model itself is trained a step further, for the loaded ones to be compared with.
     """
-    pictures = data.validation.images[:COMPARED].astype("float32")
+    images = data.validation.images[:COMPARED].astype("float32")
     next_step = step_values(data.train, STEP, len(data.class_names))
     with tempfile.TemporaryDirectory(prefix="cifarlab-") as scratch:
         paths = [Path(scratch) / f"model{suffix}" for suffix in SUFFIXES]
         for path in paths:
             save_model(model, path, class_names=data.class_names, recipe=to_json(recipe))
         before = _arrays(model.variables), _arrays(model.optimizer.variables)
-        expected = model.predict(pictures, verbose=0)
+        expected = model.predict(images, verbose=0)
         keras_step(model, next_step)
         after = _arrays(model.variables)
         return [
@@ -107,7 +107,7 @@ def compare_files(model: Any, recipe: Recipe, data: Dataset, seed: int) -> list[
                 path.suffix,
                 path.stat().st_size,
                 **_inside(path),
-                **_loaded(path, before, pictures, expected),
+                **_loaded(path, before, images, expected),
                 resumed=_try(path, True, next_step, after),
                 recompiled=_try(path, False, next_step, after),
             )
@@ -151,7 +151,7 @@ def _sizes(file: h5py.File) -> dict[str, int]:
 def _loaded(
     path: Path,
     before: tuple[list[Array], list[Array]],
-    pictures: Array,
+    images: Array,
     expected: Array,
 ) -> dict[str, Any]:
     model = _load(path, True)
@@ -162,7 +162,7 @@ def _loaded(
     ]
     return {
         "weight_difference": _largest(weights, _arrays(model.variables)),
-        "prediction_difference": _largest([expected], [model.predict(pictures, verbose=0)]),
+        "prediction_difference": _largest([expected], [model.predict(images, verbose=0)]),
         "optimizer_had": len(state),
         "optimizer_loaded": sum(same),
     }
@@ -203,7 +203,7 @@ def keras_step(model: Any, values: tuple[Array, Array]) -> None:
 
 def step_values(split: Split, first: int, classes: int) -> tuple[Array, Array]:
     """Return a batch for Keras: float32 ``[B, H, W, C]`` and one-hot ``[B, K]``."""
-    # Modulo: a very small split gives the same pictures again.
+    # Modulo: a very small split gives the same images again.
     index = np.arange(first, first + STEP) % len(split)
     labels = np.eye(classes, dtype="float32")[split.labels[index]]
     return split.images[index].astype("float32"), labels

@@ -11,31 +11,47 @@ from matplotlib.figure import Figure
 
 from cifarlab.data.dataset import Dataset
 from cifarlab.lessons import drawing
-from cifarlab.lessons.experiment import Arm, Experiment, Outcome, Plan, Say, compare_arms, sample
+from cifarlab.lessons.experiment import (
+    Experiment,
+    LessonOptions,
+    Outcome,
+    Say,
+    Variant,
+    compare_variants,
+    sample,
+)
 from cifarlab.lessons.measuring import first_gradient
-from cifarlab.lessons.words import certainty, compare, mean, number, percent, spread, verdict
+from cifarlab.lessons.words import (
+    certainty,
+    compare_in_words,
+    mean,
+    number,
+    percent,
+    spread,
+    verdict,
+)
 from cifarlab.recipes.baseline import BASELINE
 from cifarlab.recipes.parts import ModelSpec
 
-DEFAULT = Plan(pictures=15_000, epochs=6)
+DEFAULT = LessonOptions(images=15_000, epochs=6)
 TARGET = 0.6
 SCALED, RAW = "scaled", "raw"
 SCALED_NORM, RAW_NORM = "scaled, batch norm", "raw, batch norm"
 
 
-def arms(epochs: int) -> tuple[Arm, ...]:
+def variants(epochs: int) -> tuple[Variant, ...]:
     """Return the baseline, scaled and raw, without batch normalisation and with it."""
     plain = replace(BASELINE, epochs=epochs, augment=(), stop=None, keep="last")
     raw = replace(plain, model=ModelSpec("baseline", {"scale": 1.0}))
     return (
-        Arm(SCALED, plain, batch_norm=False),
-        Arm(RAW, raw, batch_norm=False),
-        Arm(SCALED_NORM, plain),
-        Arm(RAW_NORM, raw),
+        Variant(SCALED, plain, batch_norm=False),
+        Variant(RAW, raw, batch_norm=False),
+        Variant(SCALED_NORM, plain),
+        Variant(RAW_NORM, raw),
     )
 
 
-def run(data: Dataset, plan: Plan, device: str, say: Say) -> Experiment:
+def run(data: Dataset, plan: LessonOptions, device: str, say: Say) -> Experiment:
     """Train the four arms; the length of the first gradient is measured before.
 
     Raises:
@@ -43,11 +59,11 @@ def run(data: Dataset, plan: Plan, device: str, say: Say) -> Experiment:
         RunInterruptedError: SIGINT or SIGTERM.
     """
     chosen = sample(data, plan)
-    return compare_arms(arms(plan.epochs), chosen, plan, device, say, before=_before)
+    return compare_variants(variants(plan.epochs), chosen, plan, device, say, before=_before)
 
 
-def _before(model: Any, arm: Arm, data: Dataset, seed: int) -> Mapping[str, float]:
-    return {"first_gradient": first_gradient(model, arm.recipe, data, seed)}
+def _before(model: Any, variant: Variant, data: Dataset, seed: int) -> Mapping[str, float]:
+    return {"first_gradient": first_gradient(model, variant.recipe, data, seed)}
 
 
 def epochs_to(outcome: Outcome, target: float) -> tuple[float, ...]:
@@ -63,7 +79,7 @@ def table(result: Experiment) -> tuple[Sequence[str], list[Sequence[str]]]:
     columns = ("", f"to {TARGET:.0%}", "val accuracy", "val loss", "first gradient")
     rows: list[Sequence[str]] = [
         (
-            outcome.arm,
+            outcome.variant,
             _reached(epochs_to(outcome, TARGET), result.setup.epochs),
             spread(outcome.final("val_accuracy"), percent),
             spread(outcome.final("val_loss"), number),
@@ -84,7 +100,7 @@ def sentences(result: Experiment) -> list[str]:
     accuracies = [[o.final("val_accuracy") for o in pair[1:]] for pair in pairs]
     verdicts = [verdict(a, b) for a, b in accuracies]
     said = [
-        compare(subject, *names, a, b, percent)
+        compare_in_words(subject, *names, a, b, percent)
         for (subject, _, _), (a, b) in zip(pairs, accuracies, strict=True)
     ]
     longer = [

@@ -43,7 +43,7 @@ def mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values) if all(map(math.isfinite, values)) else math.inf
 
 
-def compare(
+def compare_in_words(
     subject: str,
     first: str,
     second: str,

@@ -1,6 +1,6 @@
 """How a tensor that the engine trains corresponds to a variable of the Keras model.
 
-Keras keeps pictures as ``[N, H, W, C]`` and convolution kernels as ``[H, W, in, out]``;
+Keras keeps images as ``[N, H, W, C]`` and convolution kernels as ``[H, W, in, out]``;
 PyTorch wants ``[N, C, H, W]`` and ``[out, in, H, W]``. Inside a lowered model every
 four-dimensional activation is ``[N, C, H, W]`` in channels-last memory, so that going
 back and forth moves no data; activations of any other rank stay as Keras has them.

@@ -98,7 +98,7 @@ class FoldedDense(nn.Module):
         """Take ``x`` for ``scale * x + shift`` from now on; it can.
 
         Args:
-            scale, shift: one value, or one a channel; flattened pictures repeat the channels.
+            scale, shift: one value, or one a channel; flattened images repeat the channels.
         """
         inputs = self.kernel.shape[1]
         scale, shift = (v.reshape(-1).repeat(inputs // v.numel()) for v in (scale, shift))

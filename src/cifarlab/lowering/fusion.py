@@ -1,7 +1,7 @@
 """Neighbouring operations computed together, in a form of its own for each shape of input.
 
 PyTorch hands parts of a TorchScript graph to oneDNN's graph compiler, which computes a
-convolution and what follows it in one go and says little in between: on a CPU, single pictures
+convolution and what follows it in one go and says little in between: on a CPU, single images
 take half the time that PyTorch takes operation by operation.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from cifarlab.lowering.graph import AsItself, Slot, Steps, only_user
+from cifarlab.lowering.graph import KerasModule, Slot, Steps, only_user
 
 Function = Callable[[Tensor], Tensor]
 # Shape, memory order, dtype.
@@ -93,7 +93,7 @@ def _links(graph: Steps, place: int) -> bool:
     step = graph.steps[place]
     module = graph.modules_in_order[step.module]
     single = len(step.args) == len(step.outputs) == 1 and isinstance(step.args[0], Slot)
-    native = is_chain(module) if isinstance(module, Steps) else not isinstance(module, AsItself)
+    native = is_chain(module) if isinstance(module, Steps) else not isinstance(module, KerasModule)
     return single and not step.kwargs and native
 
 

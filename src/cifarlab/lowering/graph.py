@@ -18,7 +18,7 @@ from cifarlab.lowering.binding import Binding, LoweredLayer, to_engine_layout, t
 from cifarlab.lowering.layers import CASTING, LOWERED
 
 
-class AsItself(LoweredLayer):
+class KerasModule(LoweredLayer):
     """A Keras layer or operation without a native counterpart, run in Keras's layout."""
 
     def __init__(self, operation: Any) -> None:
@@ -147,18 +147,18 @@ class LoweredGraph(Steps):
     """
 
     def __init__(
-        self, model: Any, modules: dict[_Key, nn.Module], as_themselves: frozenset[int]
+        self, model: Any, modules: dict[_Key, nn.Module], kept_in_keras: frozenset[int]
     ) -> None:
         super().__init__()
         self.not_lowered: tuple[str, ...] = ()
-        self.result = _read_graph(model, self, modules, as_themselves)
+        self.result = _read_graph(model, self, modules, kept_in_keras)
 
 
 def _read_graph(
     model: Any,
     lowered: LoweredGraph,
     modules: dict[_Key, nn.Module],
-    as_themselves: frozenset[int],
+    kept_in_keras: frozenset[int],
 ) -> int:
     """Fill ``lowered`` with the model's steps; return the slot of its output."""
     places: dict[_Key, int] = {}
@@ -169,12 +169,12 @@ def _read_graph(
         key = (id(operation), plain_call)
         if key not in places:
             if key not in modules:
-                native = plain_call and _lower_operation(operation, modules, as_themselves)
-                modules[key] = native or AsItself(operation)
+                native = plain_call and _lower_operation(operation, modules, kept_in_keras)
+                modules[key] = native or KerasModule(operation)
             module = modules[key]
             places[key] = len(lowered.modules_in_order)
             lowered.modules_in_order.append(module)
-            if isinstance(module, AsItself):
+            if isinstance(module, KerasModule):
                 names.append(operation.name)
             elif isinstance(module, LoweredGraph):
                 names.extend(module.not_lowered)
@@ -188,7 +188,7 @@ def _read_graph(
             flat = args[0] if len(args) == 1 and isinstance(args[0], (list, tuple)) else args
             plain_call = not kwargs and all(isinstance(a, Slot) for a in flat)
             place = place_of(operation, plain_call)
-            if not isinstance(lowered.modules_in_order[place], AsItself):
+            if not isinstance(lowered.modules_in_order[place], KerasModule):
                 args = tuple(flat)
             # Constants: what runs as itself will turn them back.
             args, kwargs = keras.tree.map_structure(_engine_view, (args, kwargs))
@@ -200,14 +200,14 @@ def _read_graph(
         return call
 
     if not _is_graph(model):
-        lowered.modules_in_order.append(AsItself(model))
+        lowered.modules_in_order.append(KerasModule(model))
         lowered.steps.append(Step(0, (Slot(0),), {}, (1,)))
         lowered.not_lowered = (model.name,)
         return 1
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise InputError(
             f"model {model.name!r} has {len(model.inputs)} inputs and {len(model.outputs)} "
-            "outputs; a classifier takes one picture and gives one row of probabilities"
+            "outputs; a classifier takes one image and gives one row of probabilities"
         )
     lowered.takes_floats = keras.backend.is_float_dtype(model.inputs[0].dtype)
     # The one place that leans on Keras's own way of walking a graph (clone_model does
@@ -232,16 +232,16 @@ def _functional_call() -> Any:
 
 
 def _lower_operation(
-    operation: Any, modules: dict[_Key, nn.Module], as_themselves: frozenset[int]
+    operation: Any, modules: dict[_Key, nn.Module], kept_in_keras: frozenset[int]
 ) -> nn.Module | None:
     """Return the native form of a layer or nested model, or ``None`` if it has none."""
     if isinstance(operation, keras.Model):
         nested = _is_graph(operation) and len(operation.inputs) == len(operation.outputs) == 1
-        return LoweredGraph(operation, modules, as_themselves) if nested else None
+        return LoweredGraph(operation, modules, kept_in_keras) if nested else None
     build = LOWERED.get(type(operation))
     if build is None or _is_special(operation):
         return None
-    if any(id(variable) in as_themselves for variable in operation.variables):
+    if any(id(variable) in kept_in_keras for variable in operation.variables):
         return None
     return build(operation)
 

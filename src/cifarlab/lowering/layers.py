@@ -67,7 +67,7 @@ def zero_padding(layer: Any) -> LoweredLayer:
 
 
 class Flatten(LoweredLayer):
-    """All values of a picture in one row, in Keras's order."""
+    """All values of an image in one row, in Keras's order."""
 
     def __init__(self, _: Any) -> None:
         super().__init__()

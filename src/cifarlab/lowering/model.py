@@ -12,7 +12,7 @@ from torch import Tensor
 from cifarlab.errors import InputError
 from cifarlab.lowering.activations import identity, softmax
 from cifarlab.lowering.binding import Binding, LoweredLayer, to_engine_layout, to_keras_layout
-from cifarlab.lowering.graph import AsItself, LoweredGraph
+from cifarlab.lowering.graph import KerasModule, LoweredGraph
 
 CPU = torch.device("cpu")
 
@@ -25,13 +25,13 @@ class LoweredModel(LoweredGraph):
     """
 
     def __init__(
-        self, model: Any, device: torch.device, as_themselves: frozenset[int] = frozenset()
+        self, model: Any, device: torch.device, kept_in_keras: frozenset[int] = frozenset()
     ) -> None:
-        super().__init__(model, {}, as_themselves)
+        super().__init__(model, {}, kept_in_keras)
         self.device = device
         # A frozen model leaves its layers' variables trainable.
         self.trainable = frozenset(id(v) for v in model.trainable_variables)
-        self.foreign = tuple(m for m in self.modules() if isinstance(m, AsItself))
+        self.foreign = tuple(m for m in self.modules() if isinstance(m, KerasModule))
         self.to(device)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ def same_padding(
         mode: ``"constant"`` (zeros) or ``"replicate"``, for uneven padding only.
 
     Returns:
-        The picture and the even padding that the operation itself is left to apply:
+        The image and the even padding that the operation itself is left to apply:
         PyTorch's operations pad both sides alike, so uneven padding is applied here.
     """
     vertical, horizontal = (

@@ -1,4 +1,4 @@
-"""What a model says of many pictures: in batches, on its device."""
+"""What a model says of many images: in batches, on its device."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LARGEST_PIECE_ELSEWHERE = 2048
 def predict_logits(
     lowered: LoweredModel | PreparedModel, images: Tensor, precision: torch.dtype
 ) -> Tensor:
-    """Return the logits of all pictures, float32 ``[N, K]``, on the model's device.
+    """Return the logits of all images, float32 ``[N, K]``, on the model's device.
 
     Args:
         images: uint8 ``[N, H, W, C]``, on any device; taken over in batches.
@@ -47,7 +47,7 @@ def predict_logits(
 
 
 def pieces(count: int, largest: int) -> list[slice]:
-    """Cut ``count`` pictures into pieces of ``largest``, of an eighth of it, and so on down to 1.
+    """Cut ``count`` images into pieces of ``largest``, of an eighth of it, and so on down to 1.
 
     On a CPU, models made ready to predict have a form of their own for each size, so there are few.
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from cifarlab.lowering.binding import to_engine_layout, to_keras_layout
 from cifarlab.lowering.folding import FoldedGraph
 from cifarlab.lowering.fusion import FusedByShape, fused_chains, is_chain
-from cifarlab.lowering.graph import AsItself, Steps
+from cifarlab.lowering.graph import KerasModule, Steps
 from cifarlab.lowering.model import LoweredModel
 
 
@@ -22,8 +22,8 @@ class PreparedModel:
     def __init__(self, lowered: LoweredModel) -> None:
         self.device = lowered.device
         self.graph = FoldedGraph(lowered)
-        self.foreign = tuple(m for m in self.graph.modules() if isinstance(m, AsItself))
-        # All in one go where that is possible: for a single picture, every call counts.
+        self.foreign = tuple(m for m in self.graph.modules() if isinstance(m, KerasModule))
+        # All in one go where that is possible: for a single image, every call counts.
         self.compute = (
             FusedByShape(_KerasLayout(self.graph))
             if is_chain(self.graph)

@@ -1,4 +1,4 @@
-"""Pictures moved by whole pixels: for looks at test time and for augmentation."""
+"""Images moved by whole pixels: for looks at test time and for augmentation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def shifted(images: Tensor, steps: Tensor) -> Tensor:
-    """Return each picture moved up by ``steps[0]`` and left by ``steps[1]``, border reflected.
+    """Return each image moved up by ``steps[0]`` and left by ``steps[1]``, border reflected.
 
     Args:
         images: any dtype, ``[B, C, H, W]``.

@@ -1,4 +1,4 @@
-"""Test-time augmentation: several looks at each picture, their logits averaged."""
+"""Test-time augmentation: several looks at each image, their logits averaged."""
 
 from __future__ import annotations
 
@@ -9,46 +9,49 @@ from cifarlab.lowering.model import LoweredModel
 from cifarlab.lowering.predict import predict_logits
 from cifarlab.lowering.prepared import PreparedModel
 from cifarlab.lowering.shift import shifted
-from cifarlab.recipes.parts import Views
+from cifarlab.recipes.parts import TestTimeAugmentation
 
 
 @torch.inference_mode()
-def view_logits(
+def tta_logits(
     lowered: LoweredModel | PreparedModel,
     images: Tensor,
-    views: Views | None,
+    tta: TestTimeAugmentation | None,
     precision: torch.dtype,
 ) -> Tensor:
     """Return logits averaged over the views, float32 ``[N, K]``, on the model's device.
 
-    The views are those of airbench94: the picture, and the picture shifted both down and right
+    The views are those of airbench94: the image, and the image shifted both down and right
     and up and left; each mirrored too. The unshifted ones count as much as all shifted ones.
 
     Args:
         images: uint8 ``[N, H, W, C]``, on any device.
-        views: ``None`` for one look at each picture, as it is.
+        views: ``None`` for one look at each image, as it is.
     """
-    if views is None:
+    if tta is None:
         return predict_logits(lowered, images, precision)
-    logits = _both_ways(lowered, images, views, precision)
-    count = round(len(images) * views.share)
-    if views.shift == 0 or count == 0:
+    logits = _both_ways(lowered, images, tta, precision)
+    count = round(len(images) * tta.share)
+    if tta.shift == 0 or count == 0:
         return logits
     which = slice(None) if count == len(images) else _least_sure(logits, count)
     some = images[which.to(images.device) if isinstance(which, Tensor) else which]
     around = [
-        _both_ways(lowered, _shifted(some, step), views, precision)
-        for step in (views.shift, -views.shift)
+        _both_ways(lowered, _shifted(some, step), tta, precision)
+        for step in (tta.shift, -tta.shift)
     ]
     logits[which] = (logits[which] + (around[0] + around[1]) / 2) / 2
     return logits
 
 
 def _both_ways(
-    lowered: LoweredModel | PreparedModel, images: Tensor, views: Views, precision: torch.dtype
+    lowered: LoweredModel | PreparedModel,
+    images: Tensor,
+    tta: TestTimeAugmentation,
+    precision: torch.dtype,
 ) -> Tensor:
     logits = predict_logits(lowered, images, precision)
-    if not views.mirror:
+    if not tta.mirror:
         return logits
     return (logits + predict_logits(lowered, images.flip(2), precision)) / 2
 

@@ -1,7 +1,7 @@
 """The family of networks that CIFAR-10 speed records are made with.
 
 A frozen whitening convolution over 2x2 patches, three blocks of 3x3 convolutions that each
-halve the picture once, a global maximum, and a linear layer with scaled logits: the network
+halve the image once, a global maximum, and a linear layer with scaled logits: the network
 of airbench94 and, deeper and with residuals, of airbench96 (Jordan, "94% on CIFAR-10 in 3.29
 seconds on a single GPU", 2024; github.com/KellerJordan/cifar10-airbench).
 """
@@ -39,7 +39,7 @@ def airnet(
     """Build the network; ``models.whitening.whiten`` sets its first convolution from data.
 
     Args:
-        input_shape: height, width, 3; pictures come in as values 0 to 255. Both sides at
+        input_shape: height, width, 3; images come in as values 0 to 255. Both sides at
             least 10: three poolings follow.
         classes: the number of classes K.
         widths: filters of each block's convolutions.
@@ -58,12 +58,12 @@ def airnet(
         convolutions begin as identities on as many channels as they take in.
     """
     layers = keras.layers
-    pictures = keras.Input(input_shape)
+    images = keras.Input(input_shape)
     x = layers.Rescaling(
         scale=[1 / (255 * d) for d in DEVIATION],
         offset=[-m / d for m, d in zip(MEAN, DEVIATION, strict=True)],
         name="normalization",
-    )(pictures)
+    )(images)
     x = layers.Conv2D(
         WHITENING_FILTERS,
         2,
@@ -77,7 +77,7 @@ def airnet(
     x = layers.GlobalMaxPooling2D(name="pool")(x)
     x = layers.Dense(classes, use_bias=False, kernel_initializer=_uniform(), name="head")(x)
     x = layers.Rescaling(logit_scale, name="logits")(x)
-    model = keras.Model(pictures, layers.Softmax(name="probabilities")(x), name="airnet")
+    model = keras.Model(images, layers.Softmax(name="probabilities")(x), name="airnet")
     _start_as_identities(model, cosine_filters)
     if unit_head:
         head = model.get_layer("head").kernel

@@ -21,7 +21,7 @@ def baseline(
     """Two blocks of convolution, batch normalisation and pooling, then two dense layers.
 
     Args:
-        input_shape: height, width, 3; pictures come in as values 0 to 255.
+        input_shape: height, width, 3; images come in as values 0 to 255.
         classes: the number of classes K.
         scale: what the pixels are multiplied by; 1/255 brings them to [0, 1].
         filters: of the two convolutions.

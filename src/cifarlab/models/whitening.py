@@ -1,4 +1,4 @@
-"""Set a network's first convolution so that it whitens the pictures' patches.
+"""Set a network's first convolution so that it whitens the images' patches.
 
 Page, "How to train your ResNet 8: bag of tricks" (2019); with the filters' negatives as in
 tysam-code/hlb-CIFAR10 and KellerJordan/cifar10-airbench.
@@ -17,12 +17,12 @@ LAYER = "whitening"
 
 
 def whitening_kernel(
-    pictures: np.ndarray[Any, Any], size: int, filters: int, epsilon: float
+    images: np.ndarray[Any, Any], size: int, filters: int, epsilon: float
 ) -> np.ndarray[Any, Any]:
     """Return filters whose responses on patches have equal variance and no correlation.
 
     Args:
-        pictures: float32 ``[N, H, W, C]``, as the convolution gets them.
+        images: float32 ``[N, H, W, C]``, as the convolution gets them.
         size: height and width of a patch.
         filters: an even number; half are the first principal components (of the second moment,
             which is not centred), the others their negatives.
@@ -34,14 +34,14 @@ def whitening_kernel(
     Raises:
         InputError: more filters than twice the values in a patch, or an odd number of them.
     """
-    channels = pictures.shape[-1]
+    channels = images.shape[-1]
     values = size * size * channels
     if filters % 2 or filters > 2 * values:
         raise InputError(
             f"{filters} whitening filters for patches of {values} values: "
             f"use an even number up to {2 * values}"
         )
-    windows = np.lib.stride_tricks.sliding_window_view(pictures, (size, size), axis=(1, 2))
+    windows = np.lib.stride_tricks.sliding_window_view(images, (size, size), axis=(1, 2))
     patches = windows.transpose(0, 1, 2, 4, 5, 3).reshape(-1, values)
     variances, components = np.linalg.eigh((patches.T @ patches / len(patches)).astype("float64"))
     largest = np.argsort(-variances)[: filters // 2]
@@ -50,12 +50,12 @@ def whitening_kernel(
     return both.reshape(size, size, channels, filters).astype(np.float32)
 
 
-def whiten(model: Any, pictures: np.ndarray[Any, Any], epsilon: float) -> None:
-    """Set the kernel of the convolution called ``whitening`` from pictures.
+def whiten(model: Any, images: np.ndarray[Any, Any], epsilon: float) -> None:
+    """Set the kernel of the convolution called ``whitening`` from images.
 
     Args:
         model: a Keras model whose layer ``whitening`` is the first with weights.
-        pictures: uint8 ``[N, H, W, C]``.
+        images: uint8 ``[N, H, W, C]``.
 
     Raises:
         InputError: the model has no such convolution.
@@ -67,6 +67,6 @@ def whiten(model: Any, pictures: np.ndarray[Any, Any], epsilon: float) -> None:
             "name its first convolution so, or take Whitening out of the recipe"
         )
     before = keras.Model(model.input, layer.input)
-    inputs = keras.ops.convert_to_numpy(before.predict(pictures.astype("float32"), verbose=0))
+    inputs = keras.ops.convert_to_numpy(before.predict(images.astype("float32"), verbose=0))
     size, _, _, filters = layer.kernel.shape
     layer.kernel.assign(whitening_kernel(inputs, size, filters, epsilon))

@@ -1,4 +1,4 @@
-"""The confusion matrix as a picture."""
+"""The confusion matrix as an image."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_CLASS_LABELS = 100
 def confusion_matrix(metrics: Metrics, title: str) -> Figure:
     """Draw which class was taken for which, coloured by the share of the true class.
 
-    Up to 20 classes each cell shows its count and that share; a class without pictures
+    Up to 20 classes each cell shows its count and that share; a class without images
     shows dashes. The colours follow the square root of the share, so that rare mistakes show.
     """
     classes = len(metrics.class_names)
@@ -34,7 +34,7 @@ def confusion_matrix(metrics: Metrics, title: str) -> Figure:
         side + 3.0,
         side + 1.8,
         f"{title}\naccuracy {metrics.accuracy:.2%} (95% interval {low:.2%} to {high:.2%}), "
-        f"{metrics.n:,} pictures",
+        f"{metrics.n:,} images",
     )
     axes = drawing.subplots()
     norm = PowerNorm(0.5, vmin=0.0, vmax=1.0)

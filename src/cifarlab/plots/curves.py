@@ -43,7 +43,7 @@ def curves(history: Sequence[Mapping[str, float]], chosen_epoch: int | None, tit
         validation = _finite(history, f"val_{measure}") if held_out else None
         _draw_curves(panel, epochs, train, validation)
         at = epochs.index(chosen_epoch) if chosen_epoch is not None else len(epochs) - 1
-        where, shown = ("validation", validation) if validation else ("training pictures", train)
+        where, shown = ("validation", validation) if validation else ("training images", train)
         panel.set_title(_curve_heading(measure, where, epochs[at], shown[at]), fontsize=11)
         if chosen_epoch is not None:
             panel.axvline(chosen_epoch, color="black", linestyle=":", label="chosen epoch")

@@ -1,4 +1,4 @@
-"""Heat laid over a picture."""
+"""Heat laid over an image."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 from cifarlab.errors import InputError
 
 Array = np.ndarray[Any, Any]
-# How much of the picture the strongest heat hides, and how dark it is where there is none.
+# How much of the image the strongest heat hides, and how dark it is where there is none.
 HEAT, DIMMED = 0.65, 0.75
 
 
 def overlay(image: Array, saliency: Array, size: int = 96) -> Array:
-    """Lay heat over a picture: the more a place matters, the brighter and yellower it is.
+    """Lay heat over an image: the more a place matters, the brighter and yellower it is.
 
     Args:
         image: uint8 ``[H, W, 3]``, 0 to 255.
@@ -22,7 +22,7 @@ def overlay(image: Array, saliency: Array, size: int = 96) -> Array:
         size: height and width of the result in pixels.
 
     Returns:
-        uint8 ``[size, size, 3]``: the picture enlarged, pixels left square, a little darker where
+        uint8 ``[size, size, 3]``: the image enlarged, pixels left square, a little darker where
         nothing matters. The colours are matplotlib's "inferno", whose lightness rises with the
         value for colour-blind eyes too.
 

@@ -44,7 +44,7 @@ def reliability(before: Calibration, after: Calibration | None, title: str) -> F
         width = bin_.high - bin_.low
         bottom.bar(bin_.low, bin_.count / before.n, width * 0.9, align="edge", color=BLUE)
     bottom.set_xlabel("how sure the model is")
-    bottom.set_ylabel("pictures")
+    bottom.set_ylabel("images")
     return finished(drawing)
 
 
@@ -81,7 +81,7 @@ def class_bars(metrics: Metrics, title: str) -> Figure:
 
 
 def risk_coverage(curve: RiskCoverage, chosen: NotSure | None, title: str) -> Figure:
-    """Draw the share of wrong answers against the share of pictures answered, surest first."""
+    """Draw the share of wrong answers against the share of images answered, surest first."""
     drawing = new_figure(6.0, 4.2, title)
     axes = drawing.subplots()
     axes.plot(curve.coverage, curve.risk, color=BLUE)
@@ -98,7 +98,7 @@ def risk_coverage(curve: RiskCoverage, chosen: NotSure | None, title: str) -> Fi
             va="center",
         )
     axes.set(xlim=(0, 1), ylim=(0, max(0.02, float(np.max(curve.risk)) * 1.15)))
-    axes.set_xlabel("share of pictures that get an answer, the surest first")
+    axes.set_xlabel("share of images that get an answer, the surest first")
     axes.set_ylabel("share of those that is wrong")
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))

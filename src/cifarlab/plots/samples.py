@@ -1,4 +1,4 @@
-"""A grid of pictures with what was predicted and what is true."""
+"""A grid of images with what was predicted and what is true."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ MOST_SAMPLES = 25
 
 
 def samples(images: np.ndarray[Any, Any], predictions: Predictions, title: str) -> Figure:
-    """Draw up to 25 pictures with what was predicted, how surely, and what is true.
+    """Draw up to 25 images with what was predicted, how surely, and what is true.
 
-    More pictures than that are drawn by lot, the same ones every time.
+    More images than that are drawn by lot, the same ones every time.
 
     Args:
         images: uint8 ``[N, H, W, 3]``.
-        predictions: for the same ``N`` pictures; without labels, only what was predicted.
+        predictions: for the same ``N`` images; without labels, only what was predicted.
         title: heading, such as the dataset and the recipe.
 
     Raises:
@@ -57,10 +57,10 @@ def samples(images: np.ndarray[Any, Any], predictions: Predictions, title: str) 
 
 def _samples_heading(predictions: Predictions, chosen: np.ndarray[Any, Any]) -> str:
     if predictions.labels is None:
-        return f"{len(chosen)} of {len(predictions):,} pictures"
+        return f"{len(chosen)} of {len(predictions):,} images"
     right = int((predictions.predicted[chosen] == predictions.labels[chosen]).sum())
     return (
-        f"{len(chosen)} of {len(predictions):,} test pictures: "
+        f"{len(chosen)} of {len(predictions):,} test images: "
         f"{right} right (✓), {len(chosen) - right} wrong (✗)"
     )
 

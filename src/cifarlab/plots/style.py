@@ -109,7 +109,7 @@ def darkened(figure: Figure) -> Figure:
 
 
 def svg(figure: Figure) -> bytes:
-    """Return ``figure`` as a scalable picture with its letters drawn, so that it needs no font."""
+    """Return ``figure`` as a scalable image with its letters drawn, so that it needs no font."""
     file = io.BytesIO()
     figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     return file.getvalue()

@@ -8,8 +8,8 @@ from __future__ import annotations
 from cifarlab.errors import UsageError
 from cifarlab.recipes.airbench import AIRBENCH94
 from cifarlab.recipes.baseline import BASELINE, BASELINE_UNSCALED
-from cifarlab.recipes.boxed import BOXED94
 from cifarlab.recipes.fast import FAST94, FAST95, FAST96
+from cifarlab.recipes.pretrained import PRETRAINED94
 from cifarlab.recipes.recipe import Recipe
 
 RECIPES: dict[str, Recipe] = {
@@ -21,7 +21,7 @@ RECIPES: dict[str, Recipe] = {
         FAST94,
         FAST95,
         FAST96,
-        BOXED94,
+        PRETRAINED94,
     )
 }
 

@@ -17,8 +17,8 @@ from cifarlab.recipes.parts import (
     Linear,
     ModelSpec,
     Muon,
+    TestTimeAugmentation,
     Translate,
-    Views,
     Whitening,
 )
 from cifarlab.recipes.recipe import EVERYTHING_BUT_TEST, Recipe
@@ -51,7 +51,7 @@ AIRBENCH94 = Recipe(
     schedule=Linear(),
     augment=(AlternatingFlip(), Translate(2)),
     loss=CrossEntropy(label_smoothing=0.2, reduction="sum"),
-    test_time=Views(mirror=True, shift=1),
+    tta=TestTimeAugmentation(mirror=True, shift=1),
     keep="last",
     train_on=EVERYTHING_BUT_TEST,
 )

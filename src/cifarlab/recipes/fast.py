@@ -23,8 +23,8 @@ from cifarlab.recipes.parts import (
     Linear,
     ModelSpec,
     Muon,
+    TestTimeAugmentation,
     Translate,
-    Views,
     Whitening,
 )
 from cifarlab.recipes.recipe import EVERYTHING_BUT_TEST, Recipe
@@ -32,7 +32,7 @@ from cifarlab.recipes.recipe import EVERYTHING_BUT_TEST, Recipe
 BATCH, MICRO_BATCH = 1500, 500
 DECAY = 0.0016
 BIAS_RATE, HEAD_RATE, MOMENTUM = 0.0573, 0.5415, 0.825
-# Of what inference sees: an average over the last 5,000 pictures or so.
+# Of what inference sees: an average over the last 5,000 images or so.
 NORM_MOMENTUM = 0.9
 
 FAST94 = Recipe(
@@ -62,7 +62,7 @@ FAST94 = Recipe(
     schedule=Linear(),
     augment=(AlternatingFlip(), Translate(2)),
     loss=CrossEntropy(label_smoothing=0.09, reduction="sum"),
-    test_time=Views(mirror=True, shift=1, share=0.25),
+    tta=TestTimeAugmentation(mirror=True, shift=1, share=0.25),
     keep="last",
     train_on=EVERYTHING_BUT_TEST,
 )

@@ -25,17 +25,17 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class Whitening:
-    """Set the model's convolution called ``whitening`` from the training pictures.
+    """Set the model's convolution called ``whitening`` from the training images.
 
     Its filters are the principal components of small patches, scaled to equal variance, and
     their negatives (Page, "How to train your ResNet", 2019).
 
     Attributes:
-        pictures: how many of the training pictures to look at.
+        images: how many of the training images to look at.
         epsilon: added to each variance before its root is divided by.
     """
 
-    pictures: int = 5000
+    images: int = 5000
     epsilon: float = 5e-4
 
 
@@ -168,27 +168,27 @@ class Lookahead:
 
 @dataclass(frozen=True)
 class Flip:
-    """Mirror each picture left to right with probability one half."""
+    """Mirror each image left to right with probability one half."""
 
 
 @dataclass(frozen=True)
 class AlternatingFlip:
-    """Mirror a random half of the pictures in even epochs and the others in odd ones.
+    """Mirror a random half of the images in even epochs and the others in odd ones.
 
-    Two epochs in a row so show each picture both ways (Jordan, 2024).
+    Two epochs in a row so show each image both ways (Jordan, 2024).
     """
 
 
 @dataclass(frozen=True)
 class Translate:
-    """Shift each picture by up to ``pixels`` both ways; the border is reflected."""
+    """Shift each image by up to ``pixels`` both ways; the border is reflected."""
 
     pixels: int = 2
 
 
 @dataclass(frozen=True)
 class Cutout:
-    """Paint a square of ``size`` pixels, wholly inside each picture (DeVries and Taylor, 2017).
+    """Paint a square of ``size`` pixels, wholly inside each image (DeVries and Taylor, 2017).
 
     Attributes:
         colour: red, green and blue, 0 to 255; by default the mean of CIFAR-10.
@@ -200,7 +200,7 @@ class Cutout:
 
 @dataclass(frozen=True)
 class Jitter:
-    """Change each picture's brightness and contrast.
+    """Change each image's brightness and contrast.
 
     Attributes:
         brightness: at most this share of the whole range is added or taken away.
@@ -213,7 +213,7 @@ class Jitter:
 
 @dataclass(frozen=True)
 class Mixup:
-    """Blend each picture and its label with another's (Zhang et al., 2018).
+    """Blend each image and its label with another's (Zhang et al., 2018).
 
     Attributes:
         alpha: both parameters of the Beta distribution that the share is drawn from, one share
@@ -225,7 +225,7 @@ class Mixup:
 
 @dataclass(frozen=True)
 class CutMix:
-    """Paste a box of another picture into each, and blend the labels (Yun et al., 2019).
+    """Paste a box of another image into each, and blend the labels (Yun et al., 2019).
 
     Attributes:
         alpha: both parameters of the Beta distribution that the box's area is drawn from, one
@@ -263,14 +263,14 @@ class EarlyStopping:
 
 
 @dataclass(frozen=True)
-class Views:
-    """Test-time augmentation: look at each picture several times and average the logits.
+class TestTimeAugmentation:
+    """Test-time augmentation: look at each image several times and average the logits.
 
     Attributes:
-        mirror: also look at the mirrored picture.
+        mirror: also look at the mirrored image.
         shift: also look at it shifted by this many pixels down and right, and up and left,
             the border reflected; these two count half. 0 for none.
-        share: shifted views only for this share of the pictures, those least sure without.
+        share: shifted views only for this share of the images, those least sure without.
     """
 
     mirror: bool = True
@@ -298,5 +298,5 @@ PARTS: tuple[type, ...] = (
     CutMix,
     CrossEntropy,
     EarlyStopping,
-    Views,
+    TestTimeAugmentation,
 )

@@ -25,7 +25,7 @@ from cifarlab.recipes.parts import (
     ModelSpec,
     Optimizer,
     Schedule,
-    Views,
+    TestTimeAugmentation,
     Whitening,
 )
 
@@ -40,22 +40,22 @@ class Recipe:
     Attributes:
         summary: one line for ``--help`` and the record.
         epochs: at most this many passes over the training split.
-        batch_size: pictures a step; the last step of an epoch may be smaller.
+        batch_size: images a step; the last step of an epoch may be smaller.
         optimizers: a weight belongs to the first one whose ``on`` names it.
         schedule: of every optimizer that has none of its own.
         augment: applied in this order.
         stop: when to stop early, or ``None`` for never.
         keep: ``"best"`` keeps the weights of the epoch with the lowest validation loss,
             ``"last"`` those of the last epoch.
-        micro_batch: at most this many pictures go through the network at once; their
+        micro_batch: at most this many images go through the network at once; their
             gradients add up to the step's. Batch normalisation sees the small batches.
-        resolution: heights (and widths) that training pictures are brought to, each for its
+        resolution: heights (and widths) that training images are brought to, each for its
             equal share of the epochs; empty for the size that they have.
         whitening: set the first convolution from the data.
         frozen: patterns for the paths of weights that stay as they are, such as
             ``"whitening/kernel"``.
         lookahead: average the weights along the way.
-        test_time: how a finished model looks at pictures.
+        tta: test-time augmentation of a finished model.
         train_on: ``"train"``, or ``"train+validation"`` for a recipe whose every choice has
             been made: there is then no validation split, so ``keep`` is ``"last"``.
     """
@@ -76,7 +76,7 @@ class Recipe:
     whitening: Whitening | None = None
     frozen: tuple[str, ...] = ()
     lookahead: Lookahead | None = None
-    test_time: Views | None = None
+    tta: TestTimeAugmentation | None = None
     train_on: str = TRAIN
 
     def __post_init__(self) -> None:
@@ -103,7 +103,7 @@ class Recipe:
                 raise UsageError(f"recipe {self.name!r}: {name} is {value!r}; it must be {rule}")
 
     def resolution_in(self, epoch: int) -> int | None:
-        """Return the side of the training pictures in ``epoch`` (from 0); ``None``: their own."""
+        """Return the side of the training images in ``epoch`` (from 0); ``None``: their own."""
         if not self.resolution:
             return None
         # Rounded so that the last epoch has the last one, however few epochs there are.
@@ -111,6 +111,10 @@ class Recipe:
 
 
 KINDS: dict[str, type] = {kind.__name__: kind for kind in (*PARTS, Recipe)}
+
+# What version 0.1 called kinds, and the fields of kinds, in the files that it wrote.
+OLD_KINDS = {"Views": "TestTimeAugmentation"}
+OLD_FIELDS = {"Recipe": {"test_time": "tta"}, "Whitening": {"pictures": "images"}}
 
 
 def to_json(value: Any) -> Any:
@@ -125,6 +129,13 @@ def to_json(value: Any) -> Any:
     return value
 
 
+def current_names(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one part of a recipe as JSON, with the kind and fields called as they are today."""
+    kind = OLD_KINDS.get(value["kind"], value["kind"])
+    fields = OLD_FIELDS.get(kind, {})
+    return {**{fields.get(key, key): item for key, item in value.items()}, "kind": kind}
+
+
 def from_json(value: Any) -> Any:
     """Rebuild what ``to_json`` wrote.
 
@@ -135,14 +146,15 @@ def from_json(value: Any) -> Any:
         return tuple(from_json(item) for item in value)
     if not isinstance(value, Mapping):
         return value
-    fields = {key: from_json(item) for key, item in value.items() if key != "kind"}
     if "kind" not in value:
-        return fields
+        return {key: from_json(item) for key, item in value.items()}
+    part = current_names(value)
+    fields = {key: from_json(item) for key, item in part.items() if key != "kind"}
     try:
-        return KINDS[value["kind"]](**fields)
+        return KINDS[part["kind"]](**fields)
     except (KeyError, TypeError) as error:
         raise InputError(
-            f"recipe part {value['kind']!r} cannot be read ({error}); "
+            f"recipe part {part['kind']!r} cannot be read ({error}); "
             "it was written by another version of cifarlab: use that version"
         ) from error
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from cifarlab.classifier import Classifier
-from cifarlab.data.catalog import load
+from cifarlab.data.catalog import load_dataset
 from cifarlab.data.dataset import Dataset
 from cifarlab.errors import CifarlabError, InputError
 from cifarlab.evaluation.analysis import Duplicates, analyse, without_duplicates
@@ -24,7 +24,7 @@ from cifarlab.files import write_json, write_text
 from cifarlab.plots.overlay import overlay
 from cifarlab.predictions import Predictions, read_predictions, write_predictions
 from cifarlab.recipes.recipe import Recipe
-from cifarlab.reporting.content import Content, Look
+from cifarlab.reporting.content import Content, SaliencyOverlay
 from cifarlab.reporting.page import render
 from cifarlab.runs.directory import RunDirectory, find_run, read_history, read_json
 from cifarlab.runs.record import data_of, read_recipe
@@ -33,7 +33,7 @@ from cifarlab.training.setup import data_for
 from cifarlab.training.train import Run
 
 # Of the test split, for each kind and severity of damage.
-ROBUSTNESS_PICTURES = 1000
+ROBUSTNESS_IMAGES = 1000
 LOOKS = 12
 
 Progress = Callable[[str], object]
@@ -43,18 +43,18 @@ def report(
     run: Run | str | os.PathLike[str],
     data: Dataset | str | os.PathLike[str] | None = None,
     *,
-    robustness: int = ROBUSTNESS_PICTURES,
+    robustness: int = ROBUSTNESS_IMAGES,
     progress: Progress = lambda _: None,
 ) -> Path:
     """Write ``report.html`` into a finished run's directory, its numbers into ``metrics.json``.
 
     The test split is not measured anew: the page shows what the run predicted at its end. Where
-    the data cannot be had, the page has no pictures and says so.
+    the data cannot be had, the page has no images and says so.
 
     Args:
         run: a run, or its directory.
         data: needed only where the run's own is no longer where it was.
-        robustness: how many test pictures to damage; 0 to leave that out.
+        robustness: how many test images to damage; 0 to leave that out.
         progress: is told what is being done.
 
     Returns:
@@ -92,12 +92,12 @@ def _data(
     try:
         if not isinstance(data, Dataset):
             # The run has read it before; what it left out is left out again.
-            data = load(data or data_of(place.path) or "", skip_bad=True)
+            data = load_dataset(data or data_of(place.path) or "", skip_bad=True)
         return data_for(recipe, data)
     except CifarlabError as error:
         if data is not None:
             raise
-        missing.append(f"No pictures, duplicates or robustness here: {error}")
+        missing.append(f"No images, duplicates or robustness here: {error}")
         return None
 
 
@@ -140,15 +140,15 @@ def _content(
     test = predictions["test"]
     duplicates, damaged = None, None
     like: tuple[np.ndarray[Any, Any], ...] = ()
-    looks: tuple[Look, ...] = ()
+    overlays: tuple[SaliencyOverlay, ...] = ()
     if data is not None:
         progress("looking for near-duplicates")
         duplicates = _duplicates(test, data)
         like = tuple(np.asarray(data.train.images[pair.other]) for pair in duplicates.pairs)
         progress("looking where the model looks")
-        looks = _looks(classifier, test, data)
+        overlays = _looks(classifier, test, data)
         if robustness:
-            progress(f"damaging {min(robustness, len(test)):,} pictures in many ways")
+            progress(f"damaging {min(robustness, len(test)):,} images in many ways")
             damaged = _robustness(classifier, data, robustness)
     history = read_history(place.history)
     record = read_json(place.environment)
@@ -162,7 +162,7 @@ def _content(
         like=like,
         history=history,
         chosen_epoch=chosen_epoch(recipe, history),
-        looks=looks,
+        overlays=overlays,
         provenance=provenance(recipe, record, metrics),
     )
 
@@ -171,37 +171,37 @@ def _duplicates(test: Predictions, data: Dataset) -> Duplicates:
     return without_duplicates(test, near_duplicates(data.test.images, data.train.images))
 
 
-def _looks(classifier: Classifier, test: Predictions, data: Dataset) -> tuple[Look, ...]:
+def _looks(classifier: Classifier, test: Predictions, data: Dataset) -> tuple[SaliencyOverlay, ...]:
     worst = [mistake.index for mistake in top_losses(test, LOOKS)]
     if not worst:
         return ()
-    pictures = np.array(data.test.images[worst])
+    images = np.array(data.test.images[worst])
     try:
-        heat = grad_cam(classifier, pictures, test.predicted[worst])
+        heat = grad_cam(classifier, images, test.predicted[worst])
     except InputError:
         # A network without convolutions has no map to look at.
         return ()
     return tuple(
-        Look(index, overlay(picture, where))
-        for index, picture, where in zip(worst, pictures, heat, strict=True)
+        SaliencyOverlay(index, overlay(image, where))
+        for index, image, where in zip(worst, images, heat, strict=True)
     )
 
 
 def _robustness(classifier: Classifier, data: Dataset, count: int) -> Robustness:
     count = min(count, len(data.test))
     chosen = np.sort(np.random.default_rng(0).choice(len(data.test), count, replace=False))
-    # One look at each picture: sixty damaged versions are many.
-    once = replace(classifier, views=None)
+    # One look at each image: sixty damaged versions are many.
+    once = replace(classifier, tta=None)
     images = np.array(data.test.images[chosen])
-    return measure_robustness(once.probabilities, images, data.test.labels[chosen])
+    return measure_robustness(once.predict_proba, images, data.test.labels[chosen])
 
 
 def _statement(record: Mapping[str, Any]) -> str:
-    held_out = record["dataset"]["validation"]["pictures"]
-    chose = f"Every choice was made on {held_out:,} validation pictures"
+    held_out = record["dataset"]["validation"]["images"]
+    chose = f"Every choice was made on {held_out:,} validation images"
     if not held_out:
-        chose = "Every choice had been made before: all training pictures were trained on"
-    return f"{chose}; the test pictures were read once, when training was over."
+        chose = "Every choice had been made before: all training images were trained on"
+    return f"{chose}; the test images were read once, when training was over."
 
 
 def provenance(
@@ -217,7 +217,7 @@ def provenance(
     if hardware["accelerator"]:
         where += f", {hardware['accelerator']}"
     counts = ", ".join(
-        f"{part['pictures']:,} {name}"
+        f"{part['images']:,} {name}"
         for name, part in (
             ("train", data["train"]),
             ("validation", data["validation"]),

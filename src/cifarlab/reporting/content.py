@@ -13,12 +13,12 @@ from cifarlab.predictions import Predictions
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
-    """Where the model looked at one picture.
+class SaliencyOverlay:
+    """Where the model looked at one image.
 
     Attributes:
-        index: of the picture in the split.
-        overlay: uint8 ``[S, S, 3]``, the picture with the heat over it.
+        index: of the image in the split.
+        overlay: uint8 ``[S, S, 3]``, the image with the heat over it.
     """
 
     index: int
@@ -32,7 +32,7 @@ class Content:
     Attributes:
         title: what the page is about, such as ``"baseline on cifar10"``.
         statement: how the numbers came about, in a sentence or two.
-        predictions: for the N pictures of the split that is reported on.
+        predictions: for the N images of the split that is reported on.
         analysis: what was found in them.
         images: uint8 ``[N, H, W, 3]``, or ``None`` where only the predictions are known.
         like: for each near-duplicate its counterpart, uint8 ``[H, W, 3]``, in their order.
@@ -51,6 +51,6 @@ class Content:
     like: tuple[np.ndarray[Any, Any], ...] = ()
     history: Sequence[Mapping[str, float]] = ()
     chosen_epoch: int | None = None
-    looks: tuple[Look, ...] = ()
+    overlays: tuple[SaliencyOverlay, ...] = ()
     provenance: tuple[tuple[str, str], ...] = ()
     missing: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ from cifarlab.plots.curves import curves
 from cifarlab.plots.quality import class_bars, reliability, risk_coverage, robustness
 from cifarlab.plots.style import darkened, svg
 from cifarlab.reporting.content import Content
-from cifarlab.reporting.pictures import data_uri
+from cifarlab.reporting.images import data_uri
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def plots(content: Content) -> dict[str, Plot]:
         drawn["curves"] = _plot(
             lambda: curves(content.history, content.chosen_epoch, ""),
             f"Loss and accuracy over {len(content.history)} epochs, on training and validation "
-            "pictures",
+            "images",
         )
     drawn["reliability"] = _plot(
         lambda: reliability(found.calibration, found.calibrated, ""),
@@ -48,7 +48,7 @@ def plots(content: Content) -> dict[str, Plot]:
     )
     drawn["risk"] = _plot(
         lambda: risk_coverage(found.curve, found.not_sure, ""),
-        "Share of wrong answers against the share of pictures answered, surest first",
+        "Share of wrong answers against the share of images answered, surest first",
     )
     if found.robustness is not None:
         measured = found.robustness

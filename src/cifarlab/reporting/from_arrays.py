@@ -28,7 +28,7 @@ def report_predictions(
 
     Args:
         predictions: with labels.
-        images: uint8 ``[N, H, W, 3]`` of the same pictures, or ``None``.
+        images: uint8 ``[N, H, W, 3]`` of the same images, or ``None``.
 
     Returns:
         The absolute path of the page.
@@ -53,7 +53,7 @@ def report_predictions(
         predictions=predictions,
         analysis=analyse(predictions),
         images=images,
-        missing=() if images is not None else ("No pictures were given (--images).",),
+        missing=() if images is not None else ("No images were given (--images).",),
     )
     found = content.analysis
     directory.mkdir(parents=True, exist_ok=True)
@@ -81,11 +81,11 @@ def read_given(labels: Path, probabilities: Path, classes: Path | None) -> Predi
     if rows.ndim != 2 or not np.issubdtype(rows.dtype, np.floating):
         raise InputError(
             f"{probabilities}: {rows.dtype} {list(rows.shape)}; probabilities are fractions "
-            "[pictures, classes]"
+            "[images, classes]"
         )
     if given.ndim != 1 or not np.issubdtype(given.dtype, np.integer):
         raise InputError(
-            f"{labels}: {given.dtype} {list(given.shape)}; labels are whole numbers [pictures]"
+            f"{labels}: {given.dtype} {list(given.shape)}; labels are whole numbers [images]"
         )
     sums = rows.sum(axis=1)
     off = np.flatnonzero(~(np.abs(sums - 1) < TOLERANCE) | (rows < 0).any(axis=1))

@@ -13,15 +13,15 @@ from cifarlab.evaluation.metrics import most_confused
 from cifarlab.evaluation.mistakes import cell
 from cifarlab.reporting.content import Content
 from cifarlab.reporting.figures import plots
-from cifarlab.reporting.pictures import Sheet, picture_uri, sheet
+from cifarlab.reporting.images import Sheet, image_uri, sheet
 
 SAMPLES = 24
 LABEL_ISSUES = 24
 DUPLICATES = 16
 CONFUSED = 5
-# All pictures of a page together; what keeps it small enough to send by mail.
-MOST_PICTURES = 3600
-# How many pictures of a cell are shown, as many as the page has room for.
+# All images of a page together; what keeps it small enough to send by mail.
+MOST_IMAGES = 3600
+# How many images of a cell are shown, as many as the page has room for.
 CELL_CAPS = (400, 200, 120, 80, 60, 40, 24, 12, 6, 3, 1, 0)
 RIGHT_CELL_CAP = 40
 
@@ -53,11 +53,11 @@ def _view(content: Content) -> dict[str, Any]:
         *(issue.index for issue in suspects),
         *(pair.index for pair in pairs),
     ]
-    cells, total = _cells(content, MOST_PICTURES - len(listed))
-    pictures = None
+    cells, total = _cells(content, MOST_IMAGES - len(listed))
+    images = None
     if content.images is not None:
         shown = [i for indices in cells.values() for i in indices]
-        pictures = sheet(content.images, [*listed, *shown])
+        images = sheet(content.images, [*listed, *shown])
     return {
         "content": content,
         "found": found,
@@ -68,10 +68,10 @@ def _view(content: Content) -> dict[str, Any]:
         "plots": plots(content),
         "samples": [_sample(content, i) for i in samples],
         "suspects": suspects,
-        "pairs": list(zip(pairs, map(picture_uri, content.like), strict=False)),
-        "looks": {look.index: picture_uri(look.overlay) for look in content.looks},
-        "pictures": pictures,
-        "data": _data(content, pictures, cells, total),
+        "pairs": list(zip(pairs, map(image_uri, content.like), strict=False)),
+        "looks": {overlay.index: image_uri(overlay.overlay) for overlay in content.overlays},
+        "images": images,
+        "data": _data(content, images, cells, total),
         "number": number,
         "style": Markup(_file("style.css")),
         "script": Markup(_file("page.js")),
@@ -120,7 +120,7 @@ def _matrix(content: Content) -> list[list[dict[str, Any]]]:
 
 
 def _cells(content: Content, room: int) -> tuple[Cells, dict[str, int]]:
-    """Return which pictures each cell shows, and how many it has."""
+    """Return which images each cell shows, and how many it has."""
     predictions, confusion = content.predictions, content.analysis.metrics.confusion
     members = {
         f"{row},{column}": cell(predictions, int(row), int(column))
@@ -140,7 +140,7 @@ def _cap(key: str, cap: int) -> int:
     return min(cap, RIGHT_CELL_CAP) if row == column else cap
 
 
-def _data(content: Content, pictures: Sheet | None, cells: Cells, total: dict[str, int]) -> Markup:
+def _data(content: Content, images: Sheet | None, cells: Cells, total: dict[str, int]) -> Markup:
     """Return what the page's script needs, as JSON that no text in it can break out of."""
     predictions = content.predictions
     used = sorted({i for indices in cells.values() for i in indices})
@@ -151,7 +151,7 @@ def _data(content: Content, pictures: Sheet | None, cells: Cells, total: dict[st
         "total": total,
         "confidence": {i: round(float(predictions.confidence[i]), 4) for i in used},
         "names": {i: predictions.names[i] for i in used} if named else {},
-        "places": {i: pictures.places[i] for i in used} if pictures else {},
+        "places": {i: images.places[i] for i in used} if images else {},
     }
     text = json.dumps(data, ensure_ascii=True, separators=(",", ":"))
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))

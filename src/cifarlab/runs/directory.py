@@ -102,16 +102,27 @@ def read_history(path: Path) -> list[dict[str, float]]:
     return rows
 
 
+# What version 0.1 called keys in a run's files.
+OLD_KEYS = {"pictures": "images", "pictures_per_second": "images_per_second"}
+
+
 def read_json(path: Path) -> Any:
-    """Return what one of a run's ``.json`` files holds.
+    """Return what one of a run's ``.json`` files holds, its keys called as they are today.
 
     Raises:
         InputError: it is missing or is no JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"), object_hook=_current_keys)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({error}); start a new run") from error
+
+
+def _current_keys(found: dict[str, Any]) -> dict[str, Any]:
+    # A part of a recipe has a kind, and translations of its own.
+    if "kind" in found:
+        return found
+    return {OLD_KEYS.get(key, key): value for key, value in found.items()}
 
 
 # Directories

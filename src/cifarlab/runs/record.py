@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -27,9 +26,9 @@ def data_of(path: Path) -> str | None:
     if not file.exists():
         return None
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))["dataset"]
+        record = read_json(file)["dataset"]
         name, source = str(record["name"]), str(record["source"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise InputError(f"{file}: cannot be read ({error}); name the data with --data") from error
     # Before the name: a copy that was given by path needs no download.
     if Path(source).exists():

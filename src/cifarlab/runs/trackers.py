@@ -28,7 +28,7 @@ Values = Mapping[str, float]
 
 
 @dataclass(frozen=True)
-class Start:
+class TrackerOptions:
     """What a client begins with.
 
     Attributes:
@@ -70,7 +70,7 @@ class Client(Protocol):
 class TensorBoard:
     """Event files in ``tensorboard/``, with the parameters on TensorBoard's HPARAMS page."""
 
-    def __init__(self, start: Start) -> None:
+    def __init__(self, start: TrackerOptions) -> None:
         board: Any = importlib.import_module("torch.utils.tensorboard")
         summary: Any = importlib.import_module("torch.utils.tensorboard.summary")
         self.identity = "tensorboard"
@@ -107,7 +107,7 @@ class MLflow:
     plain files is no longer developed.
     """
 
-    def __init__(self, start: Start) -> None:
+    def __init__(self, start: TrackerOptions) -> None:
         self.mlflow: Any = importlib.import_module("mlflow")
         uri, artifacts = os.environ.get("MLFLOW_TRACKING_URI"), None
         if not uri:
@@ -133,7 +133,7 @@ class MLflow:
         self.client.update_run(identity, status="RUNNING")
         return True
 
-    def _begin(self, start: Start, artifacts: Path | None) -> str:
+    def _begin(self, start: TrackerOptions, artifacts: Path | None) -> str:
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or PROJECT
         found = self.client.get_experiment_by_name(name)
         if found is not None:
@@ -172,7 +172,7 @@ class WandB:
     ``wandb sync RUN/wandb/latest-run``.
     """
 
-    def __init__(self, start: Start) -> None:
+    def __init__(self, start: TrackerOptions) -> None:
         wandb: Any = importlib.import_module("wandb")
         self.identity = start.identity or secrets.token_hex(4)
         self.run = wandb.init(
@@ -202,7 +202,7 @@ class WandB:
         self.run.finish(exit_code=0 if finished else 1)
 
 
-CLIENTS: dict[str, Callable[[Start], Client]] = {
+CLIENTS: dict[str, Callable[[TrackerOptions], Client]] = {
     "tensorboard": TensorBoard,
     "mlflow": MLflow,
     "wandb": WandB,

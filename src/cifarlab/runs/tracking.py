@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from cifarlab.errors import InputError, UsageError
 from cifarlab.files import write_json
-from cifarlab.runs.directory import RunDirectory
-from cifarlab.runs.trackers import CLIENTS, Client, Start, check_tracker
+from cifarlab.runs.directory import RunDirectory, read_json
+from cifarlab.runs.trackers import CLIENTS, Client, TrackerOptions, check_tracker
 
 if TYPE_CHECKING:
     from cifarlab.evaluation.metrics import Metrics
@@ -125,7 +125,7 @@ def tracked(tracker: str | None, run: RunDirectory) -> Iterator[Tracking]:
     if note is None or note.tracker != tracker:
         note = _Note(tracker)
     parameters = parameters_of(run)
-    start = Start(run.path, run.path.name, parameters, note.identity, note.epochs)
+    start = TrackerOptions(run.path, run.path.name, parameters, note.identity, note.epochs)
     try:
         client = CLIENTS[tracker](start)
     except Exception as error:
@@ -143,8 +143,8 @@ def tracked(tracker: str | None, run: RunDirectory) -> Iterator[Tracking]:
 
 def parameters_of(run: RunDirectory) -> dict[str, str | float]:
     """Return the run's recipe and, below ``environment.``, its environment; names have dots."""
-    recipe = json.loads(run.recipe.read_text(encoding="utf-8"))
-    environment = json.loads(run.environment.read_text(encoding="utf-8"))
+    recipe = dict(read_json(run.recipe))
+    environment = read_json(run.environment)
     recipe.pop("kind", None)
     return flat(recipe) | flat(environment, "environment.")
 

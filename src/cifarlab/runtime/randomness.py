@@ -37,5 +37,5 @@ def seed_global(seed: int, device: torch.device) -> None:
 
 
 def permutation(count: int, seed: int, epoch: int) -> torch.Tensor:
-    """Return the order in which an epoch visits ``count`` pictures, int64 ``[count]``."""
+    """Return the order in which an epoch visits ``count`` images, int64 ``[count]``."""
     return torch.randperm(count, generator=generator(seed, "order", epoch))

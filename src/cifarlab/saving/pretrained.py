@@ -27,7 +27,7 @@ FILE = Path(__file__).with_name("weights") / f"{NAME}.safetensors"
 LARGEST = 12 * 2**20
 
 
-def read_boxed(path: Path = FILE) -> LoadedModel:
+def read_pretrained(path: Path = FILE) -> LoadedModel:
     """Return the model in the box with its class names and recipe.
 
     Raises:

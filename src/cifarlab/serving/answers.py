@@ -31,9 +31,9 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 WORDS = {
     400: "The request cannot be read",
     404: "No such model",
-    413: "Too many bytes, pixels or pictures",
-    415: "Not a picture of an accepted format",
-    422: "A picture or value that cannot be used",
+    413: "Too many bytes, pixels or images",
+    415: "Not an image of an accepted format",
+    422: "An image or value that cannot be used",
     503: "Busy, warming up or failed; see Retry-After",
 }
 

@@ -16,13 +16,13 @@ from cifarlab.serving.inference_protocol import protocol_router
 from cifarlab.serving.limits import Admission
 from cifarlab.serving.metrics import ServerMetrics
 from cifarlab.serving.model_worker import ModelWorker
+from cifarlab.serving.options import ServeOptions, load_classifier
 from cifarlab.serving.rest import predict_router
-from cifarlab.serving.settings import Settings, load_classifier
 
-ABOUT = "Classify small pictures. Nothing that you send is kept, and nothing is sent on."
+ABOUT = "Classify small images. Nothing that you send is kept, and nothing is sent on."
 
 
-def create_app(settings: Settings, load: Callable[[], Classifier] | None = None) -> FastAPI:
+def create_app(settings: ServeOptions, load: Callable[[], Classifier] | None = None) -> FastAPI:
     """Return the application; its model is loaded when it starts up.
 
     Args:

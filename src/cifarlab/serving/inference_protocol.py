@@ -19,7 +19,7 @@ from cifarlab.errors import InputError, TooLargeError
 from cifarlab.exporting.files import INPUT, OUTPUT
 from cifarlab.serving.answers import Problem, answer, problems
 from cifarlab.serving.model_worker import ModelWorker, State
-from cifarlab.serving.settings import Settings
+from cifarlab.serving.options import ServeOptions
 
 
 class Tensor(BaseModel):
@@ -31,14 +31,14 @@ class Tensor(BaseModel):
     data: list[Any]
 
 
-class Question(BaseModel):
-    """Pictures as one tensor, ``UINT8 [n, height, width, 3]``, 0 to 255."""
+class InferenceRequest(BaseModel):
+    """Images as one tensor, ``UINT8 [n, height, width, 3]``, 0 to 255."""
 
     id: str | None = None
     inputs: list[Tensor] = Field(min_length=1, max_length=1)
 
 
-class Reply(BaseModel):
+class InferenceResponse(BaseModel):
     """Probabilities as one tensor, ``FP32 [n, classes]``."""
 
     model_name: str
@@ -79,7 +79,7 @@ class Ready(BaseModel):
     ready: bool
 
 
-def protocol_router(settings: Settings, worker: ModelWorker) -> APIRouter:
+def protocol_router(settings: ServeOptions, worker: ModelWorker) -> APIRouter:
     """Return the protocol's endpoints for one model."""
     router = APIRouter(prefix="/v2")
 
@@ -133,13 +133,15 @@ def protocol_router(settings: Settings, worker: ModelWorker) -> APIRouter:
         )
 
     @router.post(
-        "/models/{name}/infer", response_model=Reply, responses=problems(400, 404, 413, 422, 503)
+        "/models/{name}/infer",
+        response_model=InferenceResponse,
+        responses=problems(400, 404, 413, 422, 503),
     )
-    async def infer(name: str, question: Question) -> JSONResponse:
-        """Classify pictures that are already of the model's size."""
+    async def infer(name: str, question: InferenceRequest) -> JSONResponse:
+        """Classify images that are already of the model's size."""
         check(name)
         classifier = worker.ready_classifier()
-        images = _images(question.inputs[0], classifier, settings.pictures)
+        images = _images(question.inputs[0], classifier, settings.images)
         probabilities = await answer(worker, images, settings.timeout)
         output = {
             "name": OUTPUT,
@@ -157,7 +159,7 @@ def _images(tensor: Tensor, classifier: Classifier, most: int) -> np.ndarray[Any
     """Return uint8 ``[N, H, W, 3]``.
 
     Raises:
-        TooLargeError: more than ``most`` pictures.
+        TooLargeError: more than ``most`` images.
         InputError: another datatype or shape, or values that are no bytes.
     """
     wanted = classifier.input_shape
@@ -168,7 +170,7 @@ def _images(tensor: Tensor, classifier: Classifier, most: int) -> np.ndarray[Any
         )
     if tensor.shape[0] > most:
         raise TooLargeError(
-            f"{tensor.shape[0]} pictures in one request; at most {most} are taken; send several"
+            f"{tensor.shape[0]} images in one request; at most {most} are taken; send several"
         )
     try:
         values = np.array(tensor.data)

@@ -42,7 +42,7 @@ class ServerMetrics:
             registry=own,
         )
         self.batches = Histogram(
-            "cifarlab_batch_pictures", "Pictures computed together", buckets=BATCHES, registry=own
+            "cifarlab_batch_images", "Images computed together", buckets=BATCHES, registry=own
         )
         self.in_work = Gauge(
             "cifarlab_requests_in_work",

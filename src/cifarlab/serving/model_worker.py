@@ -35,7 +35,7 @@ class NotReadyError(CifarlabError):
 
 
 @dataclass
-class _Question:
+class _Request:
     images: Array
     loop: asyncio.AbstractEventLoop
     answer: asyncio.Future[Array] = field(init=False)
@@ -63,7 +63,7 @@ class ModelWorker:
         self.state = State.WARMING
         self.classifier: Classifier | None = None
         self.lock = threading.Lock()
-        self.waiting: queue.SimpleQueue[_Question | None] = queue.SimpleQueue()
+        self.waiting: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._load, self._most, self._on_batch = load, most, on_batch
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="model", daemon=True)
@@ -97,7 +97,7 @@ class ModelWorker:
             NotReadyError: the model is warming up or has failed.
         """
         self.ready_classifier()
-        question = _Question(images, asyncio.get_running_loop())
+        question = _Request(images, asyncio.get_running_loop())
         self.waiting.put(question)
         return await question.answer
 
@@ -120,7 +120,7 @@ class ModelWorker:
             for count in (1, EVERY_PIECE):
                 blank = np.zeros((count, *self.classifier.input_shape), np.uint8)
                 with self.lock:
-                    self.classifier.probabilities(blank)
+                    self.classifier.predict_proba(blank)
         # Whatever it is, the server goes on and says that the model does not work.
         except Exception:
             self.state = State.FAILED
@@ -128,10 +128,10 @@ class ModelWorker:
         self.state = State.READY
         return True
 
-    def _gather(self, first: _Question) -> list[_Question]:
-        """Return ``first`` and what else waits, up to a batch's worth of pictures."""
-        batch, pictures = [first], len(first.images)
-        while pictures < self._most:
+    def _gather(self, first: _Request) -> list[_Request]:
+        """Return ``first`` and what else waits, up to a batch's worth of images."""
+        batch, images = [first], len(first.images)
+        while images < self._most:
             try:
                 question = self.waiting.get_nowait()
             except queue.Empty:
@@ -140,11 +140,11 @@ class ModelWorker:
                 self.waiting.put(None)
                 break
             batch.append(question)
-            pictures += len(question.images)
+            images += len(question.images)
         # Those whose caller has gone need no answer.
         return [question for question in batch if not question.answer.cancelled()]
 
-    def _answer(self, batch: list[_Question]) -> None:
+    def _answer(self, batch: list[_Request]) -> None:
         if not batch:
             return
         assert self.classifier is not None
@@ -153,7 +153,7 @@ class ModelWorker:
         found: list[Array] | NotReadyError
         try:
             with self.lock:
-                probabilities = self.classifier.probabilities(images)
+                probabilities = self.classifier.predict_proba(images)
             ends = np.cumsum([len(question.images) for question in batch])
             found = np.split(probabilities, ends[:-1])
         # As above: readiness tells, and the warm-up decides when it may answer again.
@@ -165,7 +165,7 @@ class ModelWorker:
 
 
 def _deliver(
-    loop: asyncio.AbstractEventLoop, batch: list[_Question], found: list[Array] | NotReadyError
+    loop: asyncio.AbstractEventLoop, batch: list[_Request], found: list[Array] | NotReadyError
 ) -> None:
     """Hand out the answers to the callers of this event loop."""
     for number, question in enumerate(batch):

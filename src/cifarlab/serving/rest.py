@@ -1,4 +1,4 @@
-"""``POST /predict``: pictures in, classes out."""
+"""``POST /predict``: images in, classes out."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cifarlab.errors import TooLargeError
 from cifarlab.predictions import Predictions
 from cifarlab.serving.answers import answer, problems
 from cifarlab.serving.model_worker import ModelWorker
-from cifarlab.serving.settings import Settings
+from cifarlab.serving.options import ServeOptions
 
 
 class Choice(BaseModel):
@@ -28,41 +28,43 @@ class Choice(BaseModel):
 
 
 class Prediction(BaseModel):
-    """What one picture shows."""
+    """What one image shows."""
 
-    picture: str
+    image: str
     top: list[Choice]
     sure: bool | None
 
 
 class Answer(BaseModel):
-    """What the pictures show, in the order that they came in."""
+    """What the images show, in the order that they came in."""
 
     model: str
     predictions: list[Prediction]
 
 
-def predict_router(settings: Settings, worker: ModelWorker, pool: ThreadPoolExecutor) -> APIRouter:
-    """Return the endpoint; ``pool`` decodes the pictures."""
+def predict_router(
+    settings: ServeOptions, worker: ModelWorker, pool: ThreadPoolExecutor
+) -> APIRouter:
+    """Return the endpoint; ``pool`` decodes the images."""
     router = APIRouter()
 
     @router.post("/predict", response_model=Answer, responses=problems(400, 413, 415, 422, 503))
     async def predict(
-        pictures: Annotated[list[UploadFile], File(description="PNG, JPEG, WEBP, GIF or BMP")],
+        images: Annotated[list[UploadFile], File(description="PNG, JPEG, WEBP, GIF or BMP")],
         top: Annotated[int, Query(ge=1, le=1000, description="How many classes")] = 3,
         resize_mode: Annotated[
             Literal["squash", "crop", "pad"], Query(description="For other shapes")
         ] = "squash",
     ) -> JSONResponse:
-        """Say what is in pictures of any size; all of them must be readable."""
-        if len(pictures) > settings.pictures:
+        """Say what is in images of any size; all of them must be readable."""
+        if len(images) > settings.images:
             raise TooLargeError(
-                f"{len(pictures)} pictures in one request; at most {settings.pictures} are taken; "
+                f"{len(images)} images in one request; at most {settings.images} are taken; "
                 "send several requests"
             )
         classifier = worker.ready_classifier()
         size = classifier.input_shape[0]
-        names = [picture.filename or "picture" for picture in pictures]
+        names = [image.filename or "image" for image in images]
         loop = asyncio.get_running_loop()
 
         def decode(number: int, content: bytes) -> np.ndarray[Any, Any]:
@@ -75,8 +77,8 @@ def predict_router(settings: Settings, worker: ModelWorker, pool: ThreadPoolExec
             )
 
         decoded = [
-            await loop.run_in_executor(pool, decode, number, await picture.read())
-            for number, picture in enumerate(pictures)
+            await loop.run_in_executor(pool, decode, number, await image.read())
+            for number, image in enumerate(images)
         ]
         probabilities = await answer(worker, np.stack(decoded), settings.timeout)
         return JSONResponse(_answer(settings.name, classifier, probabilities, names, top))
@@ -96,7 +98,7 @@ def _answer(
         "model": model,
         "predictions": [
             {
-                "picture": name,
+                "image": name,
                 "top": [{"class": c, "probability": p} for c, p in row],
                 "sure": classifier.sure(row[0][1]),
             }

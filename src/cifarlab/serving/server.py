@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from cifarlab.errors import UsageError
-from cifarlab.serving.settings import Settings, settings_from_json
+from cifarlab.serving.options import ServeOptions, settings_from_json
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -31,7 +31,7 @@ def check_packages(page: bool = True) -> None:
         )
 
 
-def serve(settings: Settings, host: str, port: int, workers: int = 1) -> None:
+def serve(settings: ServeOptions, host: str, port: int, workers: int = 1) -> None:
     """Serve until SIGTERM or Ctrl-C; requests in work are finished first.
 
     Raises:
@@ -62,7 +62,7 @@ def app_of_environment() -> FastAPI:
 
 
 @contextmanager
-def _environment(settings: Settings, workers: int) -> Iterator[None]:
+def _environment(settings: ServeOptions, workers: int) -> Iterator[None]:
     from cifarlab.serving.metrics import FOLDER
 
     before = dict(os.environ)

@@ -1,6 +1,6 @@
 """Augmentation: pure functions of a batch and a generator.
 
-Each takes and gives pictures of any dtype, ``[B, C, H, W]`` with values 0 to 255, and draws
+Each takes and gives images of any dtype, ``[B, C, H, W]`` with values 0 to 255, and draws
 only from the generator that it is given, on the generator's device. To add one, write its
 specification in ``recipes/parts.py``, its function here, and name both in ``AUGMENTATIONS``.
 """
@@ -31,31 +31,31 @@ from cifarlab.training.batch import Batch
 
 
 def flip(batch: Batch, _: Flip, generator: torch.Generator) -> Batch:
-    """Mirror each picture left to right with probability one half."""
+    """Mirror each image left to right with probability one half."""
     return _mirror(
         batch, torch.rand(len(batch), generator=generator, device=generator.device) < 0.5
     )
 
 
 def alternating_flip(batch: Batch, _: AlternatingFlip, __: torch.Generator) -> Batch:
-    """Mirror a random half of the pictures, in the next epoch the other half.
+    """Mirror a random half of the images, in the next epoch the other half.
 
-    Which half is a function of the run's salt and a picture's place in the training split.
+    Which half is a function of the run's salt and an image's place in the training split.
     """
     return _mirror(batch, (_coin(batch.index, batch.salt) + batch.epoch) % 2 == 1)
 
 
 def translate(batch: Batch, spec: Translate, generator: torch.Generator) -> Batch:
-    """Shift each picture by up to ``spec.pixels`` both ways, reflecting at the border.
+    """Shift each image by up to ``spec.pixels`` both ways, reflecting at the border.
 
     Raises:
-        InputError: the pictures are too small to be reflected that far.
+        InputError: the images are too small to be reflected that far.
     """
     images, reach = batch.images, spec.pixels
     count, _, height, width = images.shape
     if reach >= min(height, width):
         raise InputError(
-            f"Translate(pixels={reach}) needs pictures larger than that, these are "
+            f"Translate(pixels={reach}) needs images larger than that, these are "
             f"{height}x{width}; use fewer pixels"
         )
     steps = torch.randint(
@@ -65,16 +65,16 @@ def translate(batch: Batch, spec: Translate, generator: torch.Generator) -> Batc
 
 
 def cutout(batch: Batch, spec: Cutout, generator: torch.Generator) -> Batch:
-    """Paint a square of one colour into each picture.
+    """Paint a square of one colour into each image.
 
     Raises:
-        InputError: the pictures are smaller than the square.
+        InputError: the images are smaller than the square.
     """
     images = batch.images
     count, channels, height, width = images.shape
     if spec.size > min(height, width):
         raise InputError(
-            f"Cutout(size={spec.size}) needs pictures at least that large, these are "
+            f"Cutout(size={spec.size}) needs images at least that large, these are "
             f"{height}x{width}; use a smaller square"
         )
     rows, columns = (
@@ -86,7 +86,7 @@ def cutout(batch: Batch, spec: Cutout, generator: torch.Generator) -> Batch:
 
 
 def jitter(batch: Batch, spec: Jitter, generator: torch.Generator) -> Batch:
-    """Change brightness and contrast of each picture; values stay within 0 to 255."""
+    """Change brightness and contrast of each image; values stay within 0 to 255."""
     images = batch.images
     draws = (
         2
@@ -103,7 +103,7 @@ def jitter(batch: Batch, spec: Jitter, generator: torch.Generator) -> Batch:
 
 
 def mixup(batch: Batch, spec: Mixup, generator: torch.Generator) -> Batch:
-    """Blend each picture and its label with those of another."""
+    """Blend each image and its label with those of another."""
     share = _beta(spec.alpha, generator)
     partner = sent(
         torch.randperm(len(batch), generator=generator, device=generator.device),
@@ -116,7 +116,7 @@ def mixup(batch: Batch, spec: Mixup, generator: torch.Generator) -> Batch:
 
 
 def cutmix(batch: Batch, spec: CutMix, generator: torch.Generator) -> Batch:
-    """Paste one box of another picture into each; labels blend by area."""
+    """Paste one box of another image into each; labels blend by area."""
     height, width = batch.images.shape[2:]
     side = (1 - _beta(spec.alpha, generator)) ** 0.5
     rows, columns = (
@@ -144,7 +144,7 @@ def _exact(images: Tensor) -> Tensor:
 
 
 def _like(changed: Tensor, images: Tensor) -> Tensor:
-    """Bring changed pictures back to the dtype that they had, rounded where it is whole numbers."""
+    """Bring changed images back to the dtype that they had, rounded where it is whole numbers."""
     return (changed if images.is_floating_point() else changed.round()).to(images.dtype)
 
 

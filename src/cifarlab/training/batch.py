@@ -1,4 +1,4 @@
-"""What a step is given, and the order in which an epoch visits the pictures."""
+"""What a step is given, and the order in which an epoch visits the images."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from cifarlab.runtime.randomness import derive, permutation
 
 @dataclass(frozen=True)
 class Batch:
-    """Pictures of one step, and all that augmentation may depend on besides its generator.
+    """Images of one step, and all that augmentation may depend on besides its generator.
 
     Attributes:
         images: uint8 or float ``[B, C, H, W]``, 0 to 255.
         targets: int64 ``[B]`` classes, or float32 ``[B, K]`` shares of them.
-        index: int64 ``[B]``, each picture's place in the training split.
+        index: int64 ``[B]``, each image's place in the training split.
         epoch: from 0.
         salt: a number of the run's, for draws that hold through all epochs.
         classes: K.
@@ -51,7 +51,7 @@ def batches(
     epoch: int,
     first: int = 0,
 ) -> Iterator[tuple[int, Batch]]:
-    """Yield the steps of an epoch from step ``first`` on, every picture once.
+    """Yield the steps of an epoch from step ``first`` on, every image once.
 
     Args:
         images: uint8 ``[N, H, W, C]``.

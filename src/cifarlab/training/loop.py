@@ -32,7 +32,7 @@ from cifarlab.training.step import evaluate, train_step
 
 
 @dataclass(frozen=True)
-class Setting:
+class LoopOptions:
     """Where and how a run computes: everything that is not the recipe.
 
     Attributes:
@@ -54,7 +54,7 @@ def fit(
     train: Split,
     validation: Split,
     recipe: Recipe,
-    setting: Setting,
+    setting: LoopOptions,
     callbacks: Sequence[Any],
     reporter: Reporter,
     record: Callable[[Sequence[Mapping[str, float]]], None],
@@ -97,7 +97,7 @@ def fit(
     return state.history
 
 
-def start(model: Any, recipe: Recipe, setting: Setting) -> TrainState:
+def start(model: Any, recipe: Recipe, setting: LoopOptions) -> TrainState:
     """Return the state before the first step.
 
     Raises:
@@ -110,7 +110,7 @@ def start(model: Any, recipe: Recipe, setting: Setting) -> TrainState:
             'make its last layer keras.layers.Softmax() or a Dense with activation="softmax"'
         )
     if setting.compiled:
-        # One graph for each size of picture; evaluation has sizes of its own and is not compiled.
+        # One graph for each size of image; evaluation has sizes of its own and is not compiled.
         lowered.compile(dynamic=False)
     free = freeze(lowered.trained_bindings, recipe.frozen)
     groups = build_optimizers(free, recipe.optimizers, setting.precision)
@@ -125,7 +125,7 @@ def run_steps(
     images: Tensor,
     labels: Tensor,
     recipe: Recipe,
-    setting: Setting,
+    setting: LoopOptions,
     classes: int,
     scale: Callable[[], float] = lambda: 1.0,
 ) -> Iterator[Tensor]:
@@ -161,7 +161,7 @@ class _Job:
     train: Split
     validation: Split
     recipe: Recipe
-    setting: Setting
+    setting: LoopOptions
     callbacks: Sequence[Any]
     reporter: Reporter
     record: Callable[[Sequence[Mapping[str, float]]], None]

@@ -1,4 +1,4 @@
-"""Pictures at another size, for training at a low resolution first."""
+"""Images at another size, for training at a low resolution first."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def resized(images: Tensor, side: int | None) -> Tensor:
-    """Bring square pictures to ``side`` by ``side``, antialiased bilinear.
+    """Bring square images to ``side`` by ``side``, antialiased bilinear.
 
     Args:
         images: uint8 or float ``[B, C, H, W]``.

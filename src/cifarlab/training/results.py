@@ -1,4 +1,4 @@
-"""What a finished run leaves behind: the model files, the numbers and the pictures.
+"""What a finished run leaves behind: the model files, the numbers and the images.
 
 This is the one place where a run reads the test split.
 """
@@ -39,22 +39,24 @@ class RunMetrics:
 
 
 @dataclass(frozen=True)
-class Trust:
+class ConfidenceSettings:
     """How far confidence can be trusted, chosen on validation; see ``LoadedModel``."""
 
     temperature: float = 1.0
     not_sure_below: float | None = None
 
 
-NOTHING_KNOWN = Trust()
+NOTHING_KNOWN = ConfidenceSettings()
 
 
-def choose_trust(validation: Predictions | None) -> Trust:
-    """Choose temperature and threshold on pictures that were not trained on."""
+def choose_trust(validation: Predictions | None) -> ConfidenceSettings:
+    """Choose temperature and threshold on images that were not trained on."""
     if validation is None:
         return NOTHING_KNOWN
     temperature = fit_temperature(validation)
-    return Trust(temperature, choose_threshold(with_temperature(validation, temperature)))
+    return ConfidenceSettings(
+        temperature, choose_threshold(with_temperature(validation, temperature))
+    )
 
 
 def save_models(
@@ -62,7 +64,7 @@ def save_models(
     model: Any,
     class_names: Sequence[str],
     recipe: Recipe,
-    trust: Trust = NOTHING_KNOWN,
+    trust: ConfidenceSettings = NOTHING_KNOWN,
 ) -> None:
     """Write ``best.keras`` and ``best.h5``, compiled, with class names and recipe inside."""
     for path in (run.best_keras, run.best_h5):
@@ -82,7 +84,7 @@ def check_models(run: RunDirectory, classifier: Classifier, images: np.ndarray[A
     Raises:
         CifarlabError: a file does not give the engine's probabilities within 1e-4.
     """
-    expected = replace(classifier, views=None).probabilities(images)
+    expected = replace(classifier, tta=None).predict_proba(images)
     own = {kind.__name__: kind for kind in _own_layers(classifier.model)}
     for path in (run.best_keras, run.best_h5):
         reloaded = keras.saving.load_model(path, custom_objects=own, compile=False)
@@ -113,8 +115,8 @@ def write_results(
     recipe: Recipe,
     history: Sequence[Mapping[str, float]],
 ) -> RunMetrics:
-    """Save the model, read the test split once, and write numbers and pictures."""
-    classifier = Classifier.of(model, data.class_names, views=recipe.test_time)
+    """Save the model, read the test split once, and write numbers and images."""
+    classifier = Classifier.from_keras(model, data.class_names, tta=recipe.tta)
     found = {}
     if len(data.validation):
         found["validation"] = classifier.predict_split(data.validation)
@@ -152,7 +154,7 @@ def describe_data(data: Dataset) -> dict[str, Any]:
 def _describe_split(split: Split) -> dict[str, Any]:
     # A fingerprint covers labels of one byte.
     known = len(split) > 0 and int(split.labels.max()) < 256
-    return {"pictures": len(split), "fingerprint": fingerprint(split) if known else None}
+    return {"images": len(split), "fingerprint": fingerprint(split) if known else None}
 
 
 def _timing(history: Sequence[Mapping[str, float]], data: Dataset) -> dict[str, float]:

@@ -51,7 +51,7 @@ def data_for(recipe: Recipe, data: Dataset) -> Dataset:
 
 
 def build_model(recipe: Recipe, data: Dataset, seed: int) -> Any:
-    """Build the recipe's Keras model for the data's picture size and classes, weights and all.
+    """Build the recipe's Keras model for the data's image size and classes, weights and all.
 
     Raises:
         UsageError: the recipe names a model that does not exist.
@@ -72,8 +72,8 @@ def build_model(recipe: Recipe, data: Dataset, seed: int) -> Any:
         keras.utils.set_random_seed(derive(seed, "weights") % 2**32)
         model = network()
         if recipe.whitening is not None:
-            pictures = np.array(data.train.images[: recipe.whitening.pictures])
-            whiten(model, pictures, recipe.whitening.epsilon)
+            images = np.array(data.train.images[: recipe.whitening.images])
+            whiten(model, images, recipe.whitening.epsilon)
     if keras.ops.zeros(()).device.type == "cpu":
         return model
     elsewhere = network()
@@ -135,19 +135,19 @@ def check_fit(model: Any, data: Dataset) -> None:
     check_split(data.train, data.class_names, f"{data.name}, train")
     if len(data.validation):
         check_split(data.validation, data.class_names, f"{data.name}, validation")
-    pictures = tuple(data.train.images.shape[1:])
+    images = tuple(data.train.images.shape[1:])
     classes = len(data.class_names)
     if classes < 2:
         raise InputError(f"{data.name} has {classes} class; a classifier needs at least 2")
     if not model.built:
         raise InputError(
             f"model {model.name!r} has no weights yet; give it an input shape, "
-            f"for example keras.Input({pictures}) as its first layer"
+            f"for example keras.Input({images}) as its first layer"
         )
-    if tuple(model.input_shape[1:]) != pictures:
+    if tuple(model.input_shape[1:]) != images:
         raise InputError(
-            f"model {model.name!r} takes pictures {list(model.input_shape[1:])}, "
-            f"{data.name} has {list(pictures)}; resize the data or change the model's input"
+            f"model {model.name!r} takes images {list(model.input_shape[1:])}, "
+            f"{data.name} has {list(images)}; resize the data or change the model's input"
         )
     if tuple(model.output_shape[1:]) != (classes,):
         raise InputError(

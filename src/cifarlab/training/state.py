@@ -25,7 +25,7 @@ class Totals:
         return Totals(torch.zeros((), device=device), torch.zeros((), device=device))
 
     def add(self, loss: torch.Tensor, correct: torch.Tensor, count: int) -> None:
-        """Add a step: its mean loss, its right predictions, its pictures."""
+        """Add a step: its mean loss, its right predictions, its images."""
         self.loss += loss.detach() * count
         self.correct += correct
         self.count += count

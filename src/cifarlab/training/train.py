@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from cifarlab.backend import keras
-from cifarlab.data.catalog import load
+from cifarlab.data.catalog import load_dataset
 from cifarlab.data.dataset import Dataset
 from cifarlab.errors import InputError, ResourceError, UsageError
 from cifarlab.files import check_writable, write_json
@@ -35,7 +35,7 @@ from cifarlab.runtime.device import choose_device, choose_precision
 from cifarlab.runtime.environment import describe_environment
 from cifarlab.saving.model_file import load_model, save_model
 from cifarlab.training.callbacks import SaveBest
-from cifarlab.training.loop import Setting, fit
+from cifarlab.training.loop import LoopOptions, fit
 from cifarlab.training.progress import SILENT, Reporter
 from cifarlab.training.results import RunMetrics, describe_data, write_results
 from cifarlab.training.setup import (
@@ -50,7 +50,7 @@ from cifarlab.training.setup import (
 
 
 @dataclass(frozen=True)
-class Options:
+class TrainOptions:
     """How and where to train: everything that is neither recipe nor data.
 
     Attributes:
@@ -69,7 +69,7 @@ class Options:
     compile: bool = False
 
 
-DEFAULTS = Options()
+DEFAULTS = TrainOptions()
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def train(
     epochs: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
-    options: Options = DEFAULTS,
+    options: TrainOptions = DEFAULTS,
     directory: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     track: str | None = None,
@@ -139,7 +139,7 @@ def train(
         recipe, own_model = dataclasses.replace(recipe, model=ModelSpec(CUSTOM)), model
     recipe = override(recipe, epochs, batch_size, learning_rate)
     choose_precision(options.precision, choose_device(options.device))
-    dataset = data_for(recipe, data if isinstance(data, Dataset) else load(data))
+    dataset = data_for(recipe, data if isinstance(data, Dataset) else load_dataset(data))
     net = build_model(recipe, dataset, options.seed) if own_model is None else own_model
     check_fit(net, dataset)
     if directory is None:
@@ -185,8 +185,8 @@ def resume(
     if run.metrics.exists():
         raise UsageError(f"{run.path} is complete: {run.metrics.name} has its numbers; train anew")
     record = read_json(run.environment)
-    options = Options(**record["options"])
-    found = data if isinstance(data, Dataset) else load(data or data_of(run.path))
+    options = TrainOptions(**record["options"])
+    found = data if isinstance(data, Dataset) else load_dataset(data or data_of(run.path))
     dataset = data_for(saved, found)
     if describe_data(dataset)["train"] != record["dataset"]["train"]:
         raise InputError(
@@ -201,7 +201,7 @@ def resume(
             return _train(run, model, dataset, saved, options, callbacks, reporter, tracking)
 
 
-def _record(options: Options, data: Dataset) -> dict[str, Any]:
+def _record(options: TrainOptions, data: Dataset) -> dict[str, Any]:
     device = choose_device(options.device)
     reproducible = device.type == "cpu" or options.deterministic
     return {
@@ -218,13 +218,13 @@ def _train(
     model: Any,
     data: Dataset,
     recipe: Recipe,
-    options: Options,
+    options: TrainOptions,
     callbacks: Sequence[Any],
     reporter: Reporter,
     tracking: Tracking,
 ) -> Run:
     device = choose_device(options.device)
-    setting = Setting(
+    setting = LoopOptions(
         device,
         choose_precision(options.precision, device),
         options.seed,
@@ -275,7 +275,7 @@ def _train(
     return Run(run.path, recipe, data.name, metrics, tuple(history))
 
 
-def _rebuild(run: RunDirectory, recipe: Recipe, data: Dataset, options: Options) -> Any:
+def _rebuild(run: RunDirectory, recipe: Recipe, data: Dataset, options: TrainOptions) -> Any:
     if recipe.model.name != CUSTOM:
         return build_model(recipe, data, options.seed)
     if run.best_keras.exists():

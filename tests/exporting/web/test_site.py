@@ -26,7 +26,7 @@ from cifarlab.classifier import Classifier
 from cifarlab.data.image import decode_image
 from cifarlab.exporting import export
 from cifarlab.exporting.about import about
-from cifarlab.exporting.parity import comparison_pictures
+from cifarlab.exporting.parity import comparison_images
 from cifarlab.exporting.web import RUNTIME
 
 webdriver: Any = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
@@ -36,14 +36,14 @@ FLAGS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update", "--disable-quic"),
 )
-PICTURES = 100
+IMAGES = 100
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("web") / "below" / "site"
     facts = {"name": "cifar10", **about(Path("cifar10"))}
-    return export(Classifier.boxed("cpu"), "web", place, facts=facts).path
+    return export(Classifier.pretrained("cpu"), "web", place, facts=facts).path
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def browser(address: str) -> Iterator[Any]:
     driver.get("about:blank")
     for _ in range(100):
         driver.get(address)
-        if "picture" in driver.title:
+        if "image" in driver.title:
             break
     until(driver, lambda d: d.find_element("tag name", "body").get_attribute("data-state"))
     yield driver
@@ -130,11 +130,11 @@ def test_the_runtime_is_the_published_one(site: Path) -> None:
         assert hashlib.sha256(content).hexdigest() == digest, name
 
 
-def test_a_picture_is_classified_explained_and_drawn(browser: Any, tmp_path: Path) -> None:
-    picture = tmp_path / "picture.png"
-    picture.write_bytes(saved(comparison_pictures((60, 80), 4)[0]))
-    expected = Classifier.boxed("cpu").predict(picture)
-    choose(browser, picture)
+def test_a_image_is_classified_explained_and_drawn(browser: Any, tmp_path: Path) -> None:
+    image = tmp_path / "image.png"
+    image.write_bytes(saved(comparison_images((60, 80), 4)[0]))
+    expected = Classifier.pretrained("cpu").predict(image)
+    choose(browser, image)
     until(browser, lambda d: d.find_elements("css selector", "#bars .bar"))
     assert expected.top(1)[0][0][0] in text(browser, "verdict")
     assert len(browser.find_elements("css selector", "#bars .bar")) == 5
@@ -148,41 +148,43 @@ def test_a_picture_is_classified_explained_and_drawn(browser: Any, tmp_path: Pat
 
 def test_a_text_file_gets_a_clear_message(browser: Any, tmp_path: Path) -> None:
     notes = tmp_path / "notes.txt"
-    notes.write_text("no picture")
+    notes.write_text("no image")
     choose(browser, notes)
     until(browser, lambda d: text(d, "problem"))
-    assert text(browser, "problem").startswith("notes.txt: not a picture that can be read; use PNG")
+    assert text(browser, "problem").startswith("notes.txt: not an image that can be read; use PNG")
 
 
 def agree(browser: Any, contents: list[bytes], largest: float) -> None:
-    classifier = Classifier.boxed("cpu")
+    classifier = Classifier.pretrained("cpu")
     for content in contents:
         probabilities, pixels = in_browser(browser, content)
         seen = decode_image(content, name="p")
         assert np.abs(pixels.astype(int) - seen).max() <= largest
-        expected = classifier.probabilities(seen[None])[0]
+        expected = classifier.predict_proba(seen[None])[0]
         np.testing.assert_allclose(probabilities, expected, atol=1e-3)
         assert probabilities.argmax() == expected.argmax()
 
 
-def test_it_agrees_with_the_library_on_100_pictures(browser: Any) -> None:
-    small = comparison_pictures((32, 32), 40)
-    large = comparison_pictures((75, 50), 30)
-    tiny = comparison_pictures((20, 24), 30)
+def test_it_agrees_with_the_library_on_100_images(browser: Any) -> None:
+    small = comparison_images((32, 32), 40)
+    large = comparison_images((75, 50), 30)
+    tiny = comparison_images((20, 24), 30)
     contents = [saved(image) for part in (small, large, tiny) for image in part]
-    assert len(contents) == PICTURES
+    assert len(contents) == IMAGES
     # Pixels that are stored without loss are the same to the last bit.
     agree(browser, contents, largest=0)
 
 
 @pytest.mark.real
-def test_it_agrees_with_the_library_on_100_real_pictures(
+def test_it_agrees_with_the_library_on_100_real_images(
     browser: Any, real_cifar10: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from cifarlab.data.catalog import load
+    from cifarlab.data.catalog import load_dataset
 
     monkeypatch.setenv("CIFARLAB_DATA", str(real_cifar10))
-    agree(browser, [saved(image) for image in load("cifar10").test.images[:PICTURES]], largest=0)
+    agree(
+        browser, [saved(image) for image in load_dataset("cifar10").test.images[:IMAGES]], largest=0
+    )
 
 
 def test_nothing_leaves_the_computer_and_nothing_fails(browser: Any, address: str) -> None:

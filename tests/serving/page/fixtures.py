@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def brightness_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that tells dark, medium and bright pictures apart, its data beside it."""
+    """A run that tells dark, medium and bright images apart, its data beside it."""
     from serving.page.steps import run_on_brightness
 
     with pytest.MonkeyPatch.context() as patch:

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cifarlab.data.catalog import load
+from cifarlab.data.catalog import load_dataset
 from cifarlab.serving.page.interface import PageContext, build_page, page_options
 from cifarlab.training.train import train
 from tiny import CLASSES, tiny_recipe
@@ -32,7 +32,7 @@ DEADLINE = 60.0
 
 
 def noise(brightness: int, seed: int, height: int = 32, width: int = 32) -> Array:
-    """One picture whose brightness, 0 to 2, is its class."""
+    """One image whose brightness, 0 to 2, is its class."""
     generator = np.random.default_rng(seed)
     values = generator.integers(0, 60, (height, width, 3)) + 80 * brightness
     return np.asarray(values, dtype=np.uint8)
@@ -45,15 +45,15 @@ def png(image: Array) -> bytes:
 
 
 def run_on_brightness(place: Path) -> Path:
-    """Train a tiny model on a folder of dark, medium and bright pictures; return the run."""
+    """Train a tiny model on a folder of dark, medium and bright images; return the run."""
     for brightness, name in enumerate(CLASSES):
-        folder = place / "pictures" / name
+        folder = place / "images" / name
         folder.mkdir(parents=True)
         for number in range(40):
-            picture = png(noise(brightness, number))
-            (folder / f"{number}.png").write_bytes(picture)
+            image = png(noise(brightness, number))
+            (folder / f"{number}.png").write_bytes(image)
     recipe = tiny_recipe(epochs=20, batch_size=12, augment=(), stop=None)
-    return train(recipe, load(place / "pictures"), directory=place / "run").directory
+    return train(recipe, load_dataset(place / "images"), directory=place / "run").directory
 
 
 @contextmanager
@@ -159,7 +159,7 @@ def open_tab(browser: Any, name: str) -> None:
 
 
 def pixels(browser: Any, selector: str) -> Array:
-    """Return an embedded picture exactly, uint8 ``[H, W, 3]``."""
+    """Return an embedded image exactly, uint8 ``[H, W, 3]``."""
     address = find(browser, selector)[0].get_attribute("src")
     content = base64.b64decode(address.split(",", 1)[1])
     return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))

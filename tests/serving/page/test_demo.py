@@ -35,7 +35,7 @@ def test_it_serves_the_page_of_a_run_and_can_be_closed(
         try:
             found = httpx.get(page.local_url)
             assert found.status_code == 200
-            assert "What is in this picture?" in found.text
+            assert "What is in this image?" in found.text
             assert page.share_url is None
             with pytest.raises(UsageError) as error:
                 demo(brightness_run, inline=False, port=page.server_port)

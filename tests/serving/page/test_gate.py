@@ -32,15 +32,15 @@ def client(brightness_run: Path) -> Iterator[Any]:
         yield client
 
 
-def question(picture: Any) -> dict[str, Any]:
-    return {"data": [picture, "squash"], "fn_index": 0, "session_hash": "abc"}
+def question(image: Any) -> dict[str, Any]:
+    return {"data": [image, "squash"], "fn_index": 0, "session_hash": "abc"}
 
 
-def test_check_54_an_address_in_the_picture_field_is_not_fetched(client: Any) -> None:
-    picture = {"path": ADDRESS, "meta": {"_type": "gradio.FileData"}}
+def test_check_54_an_address_in_the_image_field_is_not_fetched(client: Any) -> None:
+    image = {"path": ADDRESS, "meta": {"_type": "gradio.FileData"}}
     with connections() as made:
-        answer = client.post("/gradio_api/queue/join", json=question(picture))
-        nested = client.post("/gradio_api/queue/join", json=question([{"a": picture}]))
+        answer = client.post("/gradio_api/queue/join", json=question(image))
+        nested = client.post("/gradio_api/queue/join", json=question([{"a": image}]))
         fetched = client.get(f"/gradio_api/file={ADDRESS}")
     assert (answer.status_code, nested.status_code, fetched.status_code) == (422, 422, 404)
     assert made == []
@@ -91,8 +91,8 @@ def test_check_54_a_file_that_was_not_uploaded_is_not_read(client: Any, tmp_path
     secret.write_bytes(png(noise(1, 1)))
     folder = Path(upload_folder())
     for path in (secret, folder / ".." / secret.relative_to(secret.anchor), "/etc/passwd\0", ""):
-        picture = {"path": str(path), "meta": {"_type": "gradio.FileData"}}
-        answer = client.post("/gradio_api/queue/join", json=question(picture))
+        image = {"path": str(path), "meta": {"_type": "gradio.FileData"}}
+        answer = client.post("/gradio_api/queue/join", json=question(image))
         assert answer.status_code == 422
 
 
@@ -101,8 +101,8 @@ def test_what_was_uploaded_is_answered(client: Any) -> None:
     (path,) = client.post("/gradio_api/upload", files=files).json()
     assert Path(path).is_relative_to(upload_folder())
     assert Path(path).read_bytes() == png(noise(2, 1))
-    picture = {"path": path, "orig_name": "bright.png", "meta": {"_type": "gradio.FileData"}}
-    assert client.post("/gradio_api/queue/join", json=question(picture)).status_code == 200
+    image = {"path": path, "orig_name": "bright.png", "meta": {"_type": "gradio.FileData"}}
+    assert client.post("/gradio_api/queue/join", json=question(image)).status_code == 200
     heard = ""
     with client.stream("GET", "/gradio_api/queue/data?session_hash=abc") as events:
         for line in events.iter_lines():

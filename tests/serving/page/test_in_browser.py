@@ -85,17 +85,17 @@ def test_another_fit_is_shown_at_once(visit: Visit, bright: Path) -> None:
 def test_a_text_file_gets_a_clear_message(visit: Visit, tmp_path: Path) -> None:
     disguised, plain = tmp_path / "notes.png", tmp_path / "notes.txt"
     for file in (disguised, plain):
-        file.write_text("no picture at all")
+        file.write_text("no image at all")
     upload(visit.browser, disguised)
     message = until(lambda: text_of(visit.browser, "#answer [role=alert]"))
-    assert message.startswith("notes.png: not a picture that can be read")
+    assert message.startswith("notes.png: not an image that can be read")
     assert "\n" not in message
     upload(visit.browser, plain)
     until(lambda: "Invalid file type" in text_of(visit.browser, "[data-testid=toast-body]"))
 
 
-def test_a_test_picture_can_be_chosen_and_is_explained(visit: Visit) -> None:
-    open_tab(visit.browser, "Test pictures")
+def test_a_test_image_can_be_chosen_and_is_explained(visit: Visit) -> None:
+    open_tab(visit.browser, "Test images")
     until(lambda: find(visit.browser, "#grid button[data-index]"))
     first = find(visit.browser, "#grid button[data-index]")[0]
     visit.browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", first)
@@ -111,7 +111,7 @@ def test_the_confusion_matrix_is_there(visit: Visit) -> None:
 
 def test_nothing_is_wider_than_a_telephone(visit: Visit, bright: Path) -> None:
     resize(visit.browser, 390)
-    open_tab(visit.browser, "Your picture")
+    open_tab(visit.browser, "Your image")
     upload(visit.browser, bright)
     until(lambda: find(visit.browser, "#answer .bars"))
     too_wide = visit.browser.execute_script(

@@ -21,10 +21,10 @@ from cifarlab.serving.page.answer import look_at_file
 from cifarlab.serving.page.gallery import EVERY_CLASS, Gallery, find_gallery
 from cifarlab.serving.page.interface import (
     PageContext,
-    answer_test_picture,
+    answer_test_image,
     answer_upload,
     build_page,
-    show_test_pictures,
+    show_test_images,
 )
 from cifarlab.serving.page.view import about_html, answer_html, matrix_html
 from serving.page.steps import noise, png
@@ -38,7 +38,7 @@ def context(brightness_run: Path) -> PageContext:
     return PageContext("brightness", brightness_run, lambda: classifier, threading.Lock())
 
 
-def uploaded(place: Path, content: bytes, name: str = "picture.png") -> dict[str, Any]:
+def uploaded(place: Path, content: bytes, name: str = "image.png") -> dict[str, Any]:
     file = place / "blob"
     file.write_bytes(content)
     return {"path": str(file), "orig_name": name}
@@ -78,7 +78,7 @@ def test_no_file_is_no_error(context: PageContext) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"Just words.", "not a picture that can be read"),
+        (b"Just words.", "not an image that can be read"),
         (b"", "the file is empty"),
         (png(noise(1, 1))[:-60], "damaged or truncated"),
     ],
@@ -123,11 +123,11 @@ def test_low_confidence_is_not_sure(context: PageContext) -> None:
 
 def test_the_truth_is_told_where_it_is_known(context: PageContext) -> None:
     gallery = gallery_of(context)
-    said = answer_test_picture(context, gallery, 0)
+    said = answer_test_image(context, gallery, 0)
     name = gallery.class_names[gallery.test.labels[0]]
     assert f"The label says {name}" in said
-    assert "no test picture 9999" in answer_test_picture(context, gallery, 9999)
-    assert 'role="alert"' in answer_test_picture(context, gallery, -1)
+    assert "no test image 9999" in answer_test_image(context, gallery, 9999)
+    assert 'role="alert"' in answer_test_image(context, gallery, -1)
 
 
 def test_the_gallery_reads_what_the_run_has_predicted(context: PageContext) -> None:
@@ -160,14 +160,14 @@ def test_the_gallery_filters_by_class_and_mistakes(context: PageContext) -> None
     gallery = Gallery(known.test, known.class_names, wrong, context.classifier, context.lock)
     bright = gallery.choose("bright", False)
     assert set(gallery.test.labels[bright]) == {known.class_names.index("bright")}
-    shown = show_test_pictures(gallery, "bright", True)
+    shown = show_test_images(gallery, "bright", True)
     assert shown.count("<button") == len(bright)
     assert "bright, taken for" in shown
-    assert "no class is called" in show_test_pictures(gallery, "purple", False)
+    assert "no class is called" in show_test_images(gallery, "purple", False)
     right = Gallery(
         known.test, known.class_names, known.test.labels, context.classifier, context.lock
     )
-    assert "no such mistake" in show_test_pictures(right, EVERY_CLASS, True)
+    assert "no such mistake" in show_test_images(right, EVERY_CLASS, True)
 
 
 def test_without_the_data_there_is_no_gallery(context: PageContext, tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_the_model_introduces_itself(context: PageContext) -> None:
     said = about_html("<me>", test)
     kept = read_json(context.model / "metrics.json")["test"]
     low, high = kept["accuracy_interval"]
-    assert f"{kept['accuracy']:.2%}</b> of {kept['n']:,} test pictures" in said
+    assert f"{kept['accuracy']:.2%}</b> of {kept['n']:,} test images" in said
     assert f"95% interval {low:.2%} to {high:.2%}" in said
     assert "&lt;me&gt;" in said
     assert "nobody knows" in about_html("other", None)
@@ -192,7 +192,7 @@ def test_the_model_introduces_itself(context: PageContext) -> None:
 
 def test_a_page_without_record_or_data_can_be_built(context: PageContext) -> None:
     page = build_page(replace(context, model=None))
-    assert "Test pictures" not in str(page.get_config_file())
+    assert "Test images" not in str(page.get_config_file())
     assert not page.analytics_enabled
 
 

@@ -1,7 +1,7 @@
-"""A folder that classifies pictures in any browser, without a server that computes.
+"""A folder that classifies images in any browser, without a server that computes.
 
 The page, the ONNX model, and onnxruntime-web to run it: any host of static files will do. The
-pictures that people look at never leave their computer.
+images that people look at never leave their computer.
 
 May use files and errors.
 """
@@ -28,7 +28,7 @@ def write_site(directory: Path, model: bytes, facts: Mapping[str, Any]) -> None:
     """Fill an empty directory.
 
     Args:
-        model: ONNX, input ``pictures`` uint8 ``[n, H, W, 3]``, output ``probabilities``.
+        model: ONNX, input ``images`` uint8 ``[n, H, W, 3]``, output ``probabilities``.
         facts: what the page shows and needs: ``class_names``, ``not_sure_below``, ``name``,
             ``accuracy`` (``value``, ``low``, ``high``, ``n``) and ``confusion``; the latter
             three may be missing.

@@ -10,7 +10,7 @@
     return made;
   }
 
-  function picture(index, label) {
+  function image(index, label) {
     const item = element("li");
     const place = data.places[index];
     if (place) {
@@ -24,7 +24,7 @@
     const sure = (100 * data.confidence[index]).toFixed(0) + "%";
     const name = place ? "" : (data.names[index] || "#" + index) + " ";
     item.append(element("span", name + sure));
-    item.title = (data.names[index] || "picture " + index) + ", " + sure;
+    item.title = (data.names[index] || "image " + index) + ", " + sure;
     return item;
   }
 
@@ -37,10 +37,10 @@
     const what = right
       ? data.classes[row] + " recognised"
       : data.classes[row] + " taken for " + data.classes[column];
-    const count = total === 1 ? "1 picture" : total + " pictures";
+    const count = total === 1 ? "1 image" : total + " images";
     const part = shown.length < total ? ", the " + shown.length + " surest shown" : "";
     const list = element("ul", undefined, "strip");
-    for (const index of shown) list.append(picture(index, data.classes[row]));
+    for (const index of shown) list.append(image(index, data.classes[row]));
     panel.replaceChildren(element("h3", what + ": " + count + part), list);
     panel.hidden = false;
     for (const other of document.querySelectorAll("[data-cell][aria-pressed]")) {
@@ -56,7 +56,7 @@
     if (button) open(button);
   });
 
-  // Arrows go to the next cell that has pictures.
+  // Arrows go to the next cell that has images.
   const steps = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
   matrix.addEventListener("keydown", (event) => {
     const step = steps[event.key];

@@ -1,4 +1,4 @@
-"""What the page has to say about one picture, before it is drawn."""
+"""What the page has to say about one image, before it is drawn."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from cifarlab.plots.overlay import overlay
 from cifarlab.predictions import Predictions
 
 Array = np.ndarray[Any, Any]
-# Height and width of the saliency picture, in pixels.
+# Height and width of the saliency image, in pixels.
 OVERLAY = 256
 
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """One picture through the model's eyes.
+    """One image through the model's eyes.
 
     Attributes:
         seen: uint8 ``[H, W, 3]``, exactly what the model was given.
         heat: uint8 ``[256, 256, 3]``, the same with what spoke for the answer laid over it.
-        predictions: of this one picture.
+        predictions: of this one image.
         sure: as ``Classifier.sure``.
     """
 
@@ -43,7 +43,7 @@ def look_at_file(
     """Decode, classify and explain a file; ``name`` is what messages call it.
 
     Raises:
-        InputError: no picture that can be read; see ``decode_image``.
+        InputError: no image that can be read; see ``decode_image``.
         UsageError: ``resize_mode`` is none.
     """
     size = classifier.input_shape[0]

@@ -29,7 +29,7 @@ def demo(
 
     Args:
         model: a classifier, what ``Classifier.load`` takes, or ``None`` for the newest run in
-            ``runs/``, else the model in the package. Test results and test pictures are shown
+            ``runs/``, else the model in the package. Test results and test images are shown
             for a run and for the model in the package only.
         port: where to listen on this computer; by default the first free one from 7860 on.
         inline: show it below the cell; by default where there are cells.

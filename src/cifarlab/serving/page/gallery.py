@@ -1,4 +1,4 @@
-"""Test pictures with what the model says of them, where the data set is on this machine."""
+"""Test images with what the model says of them, where the data set is on this machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cifarlab.classifier import Classifier
-from cifarlab.data.catalog import load
+from cifarlab.data.catalog import load_dataset
 from cifarlab.data.dataset import Split
 from cifarlab.errors import CifarlabError, UsageError
 from cifarlab.predictions import read_predictions
@@ -21,15 +21,15 @@ from cifarlab.saving.pretrained import NAME
 Array = np.ndarray[Any, Any]
 EVERY_CLASS = "every class"
 # So many are predicted where no run has kept its predictions.
-PICTURES = 1000
+IMAGES = 1000
 MOST_SHOWN = 60
 
 
 class Gallery:
-    """Test pictures and what was predicted of them, on first use where no run has kept it.
+    """Test images and what was predicted of them, on first use where no run has kept it.
 
     Attributes:
-        test: labelled pictures.
+        test: labelled images.
         class_names: of that data set.
     """
 
@@ -45,7 +45,7 @@ class Gallery:
         self._predicted, self._classifier, self._lock = predicted, classifier, lock
 
     def choose(self, true_class: str, only_mistakes: bool) -> Array:
-        """Return the first 60 pictures that fit, int64 ``[M]``.
+        """Return the first 60 images that fit, int64 ``[M]``.
 
         Raises:
             UsageError: no such class.
@@ -63,7 +63,7 @@ class Gallery:
         return np.flatnonzero(wanted)[:MOST_SHOWN]
 
     def predicted(self) -> Array:
-        """Return the class that the model gives each picture, int64 ``[N]``.
+        """Return the class that the model gives each image, int64 ``[N]``.
 
         Raises:
             CifarlabError: the model is not ready.
@@ -80,9 +80,9 @@ class Gallery:
 def find_gallery(
     model: Path | None, classifier: Callable[[], Classifier], lock: threading.Lock
 ) -> Gallery | None:
-    """Return the test pictures of the data that a model was trained on; never downloads.
+    """Return the test images of the data that a model was trained on; never downloads.
 
-    What a run has predicted at its end is read; else the first 1,000 pictures are predicted when
+    What a run has predicted at its end is read; else the first 1,000 images are predicted when
     they are first looked at.
 
     Args:
@@ -99,13 +99,11 @@ def find_gallery(
         source = NAME if _is_boxed(model) else data_of(model)
         if source is None:
             return None
-        data = load(source, offline=True, skip_bad=True)
+        data = load_dataset(source, offline=True, skip_bad=True)
     except CifarlabError:
         return None
     kept = _kept(model, data.test)
-    test = (
-        data.test if kept is not None else data.test.subset(np.arange(PICTURES)[: len(data.test)])
-    )
+    test = data.test if kept is not None else data.test.subset(np.arange(IMAGES)[: len(data.test)])
     return Gallery(test, data.class_names, kept, classifier, lock)
 
 
@@ -114,7 +112,7 @@ def _is_boxed(model: Path) -> bool:
 
 
 def _kept(model: Path, test: Split) -> Array | None:
-    """Return what the run in ``model`` predicted of these very pictures, if it is known."""
+    """Return what the run in ``model`` predicted of these very images, if it is known."""
     try:
         found = read_predictions(RunDirectory(model).predictions)["test"]
     except (CifarlabError, KeyError):

@@ -32,7 +32,7 @@ READ = frozenset(
 )
 READ_BELOW = ("/assets/", "/static/", f"{API}/heartbeat/", FILE)
 WRITE = frozenset({JOIN, f"{API}/upload", f"{API}/reset", f"{API}/cancel"})
-# Bytes of a question to the page: choices and the name of an upload, never the picture itself.
+# Bytes of a question to the page: choices and the name of an upload, never the image itself.
 LARGEST_QUESTION = 100_000
 
 
@@ -58,7 +58,7 @@ class PageGate:
         if body is None:
             await _refuse(send, 413, f"at most {LARGEST_QUESTION:,} bytes are taken here")
         elif not _names_only_uploads(body):
-            await _refuse(send, 422, "only pictures that were uploaded here are looked at")
+            await _refuse(send, 422, "only images that were uploaded here are looked at")
         else:
             await self.app(scope, _again(body, receive), send)
 

@@ -1,4 +1,4 @@
-"""The web page: a picture in; what the model sees, says and looks at out."""
+"""The web page: an image in; what the model sees, says and looks at out."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from cifarlab.serving.page.view import (
     problem_html,
 )
 
-TITLE = "What is in this picture?"
+TITLE = "What is in this image?"
 STYLE = Path(__file__).with_name("page.css")
 LARGEST = "16mb"
 # Seconds between two looks for old uploads, and their age when they are removed.
 KEPT = (600, 600)
 # Visitors' questions that may wait; more are told that the page is busy.
 WAITING = 32
-# Tells Python which picture of the grid was clicked; Enter and the space bar click, too.
+# Tells Python which image of the grid was clicked; Enter and the space bar click, too.
 CLICKED = """
 element.addEventListener('click', (event) => {
   const button = event.target.closest('button[data-index]');
@@ -54,7 +54,7 @@ class PageContext:
     Attributes:
         name: of the model.
         model: what ``Classifier.load`` took, or ``None`` if it came from elsewhere; tells where
-            test results and test pictures are.
+            test results and test images are.
         classifier: gives the classifier, or raises a ``CifarlabError`` while it is not ready.
         lock: held while the classifier computes.
     """
@@ -66,16 +66,16 @@ class PageContext:
 
 
 def build_page(context: PageContext) -> gradio.Blocks:
-    """Return the page; it has test pictures only where the data set is on this machine."""
+    """Return the page; it has test images only where the data set is on this machine."""
     test = _test_metrics(context.model)
     gallery = find_gallery(context.model, context.classifier, context.lock)
     page = gradio.Blocks(title=TITLE, analytics_enabled=False, delete_cache=KEPT)
     with page:
         gradio.HTML(about_html(context.name, test))
-        with gradio.Tab("Your picture"):
-            _picture_tab(context)
+        with gradio.Tab("Your image"):
+            _image_tab(context)
         if gallery is not None:
-            with gradio.Tab("Test pictures") as tab:
+            with gradio.Tab("Test images") as tab:
                 _gallery_tab(context, gallery, tab)
         if test is not None:
             with gradio.Tab("Confusion matrix"):
@@ -120,7 +120,7 @@ def answer_upload(context: PageContext, upload: Mapping[str, Any] | None, mode: 
     """
     if upload is None:
         return EMPTY
-    name = str(upload.get("orig_name") or "the picture")
+    name = str(upload.get("orig_name") or "the image")
     try:
         content = _content(upload, name)
         return answer_html(look_at_file(context.classifier(), context.lock, content, name, mode))
@@ -128,11 +128,11 @@ def answer_upload(context: PageContext, upload: Mapping[str, Any] | None, mode: 
         return problem_html(error)
 
 
-def answer_test_picture(context: PageContext, gallery: Gallery, index: int) -> str:
-    """Return what the page says of one of the test pictures."""
+def answer_test_image(context: PageContext, gallery: Gallery, index: int) -> str:
+    """Return what the page says of one of the test images."""
     try:
         if not 0 <= index < len(gallery.test):
-            raise InputError(f"no test picture {index}; there are {len(gallery.test):,}")
+            raise InputError(f"no test image {index}; there are {len(gallery.test):,}")
         seen = np.array(gallery.test.images[index])
         look = look_at(context.classifier(), context.lock, seen)
         return answer_html(look, gallery.class_names[gallery.test.labels[index]])
@@ -140,8 +140,8 @@ def answer_test_picture(context: PageContext, gallery: Gallery, index: int) -> s
         return problem_html(error)
 
 
-def show_test_pictures(gallery: Gallery, true_class: str, only_mistakes: bool) -> str:
-    """Return the test pictures that fit, or why there are none."""
+def show_test_images(gallery: Gallery, true_class: str, only_mistakes: bool) -> str:
+    """Return the test images that fit, or why there are none."""
     try:
         chosen = gallery.choose(true_class, only_mistakes)
         if not len(chosen):
@@ -159,11 +159,11 @@ def _content(upload: Mapping[str, Any], name: str) -> bytes:
         raise InputError(f"{name}: no longer on the server; choose it again") from None
 
 
-def _picture_tab(context: PageContext) -> None:
+def _image_tab(context: PageContext) -> None:
     with gradio.Row():
         with gradio.Column():
             upload = gradio.Image(
-                label="Drop, paste or choose a picture",
+                label="Drop, paste or choose an image",
                 sources=["upload", "clipboard", "webcam"],
                 height=320,
                 buttons=[],
@@ -180,7 +180,7 @@ def _picture_tab(context: PageContext) -> None:
         lambda *given: answer_upload(context, *given),
         [upload, mode],
         answer,
-        # Gradio would open the picture itself, and hand on another one.
+        # Gradio would open the image itself, and hand on another one.
         preprocess=False,
         show_progress="minimal",
         trigger_mode="always_last",
@@ -197,18 +197,16 @@ def _gallery_tab(context: PageContext, gallery: Gallery, tab: gradio.Tab) -> Non
             elem_id="true-class",
         )
         mistakes = gradio.Checkbox(label="Only mistakes", elem_id="mistakes")
-    chosen = gradio.HTML(
-        '<p class="hint">Choose a picture to see the answer.</p>', elem_id="chosen"
-    )
+    chosen = gradio.HTML('<p class="hint">Choose an image to see the answer.</p>', elem_id="chosen")
     grid = gradio.HTML(elem_id="grid", js_on_load=CLICKED)
 
     def clicked(event: gradio.EventData) -> str:
         index = getattr(event, "index", None)
-        return answer_test_picture(context, gallery, index if isinstance(index, int) else -1)
+        return answer_test_image(context, gallery, index if isinstance(index, int) else -1)
 
     gradio.on(
         [tab.select, true_class.change, mistakes.change],
-        lambda *given: show_test_pictures(gallery, *given),
+        lambda *given: show_test_images(gallery, *given),
         [true_class, mistakes],
         grid,
         preprocess=False,

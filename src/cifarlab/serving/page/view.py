@@ -14,7 +14,7 @@ from cifarlab.errors import CifarlabError
 from cifarlab.evaluation.metrics import Metrics
 from cifarlab.plots.confusion import confusion_matrix
 from cifarlab.plots.style import darkened, svg
-from cifarlab.reporting.pictures import data_uri, picture_uri
+from cifarlab.reporting.images import data_uri, image_uri
 from cifarlab.serving.page.answer import Look
 
 Array = np.ndarray[Any, Any]
@@ -25,10 +25,10 @@ EMPTY = '<p class="hint">The answer appears here.</p>'
 
 
 def answer_html(look: Look, true_class: str | None = None) -> str:
-    """Return the verdict, a bar for each of the likeliest classes, and the two pictures.
+    """Return the verdict, a bar for each of the likeliest classes, and the two images.
 
     Args:
-        true_class: what the picture shows, where that is known.
+        true_class: what the image shows, where that is known.
     """
     best = look.predictions.top(BARS)[0]
     verdict, confidence = best[0]
@@ -37,7 +37,7 @@ def answer_html(look: Look, true_class: str | None = None) -> str:
         f'<div class="answer"><div role="status">{_verdict(verdict, confidence, look.sure)}'
         f"{_truth(verdict, true_class)}</div>"
         f'<ol class="bars">{"".join(_bar(name, share) for name, share in best)}</ol>'
-        '<div class="pictures">'
+        '<div class="images">'
         f"{_figure('seen', exact_uri(look.seen), f'What the model sees: {side}x{side} pixels')}"
         f"{_figure('heat', exact_uri(look.heat), f'Where it looked for {verdict}')}"
         "</div></div>"
@@ -56,13 +56,13 @@ def about_html(name: str, test: Metrics | None) -> str:
     else:
         low, high = test.accuracy_interval
         known = (
-            f"It is right for <b>{test.accuracy:.2%}</b> of {test.n:,} test pictures "
+            f"It is right for <b>{test.accuracy:.2%}</b> of {test.n:,} test images "
             f"(95% interval {low:.2%} to {high:.2%})."
         )
     classes = "" if test is None else f" Its {len(test.class_names)} classes: {_classes(test)}."
     return (
-        '<header class="about"><h1>What is in this picture?</h1>'
-        f"<p>The model <b>{escape(name)}</b> says. {known}{classes} Pictures go to the server "
+        '<header class="about"><h1>What is in this image?</h1>'
+        f"<p>The model <b>{escape(name)}</b> says. {known}{classes} Images go to the server "
         "that shows this page and no further; they are deleted after a while.</p></header>"
     )
 
@@ -71,7 +71,7 @@ def matrix_html(test: Metrics, name: str) -> str:
     """Return the confusion matrix, for a light and for a dark page."""
     light = data_uri(svg(confusion_matrix(test, name)), "image/svg+xml")
     dark = data_uri(svg(darkened(confusion_matrix(test, name))), "image/svg+xml")
-    text = escape(f"Confusion matrix of {name}: {test.accuracy:.2%} of {test.n:,} pictures right")
+    text = escape(f"Confusion matrix of {name}: {test.accuracy:.2%} of {test.n:,} images right")
     return (
         '<p class="hint">A row is the true class, a column what the model said.</p>'
         '<div class="matrix" tabindex="0" role="region" aria-label="Confusion matrix">'
@@ -83,7 +83,7 @@ def matrix_html(test: Metrics, name: str) -> str:
 def grid_html(
     images: Array, labels: Array, predicted: Array, indices: Array, class_names: Sequence[str]
 ) -> str:
-    """Return a button for each picture at ``indices``, with what it is and what was said.
+    """Return a button for each image at ``indices``, with what it is and what was said.
 
     Args:
         images: uint8 ``[N, H, W, 3]``.
@@ -140,7 +140,7 @@ def _thumbnail(image: Array, index: int, true_class: str, said: str) -> str:
     words = true_class if right else f"{true_class}, taken for {said}"
     return (
         f'<button type="button" class="{"right" if right else "wrong"}" data-index="{index}">'
-        f'<img src="{picture_uri(np.asarray(image))}" alt="">{escape(words)}</button>'
+        f'<img src="{image_uri(np.asarray(image))}" alt="">{escape(words)}</button>'
     )
 
 

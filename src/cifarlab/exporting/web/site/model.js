@@ -17,7 +17,7 @@ worker.onerror = () => {
   waiting.clear();
 };
 
-// Return a row of probabilities for each picture in pixels, [n, height, width, 3].
+// Return a row of probabilities for each image in pixels, [n, height, width, 3].
 export function predict(pixels, shape) {
   return new Promise((resolve, reject) => {
     waiting.set(++last, { resolve, reject });
@@ -29,7 +29,7 @@ const GREY = 127;
 
 // Return how much the probability of a class falls when each place is hidden, 0 to 1,
 // [height, width] (Zeiler and Fergus, "Visualizing and understanding convolutional
-// networks", 2014). A patch of mid-grey moves over the picture.
+// networks", 2014). A patch of mid-grey moves over the image.
 export async function occlusion(pixels, shape, classIndex, probability) {
   const [height, width] = shape;
   const patch = Math.max(2, Math.round(height / 4));

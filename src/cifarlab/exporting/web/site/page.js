@@ -11,7 +11,7 @@ const at = (id) => document.getElementById(id);
 let shown = 0;
 
 // For other scripts: {probabilities, pixels} of a file.
-export async function classify(blob, name = "picture") {
+export async function classify(blob, name = "image") {
   const pixels = toPixels(await decode(blob, name), height, width);
   const [probabilities] = await predict(pixels, shape);
   return { probabilities, pixels };
@@ -85,7 +85,7 @@ function showFacts() {
   const { accuracy, confusion, class_names: names, name = "model" } = facts;
   const known = accuracy
     ? `, right for ${percent(accuracy.value, 2)} of ${accuracy.n.toLocaleString("en")} test ` +
-      `pictures (95% interval ${percent(accuracy.low, 2)} to ${percent(accuracy.high, 2)})`
+      `images (95% interval ${percent(accuracy.low, 2)} to ${percent(accuracy.high, 2)})`
     : "";
   at("known").textContent = `Model: ${name}${known}. It knows ${names.join(", ")}.`;
   if (!confusion || names.length > 20) return;
@@ -148,7 +148,7 @@ function closeCamera() {
   at("camera").hidden = true;
 }
 
-function takePicture() {
+function takeImage() {
   const video = at("video");
   const canvas = new OffscreenCanvas(video.videoWidth, video.videoHeight);
   canvas.getContext("2d").drawImage(video, 0, 0);
@@ -169,7 +169,7 @@ at("file").onchange = ({ target }) => {
   target.value = "";
 };
 at("webcam").onclick = toggleCamera;
-at("take").onclick = takePicture;
+at("take").onclick = takeImage;
 document.onpaste = ({ clipboardData }) => fromTransfer(clipboardData);
 document.ondragover = (event) => event.preventDefault();
 document.ondrop = (event) => {

@@ -16,7 +16,7 @@ export async function decode(blob, name) {
       imageOrientation: "from-image",
     });
   } catch {
-    throw new Error(`${name}: not a picture that can be read; use ${ACCEPTED}`);
+    throw new Error(`${name}: not an image that can be read; use ${ACCEPTED}`);
   }
   const { width, height } = bitmap;
   if (width * height > LARGEST_PIXELS) {
@@ -31,7 +31,7 @@ export async function decode(blob, name) {
   return context.getImageData(0, 0, width, height);
 }
 
-// Return RGB bytes, [height, width, 3], of a decoded picture squashed to the given size.
+// Return RGB bytes, [height, width, 3], of a decoded image squashed to the given size.
 export function toPixels(image, height, width) {
   const { data } = image;
   const rgb = new Uint8ClampedArray((data.length / 4) * 3);
@@ -54,7 +54,7 @@ function cubic(x) {
   return 0;
 }
 
-// For each new position: where its old ones start, and their weights. When a picture shrinks,
+// For each new position: where its old ones start, and their weights. When an image shrinks,
 // the filter widens with it, which is what prevents aliasing.
 function weightsOf(before, after) {
   const scale = before / after;

@@ -9,15 +9,15 @@ const CHUNK = 16;
 
 const session = ort.InferenceSession.create(new URL("./model.onnx", import.meta.url).href);
 
-// Return one row of probabilities for each picture; shape is [height, width, 3].
+// Return one row of probabilities for each image; shape is [height, width, 3].
 async function probabilities(pixels, shape) {
   const size = shape[0] * shape[1] * shape[2];
   const model = await session;
   const rows = [];
   for (let start = 0; start < pixels.length; start += CHUNK * size) {
     const part = pixels.subarray(start, start + CHUNK * size);
-    const pictures = new ort.Tensor("uint8", part, [part.length / size, ...shape]);
-    const { probabilities: found } = await model.run({ pictures });
+    const images = new ort.Tensor("uint8", part, [part.length / size, ...shape]);
+    const { probabilities: found } = await model.run({ images });
     const classes = found.dims[1];
     for (let i = 0; i < found.data.length; i += classes) {
       rows.push(Array.from(found.data.subarray(i, i + classes)));

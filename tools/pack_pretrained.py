@@ -1,7 +1,7 @@
 """Put a finished run's model into the package, with what is measured of it.
 
-Command: ``python -m tools.box_model runs/boxed94-1``. The test split is read once more, because
-rounding to half precision makes another model of it.
+Command: ``python -m tools.pack_pretrained runs/pretrained94-1``. The test split is read once more,
+because rounding to half precision makes another model of it.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from cifarlab.classifier import Classifier
-from cifarlab.data.catalog import load
+from cifarlab.data.catalog import load_dataset
 from cifarlab.data.dataset import Split
 from cifarlab.errors import CifarlabError, InputError
 from cifarlab.evaluation.calibration import expected_calibration_error
 from cifarlab.evaluation.metrics import measure
 from cifarlab.evaluation.selective import apply_threshold
-from cifarlab.recipes.parts import Views
+from cifarlab.recipes.parts import TestTimeAugmentation
 from cifarlab.recipes.recipe import Recipe
 from cifarlab.runs.directory import find_run, read_json
 from cifarlab.runs.record import data_of, read_recipe
-from cifarlab.saving.pretrained import FILE, read_boxed, write_boxed
+from cifarlab.saving.pretrained import FILE, read_pretrained, write_boxed
 
 
 def box(directory: Path, file: Path) -> dict[str, Any]:
@@ -42,11 +42,11 @@ def box(directory: Path, file: Path) -> dict[str, Any]:
     # Written twice: what the card says is measured on the rounded weights.
     write_boxed(file, trained.model, trained.class_names, recipe, {}, *trust)
     rounded = replace(
-        Classifier.of(read_boxed(file).model, trained.class_names, views=recipe.test_time),
+        Classifier.from_keras(read_pretrained(file).model, trained.class_names, tta=recipe.tta),
         temperature=trained.temperature,
         not_sure_below=trained.not_sure_below,
     )
-    test = load(data_of(directory) or "cifar10").test
+    test = load_dataset(data_of(directory) or "cifar10").test
     card = _card(recipe, rounded, test, read_json(run.metrics), read_json(run.environment))
     write_boxed(file, trained.model, trained.class_names, recipe, card, *trust)
     return card
@@ -72,8 +72,8 @@ def _card(
             **measure(predictions).to_json(),
             "expected_calibration_error": expected_calibration_error(predictions),
         },
-        "views": _views_in_words(recipe.test_time),
-        "one_look": measure(replace(classifier, views=None).predict_split(test)).to_json(),
+        "views": _tta_in_words(recipe.tta),
+        "one_look": measure(replace(classifier, tta=None).predict_split(test)).to_json(),
         "temperature": classifier.temperature,
         "not_sure": None if below is None else apply_threshold(predictions, below).to_json(),
         "trained": {
@@ -85,26 +85,26 @@ def _card(
     }
 
 
-def _views_in_words(views: Views | None) -> str:
-    if views is None:
-        return "one look at each picture, as it is"
-    looks = "the picture and its mirror image" if views.mirror else "the picture"
-    return f"{looks}; the same shifted by {views.shift} both ways" if views.shift else looks
+def _tta_in_words(tta: TestTimeAugmentation | None) -> str:
+    if tta is None:
+        return "one look at each image, as it is"
+    looks = "the image and its mirror image" if tta.mirror else "the image"
+    return f"{looks}; the same shifted by {tta.shift} both ways" if tta.shift else looks
 
 
 def _trained_on_in_words(data: Mapping[str, Any]) -> str:
-    seen = f"{data['train']['pictures']:,} training pictures of {data['name']}"
-    held_out = data["validation"]["pictures"]
+    seen = f"{data['train']['images']:,} training images of {data['name']}"
+    held_out = data["validation"]["images"]
     chose = f"; {held_out:,} others chose the temperature and the threshold"
     return seen + chose if held_out else seen
 
 
 def _not_sure_in_words(found: dict[str, Any] | None) -> str:
     if found is None or found["accuracy"] is None:
-        return "never said: no pictures were left to choose when"
+        return "never said: no images were left to choose when"
     return (
         f"said below a confidence of {found['threshold']:.1%}; the other {found['coverage']:.1%} "
-        f"of the test pictures are right in {found['accuracy']:.2%}"
+        f"of the test images are right in {found['accuracy']:.2%}"
     )
 
 
@@ -120,13 +120,13 @@ def page(card: dict[str, Any]) -> str:
     hardware = trained["hardware"]
     return f"""# The model in the box
 
-`cifarlab predict cat.jpg` uses it where there is no run; `Classifier.boxed()` in Python,
-`--model cifar10` on the command line. Written by `python -m tools.box_model`; the figures travel in
-the weights file and a test measures them again where the real CIFAR-10 is present.
+`cifarlab predict cat.jpg` uses it where there is no run; `Classifier.pretrained()` in Python,
+`--model cifar10` on the command line. Written by `python -m tools.pack_pretrained`; the figures
+travel in the weights file and a test measures them again where the real CIFAR-10 is present.
 
 | | |
 |---|---|
-| what it does | tells the ten classes of CIFAR-10 apart in pictures of 32x32 pixels |
+| what it does | tells the ten classes of CIFAR-10 apart in images of 32x32 pixels |
 | test accuracy | **{test["accuracy"]:.2%}** ({interval}) |
 | top 2 | {test["top2"]:.2%} |
 | cross-entropy | {test["loss"]:.4f} |
@@ -134,7 +134,7 @@ the weights file and a test measures them again where the real CIFAR-10 is prese
 with a temperature of {card["temperature"]:.3f} |
 | network | `airnet`, {card["parameters"]:,} weights and statistics, half precision |
 | "not sure" | {_not_sure_in_words(card["not_sure"])} |
-| views | {card["views"]} |
+| views | {card["tta"]} |
 | at one look | {card["one_look"]["accuracy"]:.2%} (`cifarlab serve --looks once`) |
 | trained on | {_trained_on_in_words(card["data"])} |
 | recipe | `{card["recipe"]}` with {card["epochs"]} epochs, seed {trained["seed"]} |
@@ -146,19 +146,19 @@ with a temperature of {card["temperature"]:.3f} |
 
 ## Limits
 
-- It knows ten classes and nothing else: a picture of anything else gets one of the ten, often with
+- It knows ten classes and nothing else: an image of anything else gets one of the ten, often with
   confidence. It was never shown anything but CIFAR-10.
-- Pictures are brought to 32x32 first. What cannot be told at that size cannot be told.
-- The settings were chosen on a validation split of the training pictures. The test split was read
+- Images are brought to 32x32 first. What cannot be told at that size cannot be told.
+- The settings were chosen on a validation split of the training images. The test split was read
   for the figures above and chose nothing.
-- Some labels of CIFAR-10 are wrong, and 3.3% of its test pictures have near-duplicates among the
-  training pictures (Barz and Denzler, "Do we train on test data?", 2020).
+- Some labels of CIFAR-10 are wrong, and 3.3% of its test images have near-duplicates among the
+  training images (Barz and Denzler, "Do we train on test data?", 2020).
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tools.box_model", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.pack_pretrained", description=__doc__)
     parser.add_argument("run", type=Path, help="a finished run's directory")
     parser.add_argument("--file", type=Path, default=FILE, help="(%(default)s)")
     parser.add_argument("--page", type=Path, default=Path("docs/model_card.md"))

@@ -1,4 +1,4 @@
-"""Many small pictures in one file, so that a page can show any of them without a server."""
+"""Many small images in one file, so that a page can show any of them without a server."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-# Larger pictures are shown smaller. A multiple of 16, the block in which WebP mixes colours,
-# so that no picture runs into its neighbour.
+# Larger images are shown smaller. A multiple of 16, the block in which WebP mixes colours,
+# so that no image runs into its neighbour.
 LARGEST_SIDE = 64
 BLOCK = 16
 COLUMNS = 48
@@ -22,11 +22,11 @@ QUALITY = 88
 
 @dataclass(frozen=True)
 class Sheet:
-    """Pictures side by side in one image.
+    """Images side by side in one image.
 
     Attributes:
         uri: the image as a ``data:`` address.
-        places: column and row of each picture, by its index in the split.
+        places: column and row of each image, by its index in the split.
         columns, rows: of the image.
     """
 
@@ -47,18 +47,18 @@ def sheet(images: np.ndarray[Any, Any], indices: Sequence[int]) -> Sheet:
     for number, index in enumerate(wanted):
         column, row = number % columns, number // columns
         places[index] = (column, row)
-        picture = Image.fromarray(np.asarray(images[index]))
-        if picture.size != (side, side):
-            picture = picture.resize((side, side), Image.Resampling.BICUBIC)
-        canvas.paste(picture, (column * side, row * side))
-    return Sheet(picture_uri(canvas, QUALITY), places, columns, rows)
+        image = Image.fromarray(np.asarray(images[index]))
+        if image.size != (side, side):
+            image = image.resize((side, side), Image.Resampling.BICUBIC)
+        canvas.paste(image, (column * side, row * side))
+    return Sheet(image_uri(canvas, QUALITY), places, columns, rows)
 
 
-def picture_uri(picture: Image.Image | np.ndarray[Any, Any], quality: int = QUALITY) -> str:
-    """Return a picture (PIL, or uint8 ``[H, W, 3]``) as a WebP ``data:`` address."""
-    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+def image_uri(image: Image.Image | np.ndarray[Any, Any], quality: int = QUALITY) -> str:
+    """Return an image (PIL, or uint8 ``[H, W, 3]``) as a WebP ``data:`` address."""
+    drawn = image if isinstance(image, Image.Image) else Image.fromarray(image)
     file = io.BytesIO()
-    image.save(file, "WEBP", quality=quality, method=4)
+    drawn.save(file, "WEBP", quality=quality, method=4)
     return data_uri(file.getvalue(), "image/webp")
 
 

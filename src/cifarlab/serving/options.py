@@ -14,22 +14,22 @@ MODEL, ONCE = "model", "once"
 
 
 @dataclass(frozen=True)
-class Settings:
+class ServeOptions:
     """How to serve a model.
 
     Attributes:
         model: what ``Classifier.load`` takes.
         name: what clients call the model.
-        looks: ``"model"`` to look at each picture as the model was made to, ``"once"`` for one
+        looks: ``"model"`` to look at each image as the model was made to, ``"once"`` for one
             look, which is faster and a little less accurate.
         queue: requests that may be in work or waiting; more are answered 503 at once.
-        batch: at most this many pictures go through the model together.
-        pictures: at most this many in one request.
+        batch: at most this many images go through the model together.
+        images: at most this many in one request.
         body: largest request body, in bytes.
-        pixels: largest picture, in pixels; larger ones are refused before they are decoded.
+        pixels: largest image, in pixels; larger ones are refused before they are decoded.
         timeout: seconds until a request that waits is answered 503.
         grace: seconds that requests in work have to finish when the server is stopped.
-        decoders: threads that decode pictures.
+        decoders: threads that decode images.
         page: whether to show the web page at ``/``.
     """
 
@@ -38,7 +38,7 @@ class Settings:
     looks: str = MODEL
     queue: int = 40
     batch: int = 64
-    pictures: int = 64
+    images: int = 64
     body: int = 16 * 2**20
     pixels: int = 16_000_000
     timeout: float = 10.0
@@ -51,12 +51,12 @@ class Settings:
         return json.dumps(asdict(self))
 
 
-def settings_from_json(text: str) -> Settings:
-    """Return what ``Settings.to_json`` gave."""
-    return Settings(**json.loads(text))
+def settings_from_json(text: str) -> ServeOptions:
+    """Return what ``ServeOptions.to_json`` gave."""
+    return ServeOptions(**json.loads(text))
 
 
-def load_classifier(settings: Settings) -> Classifier:
+def load_classifier(settings: ServeOptions) -> Classifier:
     """Load the model on the CPU or the GPU, looking as the settings say.
 
     Raises:
@@ -66,4 +66,4 @@ def load_classifier(settings: Settings) -> Classifier:
     if settings.looks not in (MODEL, ONCE):
         raise UsageError(f"looks {settings.looks!r}: choose {MODEL} or {ONCE}")
     classifier = Classifier.load(Path(settings.model))
-    return replace(classifier, views=None) if settings.looks == ONCE else classifier
+    return replace(classifier, tta=None) if settings.looks == ONCE else classifier
