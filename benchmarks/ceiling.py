@@ -39,7 +39,7 @@ from cifarlab.training.loop import LoopOptions, run_steps, start
 from cifarlab.training.state import TrainState
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Kernel:
     """The matrix work of one layer in one step.
 
@@ -59,7 +59,7 @@ def kernels(state: TrainState, images: Tensor) -> list[Kernel]:
     found: list[Kernel] = []
 
     def note(layer: Any, inputs: tuple[Tensor, ...], _: Tensor) -> None:
-        found.append(Kernel(layer, inputs[0].shape, inputs[0].requires_grad))
+        found.append(Kernel(layer=layer, size=inputs[0].shape, passes_back=inputs[0].requires_grad))
 
     handles = [
         module.register_forward_hook(note)
@@ -95,8 +95,20 @@ def work(kernel: Kernel, precision: torch.dtype) -> Callable[[], object]:
 def measure(model: str, batch_size: int, steps: int, rounds: int) -> dict[str, float]:
     """Return seconds a step, seconds for its kernels alone, and the fraction; medians."""
     device = choose_device("cpu")
-    setting = LoopOptions(device, choose_precision("auto", device), 0, Path(os.devnull))
-    recipe = Recipe("ceiling", "", ModelSpec(model), 1, batch_size, (Adam(),))
+    setting = LoopOptions(
+        device=device,
+        precision=choose_precision("auto", device),
+        seed=0,
+        checkpoints=Path(os.devnull),
+    )
+    recipe = Recipe(
+        name="ceiling",
+        summary="",
+        model=ModelSpec(name=model),
+        epochs=1,
+        batch_size=batch_size,
+        optimizers=(Adam(),),
+    )
     keras.utils.set_random_seed(0)
     state = start(MODELS[model](SHAPE, CLASSES), recipe, setting)
     images, labels = (torch.from_numpy(part) for part in synthetic(steps * batch_size))

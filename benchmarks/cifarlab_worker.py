@@ -58,9 +58,18 @@ def _training(model: Any, device: torch.device, settings: Settings) -> Prepared:
         # What was compiled for other models would count against this one's share.
         torch.compiler.reset()
     precision = choose_precision(settings["precision"], device)
-    setting = LoopOptions(device, precision, 0, Path(os.devnull), compiled=compiled)
-    spec = ModelSpec(settings["model"], settings["arguments"])
-    recipe = Recipe("throughput", "", spec, 1, settings["batch_size"], (Adam(lr=1e-3),))
+    setting = LoopOptions(
+        device=device, precision=precision, seed=0, checkpoints=Path(os.devnull), compiled=compiled
+    )
+    spec = ModelSpec(name=settings["model"], arguments=settings["arguments"])
+    recipe = Recipe(
+        name="throughput",
+        summary="",
+        model=spec,
+        epochs=1,
+        batch_size=settings["batch_size"],
+        optimizers=(Adam(lr=1e-3),),
+    )
     state = start(model, recipe, setting)
     images, labels = synthetic(settings["steps"] * settings["batch_size"])
     data = torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 BOUNDARY = b"cifarlab-boundary"
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Tally:
     """What came of many requests.
 

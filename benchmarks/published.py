@@ -22,7 +22,7 @@ HOST = "https://github.com"
 Names = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Record:
     """A published record.
 
@@ -62,23 +62,23 @@ def _with_proxy(names: Names) -> Callable[[Any], object]:
 
 RECORDS = {
     "airbench94_muon": Record(
-        "KellerJordan/cifar10-airbench",
-        "f1c599c4af24aca803e3e65a6a7e52a502e09d0e",
-        "airbench94_muon.py",
-        _one_network,
+        repository="KellerJordan/cifar10-airbench",
+        commit="f1c599c4af24aca803e3e65a6a7e52a502e09d0e",
+        script="airbench94_muon.py",
+        start=_one_network,
     ),
     "airbench96_faster": Record(
-        "KellerJordan/cifar10-airbench",
-        "f1c599c4af24aca803e3e65a6a7e52a502e09d0e",
-        "airbench96_faster.py",
-        _with_proxy,
-        "total_time_seconds",
+        repository="KellerJordan/cifar10-airbench",
+        commit="f1c599c4af24aca803e3e65a6a7e52a502e09d0e",
+        script="airbench96_faster.py",
+        start=_with_proxy,
+        seconds="total_time_seconds",
     ),
     "hiverge": Record(
-        "hiverge/cifar10-speedrun",
-        "5cd49b1e586f473b535cdeee69fe8ad5b6e9618b",
-        "cifar10_speedrun.py",
-        _one_network,
+        repository="hiverge/cifar10-speedrun",
+        commit="5cd49b1e586f473b535cdeee69fe8ad5b6e9618b",
+        script="cifar10_speedrun.py",
+        start=_one_network,
     ),
 }
 

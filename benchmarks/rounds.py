@@ -28,7 +28,7 @@ OURS = "cifarlab"
 TRAINING, PREDICTION = "training", "prediction"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class System:
     """A way to use plain Keras: its backend and its dtype policy."""
 
@@ -37,13 +37,13 @@ class System:
 
 
 SYSTEMS = {
-    f"keras_{backend}_{precision}": System(backend, precision)
+    f"keras_{backend}_{precision}": System(backend=backend, precision=precision)
     for backend in ("tensorflow", "torch", "jax")
     for precision in ("float32", "mixed_bfloat16")
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Workload:
     """What each round of each system does: ``steps`` steps of ``batch_size`` images.
 
@@ -65,7 +65,7 @@ class Workload:
     precision: str = "auto"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Measurement:
     """What was measured on one model.
 
@@ -165,7 +165,7 @@ def measure(
                 say(f"{name} is left out: {left_out[name]}")
     _compare(facts)
     rates = alternate({name: found[name] for name in facts}, workload, left_out)
-    return Measurement(rates, facts, left_out)
+    return Measurement(rates=rates, facts=facts, left_out=left_out)
 
 
 def _compare(facts: Mapping[str, dict[str, Any]]) -> None:

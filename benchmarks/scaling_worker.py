@@ -39,10 +39,19 @@ def work(settings: Settings) -> Mapping[str, Any]:
 
 
 def _data(count: int) -> Dataset:
-    train = Split(*synthetic(count, seed=0))
-    validation = Split(*synthetic(max(1, count // 10), seed=1))
+    train, validation = (
+        Split(images=images, labels=labels)
+        for images, labels in (synthetic(count, seed=0), synthetic(max(1, count // 10), seed=1))
+    )
     names = tuple(f"class {label}" for label in range(CLASSES))
-    return Dataset("synthetic", "random numbers", names, train, validation, validation)
+    return Dataset(
+        name="synthetic",
+        source="random numbers",
+        class_names=names,
+        train=train,
+        validation=validation,
+        test=validation,
+    )
 
 
 def _seconds(recipe: Recipe, data: Dataset) -> list[float]:
@@ -50,7 +59,12 @@ def _seconds(recipe: Recipe, data: Dataset) -> list[float]:
     model = build_model(recipe, data, seed=0)
     compile_model(model, recipe)
     with tempfile.TemporaryDirectory() as checkpoints:
-        setting = LoopOptions(device, choose_precision("auto", device), 0, Path(checkpoints))
+        setting = LoopOptions(
+            device=device,
+            precision=choose_precision("auto", device),
+            seed=0,
+            checkpoints=Path(checkpoints),
+        )
         history = fit(
             model, data.train, data.validation, recipe, setting, [], Silent(), lambda _: None
         )

@@ -76,7 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     chosen = _parser().parse_args(arguments)
     names = () if chosen.ours_only else tuple(chosen.systems)
-    workload = Workload(chosen.batch_size, chosen.steps, chosen.rounds, chosen.images)
+    workload = Workload(
+        batch_size=chosen.batch_size, steps=chosen.steps, rounds=chosen.rounds, images=chosen.images
+    )
     try:
         python = _interpreter(chosen.python)
         systems = {name: SYSTEMS[name] for name in names}

@@ -44,7 +44,9 @@ def prepare(settings: Settings) -> tuple[Mapping[str, Any], Work]:
     except CifarlabError as error:
         raise RefusalError("usage", str(error)) from error
     measured = getattr(data, settings["split"])
-    setting = LoopOptions(device, precision, 0, Path(), compiled=compiles(device))
+    setting = LoopOptions(
+        device=device, precision=precision, seed=0, checkpoints=Path(), compiled=compiles(device)
+    )
     _warm_up(recipe, data, setting)
     facts = {
         "images": {"train": len(data.train), settings["split"]: len(measured)},

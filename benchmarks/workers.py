@@ -35,7 +35,7 @@ RAISED = re.compile(r"[\w.]*(Error|Exception)\w*: ")
 REFUSALS: dict[str, type[CifarlabError]] = {"missing": MissingLibraryError, "usage": UsageError}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Worker:
     """A running worker; ``errors`` receives what it writes to standard error."""
 
@@ -111,7 +111,7 @@ def running(
         ) as process,
     ):
         try:
-            yield Worker(name, process, errors)
+            yield Worker(name=name, process=process, errors=errors)
         finally:
             # Nothing in a worker is worth saving, and some libraries take long to leave.
             process.kill()

@@ -153,7 +153,7 @@ def test_paths_arrays_and_splits_agree(classifier, tmp_path):
 
 def test_a_split_keeps_its_names(classifier):
     split = tiny_split(3, 0)
-    named = Split(split.images, split.labels, names=("a.png", "b.png", "c.png"))
+    named = Split(images=split.images, labels=split.labels, names=("a.png", "b.png", "c.png"))
     assert classifier.predict_split(named).names == ("a.png", "b.png", "c.png")
 
 

@@ -75,7 +75,7 @@ def in_corners(draw, count: int, part: int) -> Split:
         draw(int(label), int(corner), np.random.default_rng([part, i]))
         for i, (label, corner) in enumerate(zip(labels, corners, strict=True))
     ]
-    return Split(np.stack(images), labels.astype(np.int64))
+    return Split(images=np.stack(images), labels=labels.astype(np.int64))
 
 
 def _corners(count: int) -> np.ndarray:
@@ -93,7 +93,15 @@ def share_in_corner(saliency: np.ndarray) -> np.ndarray:
 
 def trained(draw, recipe, count: int, directory) -> tuple[Classifier, Split]:
     parts = [in_corners(draw, n, part) for part, n in enumerate((count, 60, 72))]
-    data = Dataset("corners", "drawn by the tests", ("a", "b", "c"), *parts)
+    a, b, c = parts
+    data = Dataset(
+        name="corners",
+        source="drawn by the tests",
+        class_names=("a", "b", "c"),
+        train=a,
+        validation=b,
+        test=c,
+    )
     run = train(recipe, data, directory=directory)
     classifier = Classifier.load(run.directory, device="cpu")
     assert run.metrics.test.accuracy > 0.85
@@ -104,7 +112,7 @@ def trained(draw, recipe, count: int, directory) -> tuple[Classifier, Split]:
 def air(tmp_path_factory):
     recipe = replace(
         FAST94,
-        model=ModelSpec("airnet", AIR),
+        model=ModelSpec(name="airnet", arguments=AIR),
         epochs=3,
         batch_size=100,
         micro_batch=None,
@@ -116,7 +124,7 @@ def air(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
-    model = ModelSpec("baseline", {"filters": [8, 16], "units": 64})
+    model = ModelSpec(name="baseline", arguments={"filters": [8, 16], "units": 64})
     recipe = replace(BASELINE, model=model, epochs=6, batch_size=32, stop=None, augment=())
     return trained(colour_image, recipe, 480, tmp_path_factory.mktemp("plain") / "run")
 

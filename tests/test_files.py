@@ -182,7 +182,7 @@ def test_killed_at_any_file_operation_the_file_is_old_or_new(tmp_path, how, mome
 
         # Whatever a killed writer left does not hinder the next one, who tidies up.
         write_text(path, "next")
-        with lock(RunDirectory(directory)):
+        with lock(RunDirectory(path=directory)):
             assert path.read_text() == "next"
         left = [name for name in contents(directory) if name.startswith(TEMPORARY_PREFIX)]
         assert left == []

@@ -17,7 +17,7 @@ ROWS = np.array([[0.2, 0.5, 0.3], [0.4, 0.2, 0.4]], np.float32)
 
 
 def test_predicted_and_confidence():
-    found = Predictions(ROWS, NAMES)
+    found = Predictions(probabilities=ROWS, class_names=NAMES)
     assert len(found) == 2
     assert found.predicted.tolist() == [1, 0]
     assert found.predicted.dtype == np.int64
@@ -25,14 +25,17 @@ def test_predicted_and_confidence():
 
 
 def test_top_is_best_first_and_ties_keep_class_order():
-    first, second = Predictions(ROWS, NAMES).top(2)
+    first, second = Predictions(probabilities=ROWS, class_names=NAMES).top(2)
     assert first == [("dog", 0.5), ("eel", pytest.approx(0.3))]
     assert [name for name, _ in second] == ["cat", "eel"]
 
 
 @pytest.mark.parametrize(("k", "shown"), [(1, 1), (3, 3), (10, 3)])
 def test_top_gives_at_most_all_classes(k, shown):
-    assert [len(row) for row in Predictions(ROWS, NAMES).top(k)] == [shown, shown]
+    assert [len(row) for row in Predictions(probabilities=ROWS, class_names=NAMES).top(k)] == [
+        shown,
+        shown,
+    ]
 
 
 @given(
@@ -41,7 +44,7 @@ def test_top_gives_at_most_all_classes(k, shown):
     )
 )
 def test_the_first_of_top_is_what_is_predicted(probabilities):
-    found = Predictions(probabilities, NAMES)
+    found = Predictions(probabilities=probabilities, class_names=NAMES)
     firsts = [row[0] for row in found.top(1)]
     assert [NAMES.index(name) for name, _ in firsts] == found.predicted.tolist()
     assert [value for _, value in firsts] == found.confidence.tolist()
@@ -50,20 +53,23 @@ def test_the_first_of_top_is_what_is_predicted(probabilities):
 @pytest.mark.parametrize("shape", [(3,), (2, 4), (2, 3, 1), (0,)])
 def test_other_shapes_are_refused(shape):
     with pytest.raises(InputError) as error:
-        Predictions(np.zeros(shape, np.float32), NAMES)
+        Predictions(probabilities=np.zeros(shape, np.float32), class_names=NAMES)
     assert "[images, 3]" in one_line(error)
 
 
 @pytest.mark.parametrize("shape", [(3,), (2, 1), ()])
 def test_labels_are_one_for_each_image(shape):
     with pytest.raises(InputError) as error:
-        Predictions(ROWS, NAMES, np.zeros(shape, np.int64))
+        Predictions(probabilities=ROWS, class_names=NAMES, labels=np.zeros(shape, np.int64))
     assert "2 images" in one_line(error)
 
 
 def test_names_are_one_for_each_image_or_none():
     with pytest.raises(InputError) as error:
-        Predictions(ROWS, NAMES, names=("a.png",))
+        Predictions(probabilities=ROWS, class_names=NAMES, names=("a.png",))
     assert "2 images" in one_line(error)
-    assert Predictions(ROWS, NAMES, names=("a.png", "b.png")).names == ("a.png", "b.png")
-    assert Predictions(ROWS, NAMES).names == ()
+    assert Predictions(probabilities=ROWS, class_names=NAMES, names=("a.png", "b.png")).names == (
+        "a.png",
+        "b.png",
+    )
+    assert Predictions(probabilities=ROWS, class_names=NAMES).names == ()

@@ -45,24 +45,32 @@ def tiny_split(count: int, seed: int) -> Split:
     labels = np.arange(count, dtype=np.int64) % len(CLASSES)
     noise = generator.integers(0, 60, (count, SIDE, SIDE, 3))
     images = (noise + 80 * labels[:, None, None, None]).astype(np.uint8)
-    return Split(images, labels)
+    return Split(images=images, labels=labels)
 
 
 def tiny_dataset() -> Dataset:
     """150 images to train on, 30 to choose with, 30 to report on."""
     splits = tiny_split(150, 0), tiny_split(30, 1), tiny_split(30, 2)
-    return Dataset("tiny", "drawn by the tests", CLASSES, *splits)
+    a, b, c = splits
+    return Dataset(
+        name="tiny",
+        source="drawn by the tests",
+        class_names=CLASSES,
+        train=a,
+        validation=b,
+        test=c,
+    )
 
 
 def tiny_recipe(**changes: Any) -> Recipe:
     """The shipped baseline, shrunk, with augmentation on."""
     small = replace(
         BASELINE,
-        model=ModelSpec("baseline", {"filters": [4, 6], "units": 8}),
+        model=ModelSpec(name="baseline", arguments={"filters": [4, 6], "units": 8}),
         epochs=3,
         batch_size=32,
         schedule=Constant(),
-        augment=(Flip(), Translate(2)),
+        augment=(Flip(), Translate(pixels=2)),
         stop=EarlyStopping(patience=2),
     )
     return replace(small, **changes)
@@ -73,7 +81,7 @@ def rich_recipe(**changes: Any) -> Recipe:
     rich = Recipe(
         name="rich",
         summary="everything at once",
-        model=ModelSpec("airnet", {"widths": [4, 6, 8]}),
+        model=ModelSpec(name="airnet", arguments={"widths": [4, 6, 8]}),
         whitening=Whitening(images=50),
         frozen=("whitening/kernel",),
         epochs=4,
@@ -82,13 +90,20 @@ def rich_recipe(**changes: Any) -> Recipe:
         resolution=(10, 12),
         optimizers=(
             Muon(lr=0.1),
-            SGD(0.05, on="whitening/bias", schedule=Linear(until=0.4)),
-            Adam(0.01, on="head/kernel"),
-            SGD(0.01, weight_decay=0.01),
+            SGD(lr=0.05, on="whitening/bias", schedule=Linear(until=0.4)),
+            Adam(lr=0.01, on="head/kernel"),
+            SGD(lr=0.01, weight_decay=0.01),
         ),
         schedule=Linear(warmup=0.2, start=0.2),
         lookahead=Lookahead(every=3),
-        augment=(AlternatingFlip(), Translate(1), Cutout(3), Jitter(), Mixup(), CutMix()),
+        augment=(
+            AlternatingFlip(),
+            Translate(pixels=1),
+            Cutout(size=3),
+            Jitter(),
+            Mixup(),
+            CutMix(),
+        ),
         loss=CrossEntropy(label_smoothing=0.1, reduction="sum"),
         tta=TestTimeAugmentation(share=0.5),
         keep="last",

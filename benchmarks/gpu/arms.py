@@ -29,7 +29,7 @@ TINY_SEEDS = 1
 def with_model(recipe: Recipe, **changes: Any) -> Recipe:
     """Return ``recipe`` with some of its model's arguments changed."""
     arguments = {**recipe.model.arguments, **changes}
-    return dataclasses.replace(recipe, model=ModelSpec(recipe.model.name, arguments))
+    return dataclasses.replace(recipe, model=ModelSpec(name=recipe.model.name, arguments=arguments))
 
 
 # Whole batches fill a GPU. Batch normalisation then sees 1,500 images at once, and its moving
@@ -44,12 +44,12 @@ FAST94_GPU = dataclasses.replace(
 MUON = FAST94.optimizers[0]
 assert isinstance(MUON, Muon)
 # Down as all others until 60% of the steps, then quicker; not trained from 80% on.
-COOLED = Piecewise(((0.0, 1.0), (0.6, 0.4), (0.8, 0.0)))
+COOLED = Piecewise(points=((0.0, 1.0), (0.6, 0.4), (0.8, 0.0)))
 BLOCK1 = (
     dataclasses.replace(MUON, on="block1_conv*/kernel", schedule=COOLED),
     SGD(
-        BIAS_RATE,
-        MOMENTUM,
+        lr=BIAS_RATE,
+        momentum=MOMENTUM,
         weight_decay=DECAY / BIAS_RATE,
         on="block1_norm*/beta",
         schedule=COOLED,
@@ -73,7 +73,9 @@ ARMS: Mapping[str, Recipe] = {
     "block 1 cooled and frozen": dataclasses.replace(
         FAST94_GPU, optimizers=(*BLOCK1, *FAST94.optimizers)
     ),
-    "label smoothing 0.2": dataclasses.replace(FAST94_GPU, loss=CrossEntropy(0.2, "sum")),
+    "label smoothing 0.2": dataclasses.replace(
+        FAST94_GPU, loss=CrossEntropy(label_smoothing=0.2, reduction="sum")
+    ),
     "cosine filters": with_model(FAST94_GPU, cosine_filters=True),
     "batch 1000, Muon 0.15": dataclasses.replace(
         with_model(FAST94_GPU, momentum=0.9**2),

@@ -195,7 +195,14 @@ class DeviceForm:
         order = torch.randperm(len(self.labels), generator=draws, device=self.device)
         order = order[: self.steps * self.recipe.batch_size]
         images = self.images[order].permute(0, 3, 1, 2)
-        batch = Batch(images, self.labels[order], order, epoch, salt, len(self.data.class_names))
+        batch = Batch(
+            images=images,
+            targets=self.labels[order],
+            index=order,
+            epoch=epoch,
+            salt=salt,
+            classes=len(self.data.class_names),
+        )
         batch = augment(batch, self.recipe.augment, draws)
         # Values 0 to 255 that are rounded to bfloat16 lose no more than uint8 would.
         return resized(batch.images, self._side_in(epoch)).to(self.precision), batch.targets

@@ -23,7 +23,14 @@ def dry_setup(folder: Path) -> Setup:
     """Write drawn images in shards, and a script in the form of each record; return the setup."""
     drawn = draw(TRAIN_IMAGES, TEST_IMAGES)
     none = drawn.train.subset(np.arange(0))
-    data = Dataset(drawn.name, drawn.source, drawn.class_names, drawn.train, none, drawn.test)
+    data = Dataset(
+        name=drawn.name,
+        source=drawn.source,
+        class_names=drawn.class_names,
+        train=drawn.train,
+        validation=none,
+        test=drawn.test,
+    )
     write_shards(data, folder / "data", SHARD_BYTES)
     for name in PUBLISHED:
         record = RECORDS[name]

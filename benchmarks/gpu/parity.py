@@ -171,7 +171,7 @@ def epoch_rows(setup: Setup, data: Dataset, device: torch.device) -> Rows:
     """
     recipe = dataclasses.replace(BASELINE, epochs=1)
     if setup.tiny:
-        small = ModelSpec("baseline", {"filters": (4, 6), "units": 8})
+        small = ModelSpec(name="baseline", arguments={"filters": (4, 6), "units": 8})
         recipe = dataclasses.replace(recipe, model=small)
     part = some_of(data, *(TINY_EPOCH_IMAGES if setup.tiny else EPOCH_IMAGES))
     reference = functools.cache(functools.partial(train, recipe, part, CPU, torch.float32, False))
@@ -239,7 +239,11 @@ def train(
         model.set_weights(weights)
         compile_model(model, recipe)
         setting = LoopOptions(
-            device, precision, SEED, Path(folder) / "checkpoint", compiled=compiled
+            device=device,
+            precision=precision,
+            seed=SEED,
+            checkpoints=Path(folder) / "checkpoint",
+            compiled=compiled,
         )
         (row,) = fit(
             model, data.train, data.validation, recipe, setting, [], Silent(), lambda _: None

@@ -39,7 +39,7 @@ PARTS: Mapping[str, float] = {"parity": 0.13, "race": 0.42, "speed": 0.25, "arms
 GRACE_SECONDS = 5.0
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(kw_only=True)
 class Progress:
     """What the file holds of one part.
 

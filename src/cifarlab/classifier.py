@@ -35,7 +35,7 @@ MANY = 200
 PathLike = str | os.PathLike[str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Classifier:
     """A model with the names of its classes, ready to predict in float32.
 
@@ -105,7 +105,9 @@ class Classifier:
                 f"model {model.name!r} gives {list(model.output_shape)}; a classifier ends "
                 f"in a softmax over its {len(names)} classes: add one"
             )
-        return Classifier(model, names, lowered, tta and replace(tta, share=1.0))
+        return Classifier(
+            model=model, class_names=names, lowered=lowered, tta=tta and replace(tta, share=1.0)
+        )
 
     @cached_property
     def _prepared(self) -> PreparedModel:
@@ -164,7 +166,7 @@ class Classifier:
                 np.stack([read_image(p, size=size, resize_mode=resize_mode) for p in paths])
             )
             names = tuple(map(str, paths))
-        return Predictions(probabilities, self.class_names, names=names)
+        return Predictions(probabilities=probabilities, class_names=self.class_names, names=names)
 
     def evaluate(self, split: Split) -> Metrics:
         """Return accuracy, loss and the measures of each class on labelled images.
@@ -181,7 +183,12 @@ class Classifier:
     def predict_split(self, split: Split) -> Predictions:
         """Classify all images of a split, which has the true labels."""
         names = split.names or tuple(str(i) for i in range(len(split)))
-        return Predictions(self.predict_proba(split.images), self.class_names, split.labels, names)
+        return Predictions(
+            probabilities=self.predict_proba(split.images),
+            class_names=self.class_names,
+            labels=split.labels,
+            names=names,
+        )
 
     def predict_proba(self, images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Return float32 ``[N, K]`` for uint8 ``[N, H, W, 3]`` of the model's size.

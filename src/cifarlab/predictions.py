@@ -14,7 +14,7 @@ from cifarlab.errors import InputError
 from cifarlab.files import atomic_write
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Predictions:
     """What a classifier said about N images of K classes.
 
@@ -65,10 +65,10 @@ class Predictions:
     def subset(self, indices: np.ndarray[Any, Any]) -> Predictions:
         """Return the predictions at ``indices`` (int ``[M]``), in that order."""
         return Predictions(
-            self.probabilities[indices],
-            self.class_names,
-            None if self.labels is None else self.labels[indices],
-            tuple(self.names[i] for i in indices) if self.names else (),
+            probabilities=self.probabilities[indices],
+            class_names=self.class_names,
+            labels=None if self.labels is None else self.labels[indices],
+            names=tuple(self.names[i] for i in indices) if self.names else (),
         )
 
     def top(self, k: int = 3) -> list[list[tuple[str, float]]]:
@@ -110,10 +110,10 @@ def read_predictions(path: Path) -> dict[str, Predictions]:
             arrays = {name: file[name] for name in file.files}
         return {
             split: Predictions(
-                arrays[f"{split}/probabilities"],
-                tuple(map(str, arrays[f"{split}/class_names"])),
-                arrays.get(f"{split}/labels"),
-                tuple(map(str, arrays.get(f"{split}/names", ()))),
+                probabilities=arrays[f"{split}/probabilities"],
+                class_names=tuple(map(str, arrays[f"{split}/class_names"])),
+                labels=arrays.get(f"{split}/labels"),
+                names=tuple(map(str, arrays.get(f"{split}/names", ()))),
             )
             for split in dict.fromkeys(name.split("/")[0] for name in arrays)
         }

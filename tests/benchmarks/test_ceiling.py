@@ -15,11 +15,21 @@ from cifarlab.recipes.parts import Adam, ModelSpec
 from cifarlab.recipes.recipe import Recipe
 from cifarlab.training.loop import LoopOptions, start
 
-SETTING = LoopOptions(torch.device("cpu"), torch.float32, 0, Path(os.devnull))
+SETTING = LoopOptions(
+    device=torch.device("cpu"), precision=torch.float32, seed=0, checkpoints=Path(os.devnull)
+)
 
 
 def test_every_layer_with_a_kernel_is_counted_once() -> None:
-    recipe = Recipe("x", "", ModelSpec("airnet"), 1, 2, (Adam(),), frozen=("whitening/kernel",))
+    recipe = Recipe(
+        name="x",
+        summary="",
+        model=ModelSpec(name="airnet"),
+        epochs=1,
+        batch_size=2,
+        optimizers=(Adam(),),
+        frozen=("whitening/kernel",),
+    )
     state = start(airnet(widths=(4, 6, 8), whitening_bias=False), recipe, SETTING)
     found = kernels(state, torch.zeros(2, 32, 32, 3, dtype=torch.uint8))
     assert [tuple(k.size) for k in found] == [

@@ -43,7 +43,7 @@ def shrunk(**changes: Any) -> Recipe:
     arguments = {**FAST94.model.arguments, "widths": (4, 6, 8)}
     small = dataclasses.replace(
         FAST94,
-        model=ModelSpec("airnet", arguments),
+        model=ModelSpec(name="airnet", arguments=arguments),
         epochs=2,
         batch_size=32,
         micro_batch=16,
@@ -66,7 +66,7 @@ def weights(of: Any) -> dict[str, Tensor]:
 
 
 COOLED = (
-    Muon(0.2, on="block1_conv*/kernel", schedule=Piecewise(((0.0, 1.0), (0.5, 0.0)))),
+    Muon(lr=0.2, on="block1_conv*/kernel", schedule=Piecewise(points=((0.0, 1.0), (0.5, 0.0)))),
     *FAST94.optimizers,
 )
 
@@ -75,8 +75,12 @@ COOLED = (
     "changes",
     [
         {},
-        {"micro_batch": None, "loss": CrossEntropy(0.2, "mean"), "schedule": Linear(end=0.07)},
-        {"optimizers": (SGD(0.1, 0.9, nesterov=False, weight_decay=0.01),)},
+        {
+            "micro_batch": None,
+            "loss": CrossEntropy(label_smoothing=0.2, reduction="mean"),
+            "schedule": Linear(end=0.07),
+        },
+        {"optimizers": (SGD(lr=0.1, momentum=0.9, nesterov=False, weight_decay=0.01),)},
         {"optimizers": COOLED},
     ],
     ids=["fast94", "mean", "plain momentum", "a block that is cooled and frozen"],
@@ -86,7 +90,11 @@ def test_its_steps_are_the_trainers(data: Dataset, changes: dict[str, Any]) -> N
     own = form(recipe, data)
     own._reset(3)
     own.lowered.train()
-    state = start(build_model(recipe, data, 3), recipe, LoopOptions(CPU, torch.float32, 0, Path()))
+    state = start(
+        build_model(recipe, data, 3),
+        recipe,
+        LoopOptions(device=CPU, precision=torch.float32, seed=0, checkpoints=Path()),
+    )
     planned = recipe.epochs * own.steps
     for done in range(planned):
         index = torch.arange(32) + done
@@ -94,7 +102,7 @@ def test_its_steps_are_the_trainers(data: Dataset, changes: dict[str, Any]) -> N
         own._load(images.float(), own.labels[index], 0)
         own._graph(done)()
         set_rates(state.groups, recipe.schedule, done / planned)
-        batch = Batch(images, own.labels[index], index)
+        batch = Batch(images=images, targets=own.labels[index], index=index)
         train_step(state, batch, recipe, torch.float32, generator(0, "augment"))
     expected = weights(state)
     for path, tensor in weights(own).items():

@@ -49,12 +49,21 @@ def data() -> Dataset:
     def split(count: int, name: str) -> Split:
         images = draws.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
         labels = draws.integers(0, len(CLASSES), count)
-        return Split(images, labels, tuple(f"{name}_{i}.png" for i in range(count)))
+        return Split(
+            images=images, labels=labels, names=tuple(f"{name}_{i}.png" for i in range(count))
+        )
 
     whole = split(120, "train")
     kept, held = stratified_split(whole.labels, 0.1, 0)
     train, validation = whole.subset(kept), whole.subset(held)
-    return Dataset("noise", "here", CLASSES, train, validation, split(40, "test"))
+    return Dataset(
+        name="noise",
+        source="here",
+        class_names=CLASSES,
+        train=train,
+        validation=validation,
+        test=split(40, "test"),
+    )
 
 
 def gathered(folders: list[Path], into: Path) -> Path:

@@ -37,7 +37,9 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def record(commit: str = "0" * 40) -> Record:
-    return Record("somebody/speedrun", commit, "speedrun.py", _one_network)
+    return Record(
+        repository="somebody/speedrun", commit=commit, script="speedrun.py", start=_one_network
+    )
 
 
 def test_code_for_cuda_runs_on_the_cpu_and_its_own_figures_are_read(

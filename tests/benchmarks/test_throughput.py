@@ -170,7 +170,7 @@ def test_json_has_the_promised_shape() -> None:
 
 
 def test_a_missing_backend_is_left_out_with_the_remedy(capsys: pytest.CaptureFixture[str]) -> None:
-    systems = {"keras_other": System("a_backend_that_is_nowhere", "float32")}
+    systems = {"keras_other": System(backend="a_backend_that_is_nowhere", precision="float32")}
 
     with crew(systems) as workers:
         found = measure("baseline", systems, Workload(batch_size=4, steps=1, rounds=1), workers)

@@ -25,7 +25,7 @@ from tiny import tiny_recipe
 CLASSES = ("blue", "green", "red")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Result:
     """How a command ended and what it wrote."""
 
@@ -66,7 +66,7 @@ def _isolate(patch: pytest.MonkeyPatch, place: Path) -> None:
     patch.setenv("COLUMNS", "80")
     patch.delenv("CIFARLAB_DATA", raising=False)
     patch.setattr(download, "fetch", refuse)
-    small = ModelSpec("baseline", {"filters": [8, 8], "units": 32})
+    small = ModelSpec(name="baseline", arguments={"filters": [8, 8], "units": 32})
     tiny = tiny_recipe(model=small, augment=(), epochs=2, stop=None, schedule=Constant())
     patch.setitem(recipes.RECIPES, "baseline", tiny)
 
@@ -92,7 +92,8 @@ def cifarlab(capsys: pytest.CaptureFixture[str]) -> Run:
             warnings.simplefilter("default")
             warnings.simplefilter("ignore", DeprecationWarning)
             code = main([str(argument) for argument in arguments])
-        return Result(code, *capsys.readouterr())
+        out, err = capsys.readouterr()
+        return Result(code=code, out=out, err=err)
 
     return run
 

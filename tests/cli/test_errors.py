@@ -247,4 +247,4 @@ def test_a_reader_that_leaves_gets_no_traceback(photos, arguments):
 
 
 def test_the_trained_run_is_complete(trained):
-    assert RunDirectory(trained).metrics.exists()
+    assert RunDirectory(path=trained).metrics.exists()

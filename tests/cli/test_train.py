@@ -28,7 +28,7 @@ def test_the_run_directory_says_where_everything_is(cifarlab, photos, tmp_path):
     directory = tmp_path / "runs" / "baseline-1"
     assert f"  directory      {directory}" in result.out.splitlines()
     assert f"  cifarlab predict IMAGE --model {directory}" in result.out.splitlines()
-    for file in RunDirectory(directory).results:
+    for file in RunDirectory(path=directory).results:
         assert file.exists() == (file.name in result.out.split())
     assert "baseline on photos: 48 images to train on, 6 to choose with" in result.out
 
@@ -85,7 +85,7 @@ def test_the_fallback_is_named_everywhere(cifarlab, tmp_path, monkeypatch):
     assert "Every number below is about shapes10, not cifar10." in flat
     assert "CIFARLAB_DATA=" in flat
     assert "baseline on shapes10" in result.out.splitlines()
-    run = RunDirectory(tmp_path / "runs" / "baseline-1")
+    run = RunDirectory(path=tmp_path / "runs" / "baseline-1")
     for file in (run.environment, run.metrics):
         assert json.loads(file.read_text())["dataset"]["name"] == "shapes10"
     as_json = cifarlab("train", "--fallback", "shapes10", "--epochs", "1", "--json")
@@ -100,7 +100,7 @@ def test_a_fallback_is_for_downloads_only(cifarlab):
 
 
 def test_an_interrupted_run_goes_on_with_its_own_data(cifarlab, trained, tmp_path):
-    run = RunDirectory(tmp_path / "copy")
+    run = RunDirectory(path=tmp_path / "copy")
     shutil.copytree(trained, run.path)
     interrupt(run)
     result = cifarlab("train", "--resume", "copy", "--json")
@@ -113,7 +113,7 @@ def test_an_interrupted_run_goes_on_with_its_own_data(cifarlab, trained, tmp_pat
 def test_a_run_without_its_bad_images_goes_on_without_them(cifarlab, broken, tmp_path):
     folder = broken(1)
     assert cifarlab("train", "--data", folder, "--skip-bad", "-o", "run").code == 0
-    interrupt(RunDirectory(tmp_path / "run"))
+    interrupt(RunDirectory(path=tmp_path / "run"))
     assert cifarlab("train", "--resume", "run").code == 3
     assert cifarlab("train", "--resume", "run", "--skip-bad").code == 0
 
@@ -121,7 +121,7 @@ def test_a_run_without_its_bad_images_goes_on_without_them(cifarlab, broken, tmp
 def test_a_changed_recipe_does_not_resume_and_the_differences_are_shown(
     cifarlab, trained, tmp_path
 ):
-    run = RunDirectory(tmp_path / "copy")
+    run = RunDirectory(path=tmp_path / "copy")
     shutil.copytree(trained, run.path)
     interrupt(run)
     before = contents(run.path)

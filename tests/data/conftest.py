@@ -33,7 +33,7 @@ def some_images() -> Callable[..., Split]:
     def make(count: int, classes: int = 3, seed: int = 0, size: int = 32) -> Split:
         generator = np.random.default_rng(seed)
         images = generator.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
-        return Split(images, np.arange(count, dtype=np.int64) % classes)
+        return Split(images=images, labels=np.arange(count, dtype=np.int64) % classes)
 
     return make
 
@@ -181,8 +181,14 @@ def server() -> Iterator[Server]:
 def tiny(server, kind_of, train, test) -> cifar.CifarVariant:
     """A dataset of three classes with two sources on the server, parquet and an archive."""
     files = tuple(
-        download.RemoteFile(f"{server.url}/{name}", name, b"PAR1", 10**7) for name in PARTS
+        download.RemoteFile(url=f"{server.url}/{name}", name=name, magic=b"PAR1", max_bytes=10**7)
+        for name in PARTS
     )
-    packed = download.RemoteFile(f"{server.url}/a.tar.gz", "a.tar.gz", b"\x1f\x8b", 10**7)
-    sources = (cifar.Source("parquet", files), cifar.Source("archive", (packed,)))
+    packed = download.RemoteFile(
+        url=f"{server.url}/a.tar.gz", name="a.tar.gz", magic=b"\x1f\x8b", max_bytes=10**7
+    )
+    sources = (
+        cifar.Source(name="parquet", files=files),
+        cifar.Source(name="archive", files=(packed,)),
+    )
     return dataclasses.replace(kind_of(train, test), sources=sources)

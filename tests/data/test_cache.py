@@ -26,8 +26,11 @@ def build():
     with Path(sys.argv[1]).open("a") as log:
         log.write("built\\n")
     images = np.random.default_rng(0).integers(0, 256, (30, 32, 32, 3), np.uint8)
-    split = Split(images, np.arange(30) % 3, tuple(f"{i}.png" for i in range(30)))
-    return cache.Decoded("toy", "nowhere", ("a", "b", "c"), split, split)
+    names = tuple(f"{i}.png" for i in range(30))
+    split = Split(images=images, labels=np.arange(30) % 3, names=names)
+    return cache.Decoded(
+        name="toy", source="nowhere", class_names=("a", "b", "c"), train=split, test=split
+    )
 """
 
 KILLED_AT = """
@@ -55,8 +58,17 @@ def run(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def decoded(some_images) -> cache.Decoded:
     train, test = some_images(30), some_images(12, seed=1)
-    named = Split(train.images, train.labels, tuple(f"bild-ä\n{i}" for i in range(30)))
-    return cache.Decoded("toy", "nowhere", ("a", "b", "c"), named, test, ("row 3 is bad",))
+    named = Split(
+        images=train.images, labels=train.labels, names=tuple(f"bild-ä\n{i}" for i in range(30))
+    )
+    return cache.Decoded(
+        name="toy",
+        source="nowhere",
+        class_names=("a", "b", "c"),
+        train=named,
+        test=test,
+        skipped=("row 3 is bad",),
+    )
 
 
 def never() -> cache.Decoded:

@@ -15,7 +15,7 @@ from cifarlab.errors import InputError
 
 def split_of(labels: list[int], seed: int = 0, side: int = 2) -> Split:
     images = np.random.default_rng(seed).integers(0, 256, (len(labels), side, side, 3), np.uint8)
-    return Split(images, np.array(labels, dtype=np.int64))
+    return Split(images=images, labels=np.array(labels, dtype=np.int64))
 
 
 def test_fingerprint_is_the_published_definition():
@@ -38,18 +38,22 @@ def test_fingerprint_changes_with_any_pixel(image, place, change):
     split = split_of([0, 1, 2, 0, 1, 2])
     images = split.images.copy()
     images.reshape(6, -1)[image, place] ^= np.uint8(change)
-    assert fingerprint(Split(images, split.labels)) != fingerprint(split)
+    assert fingerprint(Split(images=images, labels=split.labels)) != fingerprint(split)
 
 
 def test_fingerprint_changes_when_two_labels_are_swapped():
     split = split_of([0, 1, 2])
-    assert fingerprint(Split(split.images, split.labels[[1, 0, 2]])) != fingerprint(split)
+    assert fingerprint(Split(images=split.images, labels=split.labels[[1, 0, 2]])) != fingerprint(
+        split
+    )
 
 
 def test_fingerprint_of_a_image_does_not_depend_on_memory_layout():
     split = split_of([0, 1], side=4)
     planes = np.ascontiguousarray(split.images.transpose(0, 3, 1, 2))
-    assert fingerprint(Split(planes.transpose(0, 2, 3, 1), split.labels)) == fingerprint(split)
+    assert fingerprint(
+        Split(images=planes.transpose(0, 2, 3, 1), labels=split.labels)
+    ) == fingerprint(split)
 
 
 def test_fingerprint_refuses_labels_above_a_byte():
@@ -90,13 +94,19 @@ def test_stratified_split_refuses_a_fraction_outside(fraction):
 @pytest.mark.parametrize(
     ("split", "complaint"),
     [
-        (Split(np.zeros((2, 4, 4, 3), np.float32), np.array([0, 1])), "must be uint8"),
-        (Split(np.zeros((2, 3, 4, 4), np.uint8), np.array([0, 1])), "must be uint8"),
-        (Split(np.zeros((2, 4, 4, 3), np.uint8), np.array([0])), "one for each"),
-        (Split(np.zeros((2, 4, 4, 3), np.uint8), np.array([0.0, 1.0])), "must be integers"),
-        (Split(np.zeros((0, 4, 4, 3), np.uint8), np.zeros(0, np.int64)), "no images"),
-        (Split(np.zeros((2, 4, 4, 3), np.uint8), np.array([0, 2])), "0 to 2"),
-        (Split(np.zeros((2, 4, 4, 3), np.uint8), np.array([-1, 0])), "-1 to 0"),
+        (
+            Split(images=np.zeros((2, 4, 4, 3), np.float32), labels=np.array([0, 1])),
+            "must be uint8",
+        ),
+        (Split(images=np.zeros((2, 3, 4, 4), np.uint8), labels=np.array([0, 1])), "must be uint8"),
+        (Split(images=np.zeros((2, 4, 4, 3), np.uint8), labels=np.array([0])), "one for each"),
+        (
+            Split(images=np.zeros((2, 4, 4, 3), np.uint8), labels=np.array([0.0, 1.0])),
+            "must be integers",
+        ),
+        (Split(images=np.zeros((0, 4, 4, 3), np.uint8), labels=np.zeros(0, np.int64)), "no images"),
+        (Split(images=np.zeros((2, 4, 4, 3), np.uint8), labels=np.array([0, 2])), "0 to 2"),
+        (Split(images=np.zeros((2, 4, 4, 3), np.uint8), labels=np.array([-1, 0])), "-1 to 0"),
     ],
 )
 def test_check_split_names_what_is_wrong(split, complaint):
@@ -105,5 +115,7 @@ def test_check_split_names_what_is_wrong(split, complaint):
 
 
 def test_subset_takes_names_along():
-    split = Split(np.zeros((3, 1, 1, 3), np.uint8), np.arange(3), ("a", "b", "c"))
+    split = Split(
+        images=np.zeros((3, 1, 1, 3), np.uint8), labels=np.arange(3), names=("a", "b", "c")
+    )
     assert split.subset(np.array([2, 0])).names == ("c", "a")

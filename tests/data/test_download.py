@@ -32,7 +32,7 @@ if len(sys.argv) > 4:
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[4]),) * 2)
 try:
     fetch(
-        RemoteFile(url, "file", b"PAR1", 10_000_000, digest),
+        RemoteFile(url=url, name="file", magic=b"PAR1", max_bytes=10_000_000, digest=digest),
         Path(folder),
         manner=DownloadOptions(pause_seconds=0.01, allow_loopback_http=True),
     )
@@ -44,7 +44,9 @@ except CifarlabError as error:
 
 @pytest.fixture
 def remote(server):
-    return RemoteFile(f"{server.url}/file", "file", b"PAR1", 10_000_000, SHA256)
+    return RemoteFile(
+        url=f"{server.url}/file", name="file", magic=b"PAR1", max_bytes=10_000_000, digest=SHA256
+    )
 
 
 def child(remote: RemoteFile, folder: Path, *more: str) -> subprocess.Popen[str]:

@@ -14,7 +14,7 @@ from cifarlab.errors import InputError
 
 def test_a_file_comes_back_as_it_went_in(some_images, write_parquet, tmp_path):
     split = some_images(30)
-    files = parquet.Files((write_parquet(tmp_path / "a.parquet", split),), ())
+    files = parquet.Files(train=(write_parquet(tmp_path / "a.parquet", split),), test=())
     content = parquet.read(files)
     np.testing.assert_array_equal(content.train.images, split.images)
     np.testing.assert_array_equal(content.train.labels, split.labels)
@@ -28,14 +28,16 @@ def test_a_file_comes_back_as_it_went_in(some_images, write_parquet, tmp_path):
 def test_more_rows_than_fit_into_a_batch(some_images, write_parquet, tmp_path, monkeypatch):
     monkeypatch.setattr(parquet, "BATCH_ROWS", 7)
     split = some_images(30)
-    content = parquet.read(parquet.Files((write_parquet(tmp_path / "a.parquet", split),), ()))
+    content = parquet.read(
+        parquet.Files(train=(write_parquet(tmp_path / "a.parquet", split),), test=())
+    )
     np.testing.assert_array_equal(content.train.images, split.images)
 
 
 @pytest.mark.parametrize("columns", [("img", "label"), ("image", "label"), ("img", "fine_label")])
 def test_the_usual_column_names(some_images, write_parquet, tmp_path, columns):
     path = write_parquet(tmp_path / "a.parquet", some_images(6), columns=columns)
-    assert len(parquet.read(parquet.Files((path,), ())).train) == 6
+    assert len(parquet.read(parquet.Files(train=(path,), test=())).train) == 6
 
 
 def test_bare_bytes_without_paths(some_images, tmp_path, write_parquet):
@@ -46,7 +48,7 @@ def test_bare_bytes_without_paths(some_images, tmp_path, write_parquet):
     table = pq.read_table(write_parquet(tmp_path / "a.parquet", split))
     raw = [row["bytes"] for row in table.column("img").to_pylist()]
     pq.write_table(pa.table({"image": raw, "label": table.column("label")}), tmp_path / "b.parquet")
-    content = parquet.read(parquet.Files((tmp_path / "b.parquet",), ()))
+    content = parquet.read(parquet.Files(train=(tmp_path / "b.parquet",), test=()))
     np.testing.assert_array_equal(content.train.images, split.images)
     assert content.train.names[5] == "b.parquet row 5"
 
@@ -55,7 +57,7 @@ def test_class_names_come_from_the_metadata(some_images, write_parquet, tmp_path
     features = {"label": {"names": ["ant", "bee", "cow", "dog"], "_type": "ClassLabel"}}
     metadata = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
     path = write_parquet(tmp_path / "a.parquet", some_images(6), metadata=metadata)
-    content = parquet.read(parquet.Files((path,), ()))
+    content = parquet.read(parquet.Files(train=(path,), test=()))
     assert content.class_names == ("ant", "bee", "cow", "dog")
 
 
@@ -64,14 +66,14 @@ def test_class_names_come_from_the_metadata(some_images, write_parquet, tmp_path
 )
 def test_metadata_that_does_not_fit_is_ignored(some_images, write_parquet, tmp_path, value):
     path = write_parquet(tmp_path / "a.parquet", some_images(6), metadata={b"huggingface": value})
-    assert parquet.read(parquet.Files((path,), ())).class_names == ("0", "1", "2")
+    assert parquet.read(parquet.Files(train=(path,), test=())).class_names == ("0", "1", "2")
 
 
 def test_other_sizes_are_brought_to_one(some_images, write_parquet, tmp_path):
     files = tuple(
         write_parquet(tmp_path / f"{size}.parquet", some_images(6, size=size)) for size in (20, 48)
     )
-    content = parquet.read(parquet.Files(files, ()), image_size=24)
+    content = parquet.read(parquet.Files(train=files, test=()), image_size=24)
     assert content.train.images.shape == (12, 24, 24, 3)
 
 
@@ -79,14 +81,14 @@ def test_bad_images_are_counted_and_the_first_is_named(some_images, write_parque
     damage = {2: b"not an image", 4: None, 5: b""}
     path = write_parquet(tmp_path / "a.parquet", some_images(9), damage=damage)
     with pytest.raises(InputError, match=r"^3 bad images, the first is .*a\.parquet row 2"):
-        parquet.read(parquet.Files((path,), ()))
+        parquet.read(parquet.Files(train=(path,), test=()))
 
 
 def test_bad_images_are_skipped_on_request(some_images, write_parquet, tmp_path):
     split = some_images(9)
     damage = {2: b"not an image", 4: None, 5: b""}
     path = write_parquet(tmp_path / "a.parquet", split, damage=damage)
-    content = parquet.read(parquet.Files((path,), ()), skip_bad=True)
+    content = parquet.read(parquet.Files(train=(path,), test=()), skip_bad=True)
     np.testing.assert_array_equal(content.train.labels, np.delete(split.labels, [2, 4, 5]))
     np.testing.assert_array_equal(content.train.images, np.delete(split.images, [2, 4, 5], axis=0))
     assert len(content.skipped) == 3
@@ -105,13 +107,13 @@ def test_bad_images_are_skipped_on_request(some_images, write_parquet, tmp_path)
 def test_labels_that_cannot_be_used(some_images, write_parquet, tmp_path, labels, complaint):
     path = write_parquet(tmp_path / "a.parquet", some_images(3), labels=labels)
     with pytest.raises(InputError, match=complaint):
-        parquet.read(parquet.Files((path,), ()))
+        parquet.read(parquet.Files(train=(path,), test=()))
 
 
 def test_a_missing_column_is_named_with_those_that_are_there(some_images, write_parquet, tmp_path):
     path = write_parquet(tmp_path / "a.parquet", some_images(3), columns=("photo", "label"))
     with pytest.raises(InputError, match="has columns photo, label; one must be called img or"):
-        parquet.read(parquet.Files((path,), ()))
+        parquet.read(parquet.Files(train=(path,), test=()))
 
 
 @pytest.mark.parametrize("keep", [0.0, 0.3, 0.9, 0.999])
@@ -119,7 +121,7 @@ def test_a_file_that_is_cut_off(some_images, write_parquet, tmp_path, keep):
     path = write_parquet(tmp_path / "a.parquet", some_images(30))
     os.truncate(path, int(path.stat().st_size * keep))
     with pytest.raises(InputError, match="not a whole parquet file"):
-        parquet.read(parquet.Files((path,), ()))
+        parquet.read(parquet.Files(train=(path,), test=()))
 
 
 def test_a_file_with_bytes_overwritten_in_the_middle(some_images, write_parquet, tmp_path):
@@ -128,7 +130,7 @@ def test_a_file_with_bytes_overwritten_in_the_middle(some_images, write_parquet,
     raw[100:5000] = b"\xff" * 4900
     path.write_bytes(raw)
     with pytest.raises(InputError):
-        parquet.read(parquet.Files((path,), ()))
+        parquet.read(parquet.Files(train=(path,), test=()))
 
 
 @pytest.mark.parametrize("subfolder", [".", "plain_text", "data"])
@@ -158,7 +160,7 @@ def test_validation_serves_where_no_test_is(some_images, write_parquet, tmp_path
 
 def test_files_with_other_names_are_all_train(some_images, write_parquet, tmp_path):
     write_parquet(tmp_path / "animals.parquet", some_images(3))
-    assert parquet.find(tmp_path) == parquet.Files((tmp_path / "animals.parquet",), ())
+    assert parquet.find(tmp_path) == parquet.Files(train=(tmp_path / "animals.parquet",), test=())
 
 
 def test_nothing_is_found_where_nothing_is(tmp_path):

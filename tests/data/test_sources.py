@@ -21,12 +21,12 @@ import dataclasses, sys
 from cifarlab.data import cifar, download, sources
 url, train, test = sys.argv[1:]
 files = tuple(
-    download.RemoteFile(f"{url}/{part}-00000-of-00001.parquet",
-                        f"{part}-00000-of-00001.parquet", b"PAR1", 10**7)
+    download.RemoteFile(url=f"{url}/{part}-00000-of-00001.parquet",
+                        name=f"{part}-00000-of-00001.parquet", magic=b"PAR1", max_bytes=10**7)
     for part in ("train", "test"))
 kind = dataclasses.replace(
     cifar.CIFAR10, name="tiny", class_names=("a", "b", "c"), train_count=30, test_count=12,
-    train_fingerprint=train, test_fingerprint=test, sources=(cifar.Source("there", files),))
+    train_fingerprint=train, test_fingerprint=test, sources=(cifar.Source(name="there", files=files),))
 manner = download.DownloadOptions(pause_seconds=0.01, allow_loopback_http=True)
 print(len(sources.obtain(kind, manner=manner).train))
 """

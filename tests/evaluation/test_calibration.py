@@ -31,7 +31,9 @@ def predictions(confidence: list[float], right: list[bool]) -> Predictions:
     """Two classes; the first is predicted with this confidence (above a half)."""
     first = np.array(confidence, "float32")
     labels = np.where(right, 0, 1)
-    return Predictions(np.stack([first, 1 - first], 1), ("a", "b"), labels)
+    return Predictions(
+        probabilities=np.stack([first, 1 - first], 1), class_names=("a", "b"), labels=labels
+    )
 
 
 def test_by_hand():
@@ -69,7 +71,7 @@ def test_it_is_the_weighted_sum_over_intervals(pairs, bins):
 
 
 def test_labels_are_needed():
-    without = Predictions(np.ones((1, 1), "float32"), ("a",))
+    without = Predictions(probabilities=np.ones((1, 1), "float32"), class_names=("a",))
     with pytest.raises(InputError) as error:
         expected_calibration_error(without)
     assert "labels" in one_line(error)
@@ -85,7 +87,9 @@ def drawn(n: int, classes: int, seed: int = 0, temperature: float = 1.0) -> Pred
     rows = rows ** (1 / temperature)
     rows /= rows.sum(axis=1, keepdims=True)
     names = tuple(f"<b>{i}</b>" for i in range(classes))
-    return Predictions(rows.astype("float32"), names, labels.astype("int64"))
+    return Predictions(
+        probabilities=rows.astype("float32"), class_names=names, labels=labels.astype("int64")
+    )
 
 
 @st.composite
@@ -95,7 +99,9 @@ def any_predictions(draw) -> Predictions:
     weights[:, 0] += np.float32(draw(st.sampled_from([1e-30, 1e-3, 1])))
     labels = draw(arrays(np.int64, n, elements=st.integers(0, classes - 1)))
     rows = weights / weights.sum(axis=1, keepdims=True)
-    return Predictions(rows, tuple(map(str, range(classes))), labels)
+    return Predictions(
+        probabilities=rows, class_names=tuple(map(str, range(classes))), labels=labels
+    )
 
 
 def test_every_number_by_hand():
@@ -110,8 +116,12 @@ def test_every_number_by_hand():
         -(math.log(0.6) + math.log(0.4) + 2 * math.log(0.9)) / 4, abs=1e-6
     )
     assert result.n == 4
-    assert result.bins[0] == ReliabilityBin(0.0, 0.5, 0, 0.0, 0.0)
-    assert result.bins[1] == ReliabilityBin(0.5, 1.0, 4, pytest.approx(0.75), 0.75)
+    assert result.bins[0] == ReliabilityBin(
+        low=0.0, high=0.5, count=0, confidence=0.0, accuracy=0.0
+    )
+    assert result.bins[1] == ReliabilityBin(
+        low=0.5, high=1.0, count=4, confidence=pytest.approx(0.75), accuracy=0.75
+    )
 
 
 @pytest.mark.parametrize(("n", "classes"), [(1000, 10), (10, 100), (200, 2)])
@@ -147,7 +157,11 @@ def test_every_number_is_in_its_range_and_the_order_of_images_is_nothing_to_it(s
             assert one.low - 1e-6 <= one.confidence <= one.high + 1e-6
     order = list(range(len(some)))
     random.shuffle(order)
-    shuffled = Predictions(some.probabilities[order], some.class_names, some.labels[order])
+    shuffled = Predictions(
+        probabilities=some.probabilities[order],
+        class_names=some.class_names,
+        labels=some.labels[order],
+    )
     again = measure_calibration(shuffled, bins)
     assert again.adaptive_ece == result.adaptive_ece
     assert again.ece == pytest.approx(result.ece)
@@ -198,7 +212,9 @@ def test_no_other_temperature_does_better():
 )
 def test_temperatures_at_the_ends(rows, labels, expected):
     names = ("a", "b")[: len(rows[0])]
-    some = Predictions(np.array(rows, "float32"), names, np.array(labels))
+    some = Predictions(
+        probabilities=np.array(rows, "float32"), class_names=names, labels=np.array(labels)
+    )
     assert fit_temperature(some) == pytest.approx(expected, rel=1e-3)
 
 
@@ -214,12 +230,16 @@ def test_a_temperature_leaves_probabilities_with_the_same_winner(some, temperatu
 
 def test_a_winner_by_a_hair_stays_the_winner():
     first = np.nextafter(np.float32(0.5), np.float32(0))
-    some = Predictions(np.array([[first, 1 - first]], "float32"), ("a", "b"))
+    some = Predictions(
+        probabilities=np.array([[first, 1 - first]], "float32"), class_names=("a", "b")
+    )
     assert with_temperature(some, 20.0).predicted.tolist() == [1]
 
 
 def test_temperature_by_hand_and_one_changes_nothing():
-    some = Predictions(np.array([[0.8, 0.2]], "float32"), ("a", "b"), names=("x",))
+    some = Predictions(
+        probabilities=np.array([[0.8, 0.2]], "float32"), class_names=("a", "b"), names=("x",)
+    )
     assert with_temperature(some, 2.0).probabilities[0] == pytest.approx([2 / 3, 1 / 3])
     assert with_temperature(some, 1.0).probabilities[0] == pytest.approx([0.8, 0.2])
     assert with_temperature(some, 2.0).names == ("x",)
@@ -227,7 +247,7 @@ def test_temperature_by_hand_and_one_changes_nothing():
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, math.nan, math.inf])
 def test_an_impossible_temperature(temperature):
-    some = Predictions(np.ones((1, 1), "float32"), ("a",))
+    some = Predictions(probabilities=np.ones((1, 1), "float32"), class_names=("a",))
     with pytest.raises(UsageError) as error:
         with_temperature(some, temperature)
     assert str(temperature) in one_line(error)

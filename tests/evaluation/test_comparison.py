@@ -237,7 +237,11 @@ def test_what_cannot_be_compared_is_refused(table, alpha, error, words):
 
 def predicting(labels: list[int], predicted: list[int]) -> Predictions:
     names = tuple(f"<{i}>" for i in range(3))
-    return Predictions(np.eye(3, dtype="float32")[predicted], names, np.array(labels))
+    return Predictions(
+        probabilities=np.eye(3, dtype="float32")[predicted],
+        class_names=names,
+        labels=np.array(labels),
+    )
 
 
 def test_mcnemar_by_hand():
@@ -266,10 +270,12 @@ def test_the_images_must_be_the_same():
     for other in (
         predicting([0, 2], [0, 1]),
         predicting([0], [0]),
-        Predictions(one.probabilities, ("a", "b", "c"), one.labels),
+        Predictions(
+            probabilities=one.probabilities, class_names=("a", "b", "c"), labels=one.labels
+        ),
     ):
         with pytest.raises(InputError, match="same images") as error:
             same_images(one, other)
         one_line(error)
     with pytest.raises(InputError, match="labels"):
-        same_images(one, Predictions(one.probabilities, one.class_names))
+        same_images(one, Predictions(probabilities=one.probabilities, class_names=one.class_names))

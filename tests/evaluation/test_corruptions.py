@@ -198,11 +198,18 @@ def trained(tmp_path_factory):
 
     names = tuple(shapes.CLASSES[i] for i in sorted(kinds))
     test = only(drawn.test)
-    data = Dataset("three shapes", "drawn", names, only(drawn.train), test, test)
+    data = Dataset(
+        name="three shapes",
+        source="drawn",
+        class_names=names,
+        train=only(drawn.train),
+        validation=test,
+        test=test,
+    )
     settings = {**FAST94.model.arguments, "widths": (12, 16, 16)}
     recipe = replace(
         FAST94,
-        model=ModelSpec("airnet", settings),
+        model=ModelSpec(name="airnet", arguments=settings),
         epochs=6,
         batch_size=60,
         micro_batch=None,

@@ -147,7 +147,9 @@ def test_the_distance_by_hand():
     assert (pair.index, pair.other, pair.mirrored) == (0, 0, False)
     assert pair.distance == pytest.approx(2.0, abs=0.05)
     assert near_duplicates(first, as_pixels(second), threshold=1.9) == ()
-    assert near_duplicates(first, first, threshold=0.0) == (DuplicatePair(0, 0, 0.0, False),)
+    assert near_duplicates(first, first, threshold=0.0) == (
+        DuplicatePair(index=0, other=0, distance=0.0, mirrored=False),
+    )
 
 
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (28, 28), (17, 40), (64, 64)])

@@ -33,7 +33,9 @@ def simulated(
     given_labels = true.copy()
     given_labels[flipped] += generator.integers(1, classes, len(flipped))
     names = tuple(f"<b>{i}</b>" for i in range(classes))
-    return Predictions(rows.astype("float32"), names, given_labels % classes), flipped
+    return Predictions(
+        probabilities=rows.astype("float32"), class_names=names, labels=given_labels % classes
+    ), flipped
 
 
 @st.composite
@@ -43,25 +45,51 @@ def any_predictions(draw) -> Predictions:
     weights[:, 0] += 1e-3
     labels = draw(arrays(np.int64, n, elements=st.integers(0, classes - 1)))
     rows = weights / weights.sum(axis=1, keepdims=True)
-    return Predictions(rows, tuple(map(str, range(classes))), labels)
+    return Predictions(
+        probabilities=rows, class_names=tuple(map(str, range(classes))), labels=labels
+    )
 
 
 def test_by_hand():
     # Thresholds: cat (0.75 + 0.75 + 0.125 + 0.375) / 4 = 0.5, dog (0.75 + 0.5) / 2 = 0.625.
     first = np.array([0.75, 0.75, 0.125, 0.375, 0.25, 0.5], "float32")
     some = Predictions(
-        np.stack([first, 1 - first], 1),
-        ("cat", "<dog>"),
-        np.array([0, 0, 0, 0, 1, 1]),
-        ("a", "b", "<c>", "d", "e", "f"),
+        probabilities=np.stack([first, 1 - first], 1),
+        class_names=("cat", "<dog>"),
+        labels=np.array([0, 0, 0, 0, 1, 1]),
+        names=("a", "b", "<c>", "d", "e", "f"),
     )
     result = find_label_issues(some)
     # Cats: two agree and two (0.875 and 0.625) count as dogs. Dogs: one agrees, and the one of
     # 0.5 reaches the threshold of cats.
     assert result.issues == (
-        LabelIssue(2, "<c>", "cat", "<dog>", 0.125, 0.875, pytest.approx(0.125)),
-        LabelIssue(3, "d", "cat", "<dog>", 0.375, 0.625, pytest.approx(0.375)),
-        LabelIssue(5, "f", "<dog>", "cat", 0.5, 0.5, pytest.approx(0.5)),
+        LabelIssue(
+            index=2,
+            name="<c>",
+            given="cat",
+            suggested="<dog>",
+            given_probability=0.125,
+            suggested_probability=0.875,
+            score=pytest.approx(0.125),
+        ),
+        LabelIssue(
+            index=3,
+            name="d",
+            given="cat",
+            suggested="<dog>",
+            given_probability=0.375,
+            suggested_probability=0.625,
+            score=pytest.approx(0.375),
+        ),
+        LabelIssue(
+            index=5,
+            name="f",
+            given="<dog>",
+            suggested="cat",
+            given_probability=0.5,
+            suggested_probability=0.5,
+            score=pytest.approx(0.5),
+        ),
     )
     assert result.estimated_share == pytest.approx(0.5)
     assert result.ranking.tolist() == [2, 3, 5, 0, 1, 4]
@@ -144,27 +172,39 @@ def test_clean_labels_of_a_very_good_model_raise_hardly_any_doubt():
 
 def test_a_class_without_images_is_never_suggested():
     rows = np.array([[0.1, 0.0, 0.9], [0.8, 0.1, 0.1], [0.2, 0.7, 0.1]], "float32")
-    result = find_label_issues(Predictions(rows, ("a", "b", "c"), np.array([0, 0, 1])))
+    result = find_label_issues(
+        Predictions(probabilities=rows, class_names=("a", "b", "c"), labels=np.array([0, 0, 1]))
+    )
     assert all(issue.suggested != "c" for issue in result.issues)
     assert result.ranking[0] == 0
 
 
 def test_a_class_that_nobody_predicts():
     rows = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3]], "float32")
-    result = find_label_issues(Predictions(rows, ("a", "b"), np.array([0, 0, 1])))
+    result = find_label_issues(
+        Predictions(probabilities=rows, class_names=("a", "b"), labels=np.array([0, 0, 1]))
+    )
     assert sorted(result.ranking.tolist()) == [0, 1, 2]
 
 
 def test_equal_probabilities_give_no_reason_for_doubt():
     result = find_label_issues(
-        Predictions(np.full((7, 3), 1 / 3, "float32"), ("a", "b", "c"), np.zeros(7, "int64"))
+        Predictions(
+            probabilities=np.full((7, 3), 1 / 3, "float32"),
+            class_names=("a", "b", "c"),
+            labels=np.zeros(7, "int64"),
+        )
     )
     assert result.issues == ()
     assert result.estimated_share == 0.0
 
 
 def test_one_class_only():
-    some = Predictions(np.ones((10, 1), "float32"), ("only",), np.zeros(10, "int64"))
+    some = Predictions(
+        probabilities=np.ones((10, 1), "float32"),
+        class_names=("only",),
+        labels=np.zeros(10, "int64"),
+    )
     result = find_label_issues(some)
     assert (result.issues, result.estimated_share) == ((), 0.0)
     assert result.ranking.tolist() == list(range(10))
@@ -177,4 +217,4 @@ def test_ten_images_of_a_hundred_classes():
 
 def test_labels_are_needed():
     with pytest.raises(InputError, match="labels"):
-        find_label_issues(Predictions(np.ones((1, 1), "float32"), ("a",)))
+        find_label_issues(Predictions(probabilities=np.ones((1, 1), "float32"), class_names=("a",)))

@@ -23,7 +23,9 @@ pytestmark = pytest.mark.filterwarnings("error")
 def predictions_of(rows, labels, names=None) -> Predictions:
     rows = np.asarray(rows, dtype=np.float32)
     names = names or tuple(f"class {i}" for i in range(rows.shape[1]))
-    return Predictions(rows, names, np.asarray(labels, dtype=np.int64))
+    return Predictions(
+        probabilities=rows, class_names=names, labels=np.asarray(labels, dtype=np.int64)
+    )
 
 
 def random_predictions(n: int, classes: int, seed: int = 0) -> Predictions:
@@ -68,8 +70,8 @@ def test_numbers_worked_out_by_hand():
 
 def test_most_confused_by_hand():
     assert most_confused(measure(HAND), k=2) == (
-        Confusion("cat", "dog", 1, 0.25),
-        Confusion("cat", "bird", 1, 0.25),
+        Confusion(true="cat", predicted="dog", count=1, share=0.25),
+        Confusion(true="cat", predicted="bird", count=1, share=0.25),
     )
 
 
@@ -78,8 +80,8 @@ def test_most_confused_puts_the_most_frequent_first_and_leaves_out_what_never_ha
     predicted = [1, 0, 0, 1, 0, 0, 2]
     result = measure(predictions_of(np.eye(3)[predicted], labels))
     assert most_confused(result, k=9) == (
-        Confusion("class 2", "class 0", 2, 2 / 3),
-        Confusion("class 0", "class 1", 1, 1 / 3),
+        Confusion(true="class 2", predicted="class 0", count=2, share=2 / 3),
+        Confusion(true="class 0", predicted="class 1", count=1, share=1 / 3),
     )
     assert most_confused(result, k=0) == ()
 
@@ -146,13 +148,21 @@ def test_json_holds_plain_numbers_and_exactly_these_names():
 @pytest.mark.parametrize(
     ("predictions", "words"),
     [
-        (Predictions(np.ones((1, 1), np.float32), ("a",)), "without labels"),
+        (
+            Predictions(probabilities=np.ones((1, 1), np.float32), class_names=("a",)),
+            "without labels",
+        ),
         (predictions_of(np.ones((0, 2)), []), "0 images"),
         (predictions_of([[0.5, 0.5]], [2]), "from 2 to 2"),
         (predictions_of([[0.5, 0.5]], [-1]), "from -1 to -1"),
         (predictions_of([[0.5, np.nan]], [0]), "not finite"),
         (predictions_of([[0.5, 0.5]], [0], ("cat", "cat")), "'cat' occurs twice"),
-        (Predictions(np.ones((1, 1), np.float32), ("a",), np.zeros(1)), "float64"),
+        (
+            Predictions(
+                probabilities=np.ones((1, 1), np.float32), class_names=("a",), labels=np.zeros(1)
+            ),
+            "float64",
+        ),
     ],
 )
 def test_what_cannot_be_measured_is_bad_input(predictions, words):

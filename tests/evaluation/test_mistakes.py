@@ -20,12 +20,12 @@ from support import one_line
 pytestmark = pytest.mark.filterwarnings("error")
 
 HAND = Predictions(
-    np.array(
+    probabilities=np.array(
         [[0.75, 0.25, 0.0], [0.5, 0.25, 0.25], [0.125, 0.875, 0.0], [0.25, 0.75, 0.0]], "float32"
     ),
-    ("cat", "<b>dog</b>", "bird"),
-    np.array([0, 1, 0, 2]),
-    ("0.png", "1.png", "<i>.png", "3.png"),
+    class_names=("cat", "<b>dog</b>", "bird"),
+    labels=np.array([0, 1, 0, 2]),
+    names=("0.png", "1.png", "<i>.png", "3.png"),
 )
 
 
@@ -36,21 +36,49 @@ def any_predictions(draw) -> Predictions:
     weights[:, 0] += 1e-3
     labels = draw(arrays(np.int64, n, elements=st.integers(0, classes - 1)))
     rows = weights / weights.sum(axis=1, keepdims=True)
-    return Predictions(rows, tuple(map(str, range(classes))), labels)
+    return Predictions(
+        probabilities=rows, class_names=tuple(map(str, range(classes))), labels=labels
+    )
 
 
 def test_worst_mistakes_by_hand():
     assert top_losses(HAND) == (
-        Mistake(3, "3.png", "bird", "<b>dog</b>", 0.75, 0.0, pytest.approx(-math.log(1e-7))),
-        Mistake(2, "<i>.png", "cat", "<b>dog</b>", 0.875, 0.125, pytest.approx(math.log(8))),
-        Mistake(1, "1.png", "<b>dog</b>", "cat", 0.5, 0.25, pytest.approx(math.log(4))),
+        Mistake(
+            index=3,
+            name="3.png",
+            true="bird",
+            predicted="<b>dog</b>",
+            confidence=0.75,
+            true_probability=0.0,
+            loss=pytest.approx(-math.log(1e-7)),
+        ),
+        Mistake(
+            index=2,
+            name="<i>.png",
+            true="cat",
+            predicted="<b>dog</b>",
+            confidence=0.875,
+            true_probability=0.125,
+            loss=pytest.approx(math.log(8)),
+        ),
+        Mistake(
+            index=1,
+            name="1.png",
+            true="<b>dog</b>",
+            predicted="cat",
+            confidence=0.5,
+            true_probability=0.25,
+            loss=pytest.approx(math.log(4)),
+        ),
     )
     assert [mistake.index for mistake in top_losses(HAND, 1)] == [3]
     assert top_losses(HAND, 0) == ()
 
 
 def test_images_without_names_are_called_by_their_number():
-    some = Predictions(HAND.probabilities, HAND.class_names, HAND.labels)
+    some = Predictions(
+        probabilities=HAND.probabilities, class_names=HAND.class_names, labels=HAND.labels
+    )
     assert [mistake.name for mistake in top_losses(some)] == ["3", "2", "1"]
 
 
@@ -82,7 +110,7 @@ def test_top_k_agrees_with_scikit_learn():
     rows = generator.random((500, 100)).astype("float32")
     rows /= rows.sum(axis=1, keepdims=True)
     labels = generator.integers(0, 100, 500)
-    some = Predictions(rows, tuple(map(str, range(100))), labels)
+    some = Predictions(probabilities=rows, class_names=tuple(map(str, range(100))), labels=labels)
     for k in (1, 5, 50):
         expected = sk.top_k_accuracy_score(labels, rows, k=k, labels=np.arange(100))
         assert top_k_accuracy(some, k) == pytest.approx(expected)
@@ -120,7 +148,7 @@ def test_what_makes_no_sense_is_refused():
         with pytest.raises(UsageError) as error:
             call()
         assert value in one_line(error)
-    without = Predictions(np.ones((1, 1), "float32"), ("a",))
+    without = Predictions(probabilities=np.ones((1, 1), "float32"), class_names=("a",))
     for call in (top_losses, lambda p: top_k_accuracy(p, 1), lambda p: cell(p, 0, 0)):
         with pytest.raises(InputError, match="labels"):
             call(without)

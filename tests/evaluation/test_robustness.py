@@ -42,7 +42,7 @@ def test_means_by_hand():
     )
 )
 def test_all_means_are_of_the_same_numbers(accuracy):
-    found = Robustness(100, 1.0, accuracy)
+    found = Robustness(n=100, clean=1.0, accuracy=accuracy)
     sizes = {family: sum(n in accuracy for n in names) for family, names in FAMILIES.items()}
     by_family = sum(sizes[family] * value for family, value in found.by_family.items())
     assert by_family / len(accuracy) == pytest.approx(found.mean)
@@ -125,8 +125,8 @@ def test_other_predictions_are_refused(answer):
 
 def test_results_must_be_complete():
     with pytest.raises(InputError) as error:
-        Robustness(5, 0.5, {"fog": (0.5, 0.4)})
+        Robustness(n=5, clean=0.5, accuracy={"fog": (0.5, 0.4)})
     assert "fog" in one_line(error)
     with pytest.raises(UsageError) as error:
-        Robustness(5, 0.5, {})
+        Robustness(n=5, clean=0.5, accuracy={})
     one_line(error)

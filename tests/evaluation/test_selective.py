@@ -22,7 +22,9 @@ def predictions(confidence: list[float], right: list[bool]) -> Predictions:
     """Two classes; the first is predicted with this confidence (above a half)."""
     first = np.array(confidence, "float32")
     labels = np.where(right, 0, 1).astype("int64")
-    return Predictions(np.stack([first, 1 - first], 1), ("a", "b"), labels)
+    return Predictions(
+        probabilities=np.stack([first, 1 - first], 1), class_names=("a", "b"), labels=labels
+    )
 
 
 # Few values, so that ties happen; all are exact in float32.
@@ -100,14 +102,18 @@ def test_threshold_by_hand():
 def test_where_nothing_is_wrong_everything_is_answered():
     some = predictions([0.6, 0.9], [True, True])
     assert choose_threshold(some) == 0.0
-    assert apply_threshold(some, 0.0) == NotSure(0.0, 1.0, 1.0, 2, 2)
+    assert apply_threshold(some, 0.0) == NotSure(
+        threshold=0.0, coverage=1.0, accuracy=1.0, answered=2, n=2
+    )
 
 
 def test_where_no_threshold_helps_nothing_is_answered():
     some = predictions([1.0, 1.0, 0.6], [False, False, True])
     threshold = choose_threshold(some)
     assert threshold == 2.0
-    assert apply_threshold(some, threshold) == NotSure(2.0, 0.0, None, 0, 3)
+    assert apply_threshold(some, threshold) == NotSure(
+        threshold=2.0, coverage=0.0, accuracy=None, answered=0, n=3
+    )
 
 
 @pytest.mark.parametrize("classes", [1, 100])
@@ -116,7 +122,9 @@ def test_one_class_and_a_hundred(classes):
     rows = generator.random((10, classes)).astype("float32")
     rows /= rows.sum(axis=1, keepdims=True)
     names = tuple(f"<i>{i}</i>" for i in range(classes))
-    some = Predictions(rows, names, generator.integers(0, classes, 10))
+    some = Predictions(
+        probabilities=rows, class_names=names, labels=generator.integers(0, classes, 10)
+    )
     assert 0.0 <= risk_coverage(some).aurc <= 1.0
     assert 0.0 <= choose_threshold(some) <= 2.0
 
@@ -135,7 +143,7 @@ def test_what_makes_no_sense_is_refused():
         assert str(factor) in one_line(error)
     with pytest.raises(UsageError, match="nan"):
         apply_threshold(some, math.nan)
-    without = Predictions(np.ones((1, 1), "float32"), ("a",))
+    without = Predictions(probabilities=np.ones((1, 1), "float32"), class_names=("a",))
     for call in (risk_coverage, choose_threshold, lambda p: apply_threshold(p, 0.5)):
         with pytest.raises(InputError, match="labels"):
             call(without)

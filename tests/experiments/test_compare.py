@@ -34,7 +34,14 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         for seed in (0, 1)
     }
     data = tiny_dataset()
-    other = Dataset("tiny", "elsewhere", data.class_names, data.train, data.validation, data.train)
+    other = Dataset(
+        name="tiny",
+        source="elsewhere",
+        class_names=data.class_names,
+        train=data.train,
+        validation=data.validation,
+        test=data.train,
+    )
     return found | {"elsewhere": trained(root / "elsewhere", "three", 0, other)}
 
 

@@ -38,7 +38,7 @@ LOOKS = (
     None,
     TestTimeAugmentation(mirror=True, shift=0),
     TestTimeAugmentation(mirror=True, shift=1),
-    TestTimeAugmentation(False, 2),
+    TestTimeAugmentation(mirror=False, shift=2),
 )
 
 

@@ -16,7 +16,14 @@ TINY = LessonOptions(images=60, epochs=2, seeds=2)
 def shapes() -> Dataset:
     """80 drawn images to train on, 40 to choose with, and a test split that raises."""
     drawn = draw(train=80, test=40)
-    return Dataset("shapes10", drawn.source, CLASSES, drawn.train, drawn.test, Untouchable())
+    return Dataset(
+        name="shapes10",
+        source=drawn.source,
+        class_names=CLASSES,
+        train=drawn.train,
+        validation=drawn.test,
+        test=Untouchable(),
+    )
 
 
 class Untouchable(Split):
@@ -54,16 +61,27 @@ def experiment(
     """Two epochs, the second with the given accuracy for each seed."""
     outcomes = tuple(
         Outcome(
-            name,
-            tuple(
-                Trial(seed, history([0.1, value]), measured=(measured or {}).get(name, {}))
+            variant=name,
+            trials=tuple(
+                Trial(
+                    seed=seed,
+                    history=history([0.1, value]),
+                    measured=(measured or {}).get(name, {}),
+                )
                 for seed, value in enumerate(values)
             ),
         )
         for name, values in variants.items()
     )
     return Experiment(
-        ExperimentData("made-up", 100, 50, 2, len(next(iter(variants.values())))), outcomes
+        setup=ExperimentData(
+            dataset="made-up",
+            images=100,
+            validation=50,
+            epochs=2,
+            seeds=len(next(iter(variants.values()))),
+        ),
+        outcomes=outcomes,
     )
 
 

@@ -20,10 +20,15 @@ LATE = [1.0, 0.8, 0.9, 1.0, 1.1, 0.5]
 
 def result(losses, accuracies):
     trials = tuple(
-        Trial(seed, history(accuracy, loss))
+        Trial(seed=seed, history=history(accuracy, loss))
         for seed, (loss, accuracy) in enumerate(zip(losses, accuracies, strict=True))
     )
-    return Experiment(ExperimentData("made-up", 100, 50, 6, len(trials)), (Outcome(ARM, trials),))
+    return Experiment(
+        setup=ExperimentData(
+            dataset="made-up", images=100, validation=50, epochs=6, seeds=len(trials)
+        ),
+        outcomes=(Outcome(variant=ARM, trials=trials),),
+    )
 
 
 class Stub(keras.callbacks.Callback):
@@ -39,8 +44,8 @@ def stop_by_keras(losses, patience):
     for epoch, loss in enumerate(losses):
         callback.on_epoch_end(epoch, {"val_loss": loss})
         if model.stop_training:
-            return Stop(epoch + 1, callback.best_epoch + 1)
-    return Stop(len(losses), callback.best_epoch + 1)
+            return Stop(after=epoch + 1, kept=callback.best_epoch + 1)
+    return Stop(after=len(losses), kept=callback.best_epoch + 1)
 
 
 @pytest.mark.parametrize("patience", [1, 2, 3])

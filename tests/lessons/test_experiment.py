@@ -45,15 +45,15 @@ def test_a_plan_needs_something_to_do(field):
 def test_a_sample_needs_validation_images_and_one_of_each_class():
     data = tiny_dataset()
     with pytest.raises(UsageError, match="3 classes"):
-        sample(data, LessonOptions(2, 1))
+        sample(data, LessonOptions(images=2, epochs=1))
     with pytest.raises(InputError, match="no validation"):
         sample(replace(data, validation=data.validation.subset(np.arange(0))), TINY)
 
 
 def test_arms_start_from_the_same_weights():
     data = tiny_dataset()
-    full = build(Variant("with", PLAIN), data, 1)
-    bare = build(Variant("without", PLAIN, batch_norm=False), data, 1)
+    full = build(Variant(name="with", recipe=PLAIN), data, 1)
+    bare = build(Variant(name="without", recipe=PLAIN, batch_norm=False), data, 1)
     assert not any(isinstance(x, keras.layers.BatchNormalization) for x in bare.layers)
     kept = [x for x in full.layers if not isinstance(x, keras.layers.BatchNormalization)]
     for old, new in zip(kept, bare.layers, strict=True):
@@ -62,7 +62,7 @@ def test_arms_start_from_the_same_weights():
 
 
 def test_a_copy_without_batch_norm_shares_nothing():
-    model = build(Variant("with", PLAIN), tiny_dataset(), 0)
+    model = build(Variant(name="with", recipe=PLAIN), tiny_dataset(), 0)
     copy = without_batch_norm(model)
     ours = {id(v) for v in model.variables}
     assert not ours & {id(v) for v in copy.variables}
@@ -70,17 +70,21 @@ def test_a_copy_without_batch_norm_shares_nothing():
 
 def test_trained_models_are_measured_as_the_history_says():
     data = tiny_dataset()
-    model = build(Variant("with", PLAIN), data, 0)
-    trial = train(model, Variant("with", PLAIN), data, 0, "cpu")
+    model = build(Variant(name="with", recipe=PLAIN), data, 0)
+    trial = train(model, Variant(name="with", recipe=PLAIN), data, 0, "cpu")
     assert [row["epoch"] for row in trial.history] == [1, 2]
     found = accuracy_on(model, data.validation, "cpu")
     assert found == pytest.approx(trial.history[-1]["val_accuracy"])
 
 
 def test_a_run_that_diverges_counts_as_guessing():
-    wild = replace(PLAIN, optimizers=(SGD(1e30),))
+    wild = replace(PLAIN, optimizers=(SGD(lr=1e30),))
     result = compare_variants(
-        [Variant("wild", wild)], tiny_dataset(), LessonOptions(150, 2, 1), "cpu", str
+        [Variant(name="wild", recipe=wild)],
+        tiny_dataset(),
+        LessonOptions(images=150, epochs=2, seeds=1),
+        "cpu",
+        str,
     )
     trial = result.of("wild").trials[0]
     assert trial.diverged
@@ -100,11 +104,17 @@ def test_the_first_gradient_is_that_of_the_first_step():
     from cifarlab.training.loop import LoopOptions, start
 
     data = tiny_dataset()
-    model = build(Variant("with", PLAIN), data, 0)
+    model = build(Variant(name="with", recipe=PLAIN), data, 0)
     before = [w.copy() for w in model.get_weights()]
     found = first_gradient(model, PLAIN, data, 0)
     assert all((a == b).all() for a, b in zip(before, model.get_weights(), strict=True))
-    state = start(model, PLAIN, LoopOptions(choose_device("cpu"), torch.float32, 0, Path()))
+    state = start(
+        model,
+        PLAIN,
+        LoopOptions(
+            device=choose_device("cpu"), precision=torch.float32, seed=0, checkpoints=Path()
+        ),
+    )
     images, labels = torch.from_numpy(data.train.images), torch.from_numpy(data.train.labels)
     _, batch = next(batches(images, labels, 3, PLAIN.batch_size, 0, 0))
     train_step(state, batch, PLAIN, torch.float32, generator(0))

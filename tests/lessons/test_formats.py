@@ -14,14 +14,29 @@ from cifarlab.lessons.formats import Formats
 from cifarlab.lessons.saved import Attempt, Kept
 from lessons.made_up import said, shapes
 
-EXACT, OTHER = Attempt("", 0.0), Attempt("", 0.1)
-FAILED = Attempt("ValueError: no such variable", math.nan)
-GOOD = Kept(0, ".keras", 1000, 300, 600, True, True, 0.0, 0.0, 26, 26, EXACT, OTHER)
+EXACT, OTHER = Attempt(error="", difference=0.0), Attempt(error="", difference=0.1)
+FAILED = Attempt(error="ValueError: no such variable", difference=math.nan)
+GOOD = Kept(
+    seed=0,
+    suffix=".keras",
+    size=1000,
+    weights=300,
+    optimizer=600,
+    names=True,
+    recipe=True,
+    weight_difference=0.0,
+    prediction_difference=0.0,
+    optimizer_had=26,
+    optimizer_loaded=26,
+    resumed=EXACT,
+    recompiled=OTHER,
+)
 
 
 def result(keras_file, h5_file):
     return Formats(
-        ExperimentData("made-up", 100, 50, 1, 1), (keras_file, replace(h5_file, suffix=".h5"))
+        setup=ExperimentData(dataset="made-up", images=100, validation=50, epochs=1, seeds=1),
+        files=(keras_file, replace(h5_file, suffix=".h5")),
     )
 
 
@@ -48,7 +63,7 @@ def test_the_words_follow_the_files(keras_file, h5_file, phrases):
 
 
 def test_it_runs_and_finds_what_is_in_the_files():
-    found = formats.run(shapes(), LessonOptions(40, 1, 2), "cpu", str)
+    found = formats.run(shapes(), LessonOptions(images=40, epochs=1, seeds=2), "cpu", str)
     assert [(kept.seed, kept.suffix) for kept in found.files] == [
         (0, ".keras"),
         (0, ".h5"),

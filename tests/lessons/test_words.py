@@ -25,14 +25,14 @@ LOW, MIDDLE, HIGH = [0.1, 0.2, 0.15], [0.15, 0.25, 0.2], [0.5, 0.6, 0.7]
 @pytest.mark.parametrize(
     ("first", "second", "expected"),
     [
-        (HIGH, LOW, Verdict(1, True)),
-        (LOW, HIGH, Verdict(-1, True)),
-        (MIDDLE, LOW, Verdict(1, False)),
-        (LOW, LOW, Verdict(0, False)),
-        ([0.1, 0.3], [0.2, 0.2], Verdict(0, False)),
-        ([0.3], [0.2], Verdict(1, False)),
-        ([math.inf, 2.0], [1.0, 1.0], Verdict(1, True)),
-        ([math.inf], [math.inf], Verdict(0, False)),
+        (HIGH, LOW, Verdict(direction=1, sure=True)),
+        (LOW, HIGH, Verdict(direction=-1, sure=True)),
+        (MIDDLE, LOW, Verdict(direction=1, sure=False)),
+        (LOW, LOW, Verdict(direction=0, sure=False)),
+        ([0.1, 0.3], [0.2, 0.2], Verdict(direction=0, sure=False)),
+        ([0.3], [0.2], Verdict(direction=1, sure=False)),
+        ([math.inf, 2.0], [1.0, 1.0], Verdict(direction=1, sure=True)),
+        ([math.inf], [math.inf], Verdict(direction=0, sure=False)),
     ],
 )
 def test_a_verdict_is_sure_only_where_ranges_part(first, second, expected):
@@ -56,7 +56,7 @@ def test_a_comparison_says_what_the_numbers_say(a, b, phrases):
 
 
 def test_chance_is_named_only_where_something_is_sure():
-    sure, unsure = Verdict(1, True), Verdict(1, False)
+    sure, unsure = Verdict(direction=1, sure=True), Verdict(direction=1, sure=False)
     assert "once in 10 comparisons" in certainty(3, [unsure, sure])[0]
     assert "once in 3 comparisons" in certainty(2, [sure])[0]
     assert certainty(3, [unsure]) == []
@@ -64,13 +64,19 @@ def test_chance_is_named_only_where_something_is_sure():
 
 
 def test_names_are_grouped_by_what_was_found():
-    found = {"a": Verdict(1, True), "b": Verdict(0, False), "c": Verdict(1, True)}
+    found = {
+        "a": Verdict(direction=1, sure=True),
+        "b": Verdict(direction=0, sure=False),
+        "c": Verdict(direction=1, sure=True),
+    }
     sentence = grouped("Accuracy", found, 3)
     assert sentence == (
         "Accuracy: clearly higher with a or c; no difference that 3 seeds can show with b."
     )
-    assert "lower for every seed but" in grouped("Accuracy", {"a": Verdict(-1, False)}, 3)
-    assert "in the one run" in grouped("Accuracy", {"a": Verdict(-1, False)}, 1)
+    assert "lower for every seed but" in grouped(
+        "Accuracy", {"a": Verdict(direction=-1, sure=False)}, 3
+    )
+    assert "in the one run" in grouped("Accuracy", {"a": Verdict(direction=-1, sure=False)}, 1)
 
 
 def test_numbers_for_tables():

@@ -55,7 +55,9 @@ def by_hand(model: Any, images: Tensor, mirror: bool, shift: int) -> Tensor:
 @pytest.mark.parametrize("shift", [0, 1, 2])
 def test_the_views_are_mirrored_and_shifted_images(mirror: bool, shift: int) -> None:
     model, images = lowered(), some_images()
-    found = tta_logits(model, images, TestTimeAugmentation(mirror, shift), torch.float32)
+    found = tta_logits(
+        model, images, TestTimeAugmentation(mirror=mirror, shift=shift), torch.float32
+    )
     assert torch.allclose(found, by_hand(model, images, mirror, shift), atol=1e-5)
 
 

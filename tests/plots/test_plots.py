@@ -37,7 +37,11 @@ def predictions_of(n: int, names: tuple[str, ...], absent: int | None = None) ->
     logits = generator.normal(size=(n, len(names)))
     logits[np.arange(n), labels] += 3.0
     rows = np.exp(logits)
-    return Predictions((rows / rows.sum(axis=1, keepdims=True)).astype(np.float32), names, labels)
+    return Predictions(
+        probabilities=(rows / rows.sum(axis=1, keepdims=True)).astype(np.float32),
+        class_names=names,
+        labels=labels,
+    )
 
 
 def numbered(classes: int) -> tuple[str, ...]:
@@ -163,7 +167,9 @@ def test_an_empty_history_and_an_unknown_epoch_are_bad_input():
 def test_cells_hold_counts_and_row_percentages():
     rows = np.eye(2, dtype=np.float32)[[0, 0, 0, 1, 1]]
     labels = np.array([0, 0, 0, 0, 1])
-    figure = plots.confusion_matrix(measure(Predictions(rows, ("cat", "dog"), labels)), "pets")
+    figure = plots.confusion_matrix(
+        measure(Predictions(probabilities=rows, class_names=("cat", "dog"), labels=labels)), "pets"
+    )
     shown = texts(figure)
     for cell in ("3\n75.0%", "1\n25.0%", "0\n0.0%", "1\n100.0%"):
         assert cell in shown
@@ -201,7 +207,9 @@ def test_the_cells_are_coloured_by_row_share():
 
 def test_right_and_wrong_are_told_apart_by_mark_and_frame():
     rows = np.array([[0.9, 0.1], [0.75, 0.25]], dtype=np.float32)
-    predictions = Predictions(rows, ("cat", "dog"), np.array([0, 1]))
+    predictions = Predictions(
+        probabilities=rows, class_names=("cat", "dog"), labels=np.array([0, 1])
+    )
     figure = plots.samples(images_of(2), predictions, "pets")
     right, wrong = figure.axes
     assert (right.get_title(), right.get_xlabel()) == ("✓ cat 90%", "true: cat")
@@ -219,7 +227,9 @@ def test_each_image_goes_with_its_own_prediction():
     images = np.zeros((100, 4, 4, 3), dtype=np.uint8) + np.arange(100, dtype=np.uint8).reshape(
         100, 1, 1, 1
     )
-    figure = plots.samples(images, Predictions(rows, names, np.arange(100)), "x")
+    figure = plots.samples(
+        images, Predictions(probabilities=rows, class_names=names, labels=np.arange(100)), "x"
+    )
     assert len(figure.axes) == 25
     for panel in figure.axes:
         (image,) = panel.get_images()
@@ -243,7 +253,7 @@ def test_the_same_images_are_drawn_every_time():
 
 
 def test_without_labels_only_what_was_predicted_is_shown():
-    predictions = Predictions(np.eye(2, dtype=np.float32), ("cat", "dog"))
+    predictions = Predictions(probabilities=np.eye(2, dtype=np.float32), class_names=("cat", "dog"))
     figure = plots.samples(images_of(2, 5, 9), predictions, "x")
     assert [panel.get_title() for panel in figure.axes] == ["cat 100%", "dog 100%"]
     assert not any("true" in text for text in texts(figure))
@@ -286,7 +296,9 @@ def test_awkward_names_are_drawn_as_they_are(tmp_path):
 def test_a_character_that_no_font_has_becomes_a_box(monkeypatch):
     monkeypatch.setattr(style, "FALLBACK_FONTS", ())
     figure = plots.samples(
-        images_of(1), Predictions(np.ones((1, 1), np.float32), ("猫 cat",)), "猫"
+        images_of(1),
+        Predictions(probabilities=np.ones((1, 1), np.float32), class_names=("猫 cat",)),
+        "猫",
     )
     figure.canvas.draw()
     assert figure.axes[0].get_title() == "□ cat 100%"

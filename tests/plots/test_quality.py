@@ -26,7 +26,11 @@ def predictions_of(n: int, classes: int) -> Predictions:
     rows = draws.dirichlet(np.full(classes, 0.3), n).astype(np.float32)
     rows[np.arange(n), labels] += 1
     rows /= rows.sum(1, keepdims=True)
-    return Predictions(rows, tuple(f"a class with number {i}" for i in range(classes)), labels)
+    return Predictions(
+        probabilities=rows,
+        class_names=tuple(f"a class with number {i}" for i in range(classes)),
+        labels=labels,
+    )
 
 
 def texts(figure: Figure) -> list[str]:
@@ -68,7 +72,9 @@ def test_a_threshold_that_answers_nothing_is_left_out() -> None:
 
 
 def test_each_corruption_starts_from_the_clean_accuracy() -> None:
-    measured = Robustness(50, 0.8, {"fog": (0.7, 0.6, 0.5, 0.4, 0.3), "snow": (0.6,) * 5})
+    measured = Robustness(
+        n=50, clean=0.8, accuracy={"fog": (0.7, 0.6, 0.5, 0.4, 0.3), "snow": (0.6,) * 5}
+    )
     figure = robustness(measured, "title")
     fog = figure.axes[0]
     assert fog.get_title() == "fog"

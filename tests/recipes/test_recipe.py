@@ -39,7 +39,7 @@ any_optimizer = st.one_of(
     st.builds(Adam, lr=st.floats(1e-9, 1.0)),
     st.builds(SGD, lr=st.floats(1e-9, 1.0), nesterov=st.booleans()),
 )
-augmentations = st.lists(st.one_of(st.just(Flip()), st.builds(Translate, st.integers(1, 8))))
+augmentations = st.lists(st.one_of(st.just(Flip()), st.builds(Translate, pixels=st.integers(1, 8))))
 
 
 @given(st.lists(any_optimizer, min_size=1), augmentations, st.integers(1, 10**6), st.floats(0, 0.5))
@@ -49,7 +49,7 @@ def test_any_variant_survives_json(optimizers, augment, epochs, warmup):
         optimizers=tuple(optimizers),
         augment=tuple(augment),
         epochs=epochs,
-        schedule=Cosine(warmup),
+        schedule=Cosine(warmup=warmup),
         stop=None,
     )
     assert from_json(json.loads(json.dumps(to_json(recipe)))) == recipe

@@ -32,7 +32,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def run(finished: Path, tmp_path: Path) -> RunDirectory:
     """A copy of it."""
-    return RunDirectory(Path(shutil.copytree(finished, tmp_path / "run")))
+    return RunDirectory(path=Path(shutil.copytree(finished, tmp_path / "run")))
 
 
 def numbers_of(run: RunDirectory) -> tuple[Page, dict[str, Any]]:

@@ -29,7 +29,12 @@ def predictions_of(n: int, names: tuple[str, ...], seed: int = 0, never: int = -
         scores[:, never] = -50
     rows = np.exp(scores - scores.max(1, keepdims=True))
     rows = (rows / rows.sum(1, keepdims=True)).astype(np.float32)
-    return Predictions(rows, names, labels.astype(np.int64), tuple(map(str, range(n))))
+    return Predictions(
+        probabilities=rows,
+        class_names=names,
+        labels=labels.astype(np.int64),
+        names=tuple(map(str, range(n))),
+    )
 
 
 def images_of(n: int, side: int = 32) -> np.ndarray:
@@ -41,7 +46,13 @@ def numbered(classes: int) -> tuple[str, ...]:
 
 
 def content_of(predictions: Predictions, images: np.ndarray | None = None) -> Content:
-    return Content("a title", "a statement", predictions, analyse(predictions), images)
+    return Content(
+        title="a title",
+        statement="a statement",
+        predictions=predictions,
+        analysis=analyse(predictions),
+        images=images,
+    )
 
 
 class Page(HTMLParser):
@@ -92,8 +103,10 @@ def looked_up(document: Any, key: str, names: tuple[str, ...]) -> Any:
 def full_content() -> Content:
     predictions, images = predictions_of(300, numbered(5)), images_of(300)
     validation = predictions_of(200, numbered(5), seed=3)
-    pairs = tuple(DuplicatePair(i, i + 1, 2.5, bool(i % 2)) for i in range(4))
-    damage = Robustness(100, 0.7, {"fog": (0.6, 0.5, 0.4, 0.3, 0.2)})
+    pairs = tuple(
+        DuplicatePair(index=i, other=i + 1, distance=2.5, mirrored=bool(i % 2)) for i in range(4)
+    )
+    damage = Robustness(n=100, clean=0.7, accuracy={"fog": (0.6, 0.5, 0.4, 0.3, 0.2)})
     found = analyse(predictions, validation, without_duplicates(predictions, pairs), damage)
     content = content_of(predictions, images)
     worst = found.mistakes[0].index
@@ -106,7 +119,7 @@ def full_content() -> Content:
             for e in (1, 2, 3)
         ],
         chosen_epoch=2,
-        overlays=(SaliencyOverlay(worst, images_of(1, 96)[0]),),
+        overlays=(SaliencyOverlay(index=worst, overlay=images_of(1, 96)[0]),),
         provenance=(("command", "cifarlab train"),),
     )
 
@@ -192,7 +205,7 @@ def test_any_number_of_classes_and_images_gives_a_report(
 
 def test_a_model_without_mistakes_is_said_to_have_none():
     rows = np.eye(3, dtype=np.float32)[np.arange(30) % 3]
-    predictions = Predictions(rows, numbered(3), np.arange(30) % 3)
+    predictions = Predictions(probabilities=rows, class_names=numbered(3), labels=np.arange(30) % 3)
     page = Page(render(content_of(predictions, images_of(30))))
     assert "There are no mistakes." in page.text
     assert "every answer is right" in page.text

@@ -33,7 +33,7 @@ HISTORY = [
 
 
 def test_history_comes_back_as_it_was(tmp_path):
-    path = RunDirectory(tmp_path).history
+    path = RunDirectory(path=tmp_path).history
     write_history(path, HISTORY)
     assert read_history(path) == HISTORY
     assert [type(row["epoch"]) for row in read_history(path)] == [int, int]
@@ -78,7 +78,7 @@ def test_a_missing_history_is_bad_input_and_an_empty_one_has_no_epochs(tmp_path)
 
 
 def test_the_names_in_a_run_directory(tmp_path):
-    run = RunDirectory(tmp_path)
+    run = RunDirectory(path=tmp_path)
     names = {path.name for path in (*run.results, run.checkpoint)}
     assert names == {
         *("recipe.json", "environment.json", "history.csv", "metrics.json", "best.keras"),
@@ -144,7 +144,7 @@ def test_an_empty_or_missing_directory_is_used_as_it_is(tmp_path):
 
 
 def fill(directory: Path) -> None:
-    run = RunDirectory(directory)
+    run = RunDirectory(path=directory)
     (run.checkpoint / "epoch-3").mkdir(parents=True)
     for path in (
         *run.results,
@@ -172,7 +172,7 @@ def test_one_foreign_file_makes_it_not_empty(tmp_path):
 
 
 def test_a_lock_and_remains_of_a_killed_process_are_no_content(tmp_path):
-    with lock(RunDirectory(tmp_path)):
+    with lock(RunDirectory(path=tmp_path)):
         pass
     (tmp_path / f"{TEMPORARY_PREFIX}0123").write_text("half")
     use_directory(tmp_path, overwrite=False)
@@ -248,7 +248,7 @@ def holder(tmp_path):
 
 def test_a_second_writer_is_told_who_the_first_is(tmp_path, holder):
     for attempt in (
-        lambda: lock(RunDirectory(tmp_path)).__enter__(),
+        lambda: lock(RunDirectory(path=tmp_path)).__enter__(),
         lambda: use_directory(tmp_path, overwrite=True),
     ):
         with pytest.raises(UsageError, match=rf"process {holder.pid} is writing") as error:
@@ -266,7 +266,7 @@ def test_overwriting_a_run_in_progress_removes_nothing(tmp_path, holder):
 
 
 def test_the_lock_of_a_killed_holder_is_reclaimed(tmp_path, holder):
-    run = RunDirectory(tmp_path)
+    run = RunDirectory(path=tmp_path)
     assert run.lock_holder.read_text() == f"{holder.pid}\n"
     holder.kill()
     holder.wait()
@@ -278,12 +278,12 @@ def test_the_lock_of_a_killed_holder_is_reclaimed(tmp_path, holder):
 
 def test_the_lock_of_a_holder_that_ended_is_free(tmp_path, holder):
     holder.communicate()
-    with lock(RunDirectory(tmp_path)):
+    with lock(RunDirectory(path=tmp_path)):
         pass
 
 
 def test_one_process_cannot_take_a_lock_twice_and_keeps_it_when_it_tries(tmp_path):
-    run = RunDirectory(tmp_path)
+    run = RunDirectory(path=tmp_path)
     with lock(run):
         for _ in range(2):
             with pytest.raises(UsageError, match=f"process {os.getpid()}"), lock(run):
@@ -293,7 +293,7 @@ def test_one_process_cannot_take_a_lock_twice_and_keeps_it_when_it_tries(tmp_pat
 
 
 def test_a_failure_within_the_lock_frees_it(tmp_path):
-    run = RunDirectory(tmp_path)
+    run = RunDirectory(path=tmp_path)
     with pytest.raises(ZeroDivisionError), lock(run):
         raise ZeroDivisionError
     with lock(run):
@@ -303,5 +303,5 @@ def test_a_failure_within_the_lock_frees_it(tmp_path):
 def test_a_lock_in_a_place_that_cannot_be_written_is_a_resource_error(tmp_path):
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(ResourceError), lock(RunDirectory(path)):
+        with pytest.raises(ResourceError), lock(RunDirectory(path=path)):
             pass

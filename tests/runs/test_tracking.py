@@ -48,7 +48,7 @@ HISTORY = [
 @pytest.fixture
 def run(tmp_path: Path) -> RunDirectory:
     """A run directory as it is before the first epoch."""
-    made = RunDirectory(tmp_path / "run-1")
+    made = RunDirectory(path=tmp_path / "run-1")
     made.path.mkdir()
     write_json(made.recipe, to_json(tiny_recipe()))
     write_json(made.environment, {"python": "3", "options": {"seed": 7, "device": None}})
@@ -219,7 +219,12 @@ def test_a_client_that_fails_gives_one_warning_and_training_goes_on(
     STAND_INS[name](monkeypatch)
     model = build_model(tiny_recipe(), tiny_dataset(), 0)
     compile_model(model, tiny_recipe())
-    setting = LoopOptions(torch.device("cpu"), torch.float32, 0, tmp_path / "checkpoint")
+    setting = LoopOptions(
+        device=torch.device("cpu"),
+        precision=torch.float32,
+        seed=0,
+        checkpoints=tmp_path / "checkpoint",
+    )
     data = tiny_dataset()
 
     def fail(*_: Any, **__: Any) -> None:

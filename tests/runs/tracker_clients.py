@@ -17,7 +17,7 @@ import pytest
 COLUMNS = {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds"}
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Found:
     """What a tracker holds: metrics by step, results, parameters as text."""
 

@@ -19,7 +19,7 @@ from support import one_line
 from tiny import rich_recipe
 
 NAMES = ("dark", "medium", "bright")
-SPEC = ModelSpec("airnet", {"widths": [4, 6, 8]})
+SPEC = ModelSpec(name="airnet", arguments={"widths": [4, 6, 8]})
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_weights_that_half_precision_cannot_hold_are_refused(tmp_path, model):
 
 def test_a_model_too_large_for_the_package_is_refused(tmp_path):
     large = airnet(widths=(64, 600, 600))
-    recipe = rich_recipe(model=ModelSpec("airnet", {"widths": [64, 600, 600]}))
+    recipe = rich_recipe(model=ModelSpec(name="airnet", arguments={"widths": [64, 600, 600]}))
     with pytest.raises(InputError) as error:
         write_boxed(tmp_path / "w", large, [str(i) for i in range(10)], recipe, {})
     assert f"{LARGEST:,}" in one_line(error)

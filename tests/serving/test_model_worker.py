@@ -17,7 +17,7 @@ from serving.conftest import noise, tiny_classifier
 from tiny import SIDE
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Stub:
     """A classifier whose moments the test chooses: probabilities are the mean colours."""
 

@@ -22,11 +22,11 @@ from support import one_line
 EXAMPLES: dict[type, Any] = {
     Flip: Flip(),
     AlternatingFlip: AlternatingFlip(),
-    Translate: Translate(2),
-    Cutout: Cutout(2, colour=(7, 7, 7)),
-    Jitter: Jitter(0.2, 0.2),
-    Mixup: Mixup(1.0),
-    CutMix: CutMix(1.0),
+    Translate: Translate(pixels=2),
+    Cutout: Cutout(size=2, colour=(7, 7, 7)),
+    Jitter: Jitter(brightness=0.2, contrast=0.2),
+    Mixup: Mixup(alpha=1.0),
+    CutMix: CutMix(alpha=1.0),
 }
 # Those that only move pixels about within an image, and so keep its values exactly.
 MOVING = {kind: EXAMPLES[kind] for kind in (Flip, AlternatingFlip, Translate)}
@@ -56,7 +56,14 @@ def some_images(count: int = 6, height: int = 5, width: int = 4) -> torch.Tensor
 
 def batch_of(images: torch.Tensor, epoch: int = 0, salt: int = 0) -> Batch:
     count = len(images)
-    return Batch(images, torch.arange(count) % 3, torch.arange(count), epoch, salt, classes=3)
+    return Batch(
+        images=images,
+        targets=torch.arange(count) % 3,
+        index=torch.arange(count),
+        epoch=epoch,
+        salt=salt,
+        classes=3,
+    )
 
 
 def changed(images: torch.Tensor, specs: list[Any], generator: torch.Generator) -> torch.Tensor:
@@ -128,8 +135,8 @@ def test_memory_order_does_not_matter(spec: Any) -> None:
 
 def test_augmentations_are_applied_in_order_from_one_generator() -> None:
     images, draws = some_images(), seeded()
-    expected = changed(changed(images, [Flip()], draws), [Translate(1)], draws)
-    assert torch.equal(changed(images, [Flip(), Translate(1)], seeded()), expected)
+    expected = changed(changed(images, [Flip()], draws), [Translate(pixels=1)], draws)
+    assert torch.equal(changed(images, [Flip(), Translate(pixels=1)], seeded()), expected)
     assert torch.equal(changed(images, [], seeded()), images)
 
 
@@ -145,7 +152,7 @@ def test_flip_mirrors_half_of_the_images_left_to_right() -> None:
 
 def test_translate_shifts_by_every_amount_and_reflects_at_the_border() -> None:
     image = torch.tensor([[[[1, 2, 3], [4, 5, 6], [7, 8, 9]]]], dtype=torch.uint8)
-    result = changed(image.expand(500, -1, -1, -1), [Translate(1)], seeded())
+    result = changed(image.expand(500, -1, -1, -1), [Translate(pixels=1)], seeded())
     found = {tuple(map(tuple, image[0].tolist())) for image in result}
     assert len(found) == 9
     assert ((1, 2, 3), (4, 5, 6), (7, 8, 9)) in found
@@ -167,7 +174,7 @@ def test_translate_is_a_window_of_the_reflected_image(
     reflected = images[:, :, rows][:, :, :, columns]
     windows = reflected.unfold(2, height, 1).unfold(3, width, 1)
     for image, choices in zip(
-        changed(images, [Translate(pixels)], seeded(seed)), windows, strict=True
+        changed(images, [Translate(pixels=pixels)], seeded(seed)), windows, strict=True
     ):
         same = (choices == image[:, None, None]).all(0).flatten(2).all(2)
         assert same.any()
@@ -176,7 +183,7 @@ def test_translate_is_a_window_of_the_reflected_image(
 @pytest.mark.parametrize("shape", [(1, 3, 2, 9), (1, 3, 9, 2)])
 def test_images_too_small_to_reflect_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError) as error:
-        changed(torch.zeros(shape), [Translate(2)], seeded())
+        changed(torch.zeros(shape), [Translate(pixels=2)], seeded())
     assert "use fewer pixels" in one_line(error)
 
 
@@ -206,14 +213,20 @@ def test_alternating_flip_depends_on_the_place_in_the_split_and_the_salt_alone()
 @given(st.integers(0, 2**62), st.integers(100, 10**6))
 def test_alternating_flip_is_fair_wherever_the_images_stand(salt: int, first: int) -> None:
     index = torch.arange(first, first + 1000)
-    batch = Batch(torch.arange(2.0).expand(1000, 1, 1, 2), index, index, 0, salt)
+    batch = Batch(
+        images=torch.arange(2.0).expand(1000, 1, 1, 2),
+        targets=index,
+        index=index,
+        epoch=0,
+        salt=salt,
+    )
     mirrored = augment(batch, [AlternatingFlip()], seeded()).images[:, 0, 0, 0].sum()
     assert 400 < int(mirrored) < 600
 
 
 def test_cutout_paints_one_whole_square_of_its_colour() -> None:
     images = torch.zeros(200, 3, 5, 4, dtype=torch.uint8)
-    result = changed(images, [Cutout(2, colour=(1, 2, 3))], seeded())
+    result = changed(images, [Cutout(size=2, colour=(1, 2, 3))], seeded())
     assert torch.equal(result.flatten(2).sum(2), torch.tensor([4, 8, 12]).expand(200, 3))
     painted = result[:, 0] > 0
     assert painted.any(2).sum(1).tolist() == [2] * 200
@@ -223,7 +236,7 @@ def test_cutout_paints_one_whole_square_of_its_colour() -> None:
 
 def test_a_square_larger_than_the_image_is_refused() -> None:
     with pytest.raises(InputError) as error:
-        changed(some_images(), [Cutout(5)], seeded())
+        changed(some_images(), [Cutout(size=5)], seeded())
     assert "use a smaller square" in one_line(error)
 
 
@@ -244,17 +257,17 @@ def test_jitter_shifts_and_stretches_within_its_bounds() -> None:
 
 def test_jitter_stays_within_the_range_of_pixels() -> None:
     extremes = torch.tensor([0, 255], dtype=torch.uint8).repeat(50).reshape(50, 1, 1, 2)
-    result = changed(extremes.float(), [Jitter(0.5, 0.5)], seeded())
+    result = changed(extremes.float(), [Jitter(brightness=0.5, contrast=0.5)], seeded())
     assert 0 <= float(result.min()) <= float(result.max()) <= 255
 
 
-@pytest.mark.parametrize("spec", [Mixup(1.0), CutMix(1.0)], ids=["mixup", "cutmix"])
+@pytest.mark.parametrize("spec", [Mixup(alpha=1.0), CutMix(alpha=1.0)], ids=["mixup", "cutmix"])
 @given(seed=st.integers(0, 10**6))
 def test_labels_are_blended_like_the_images(spec: Any, seed: int) -> None:
     # Each image is filled with its class's number, so its mean tells the shares.
     targets = torch.arange(6) % 2
     images = targets.float().reshape(6, 1, 1, 1).expand(6, 1, 8, 8)
-    batch = Batch(images, targets, torch.arange(6), classes=2)
+    batch = Batch(images=images, targets=targets, index=torch.arange(6), classes=2)
     result = augment(batch, [spec], seeded(seed))
     assert result.targets.shape == (6, 2)
     assert torch.allclose(result.targets.sum(1), torch.ones(6))
@@ -262,5 +275,5 @@ def test_labels_are_blended_like_the_images(spec: Any, seed: int) -> None:
 
 
 def test_mixed_labels_can_be_mixed_again() -> None:
-    batch = augment(batch_of(some_images(12)), [Mixup(1.0), CutMix(1.0)], seeded())
+    batch = augment(batch_of(some_images(12)), [Mixup(alpha=1.0), CutMix(alpha=1.0)], seeded())
     assert torch.allclose(batch.targets.sum(1), torch.ones(12))

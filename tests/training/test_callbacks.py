@@ -25,7 +25,12 @@ callbacks = keras.callbacks
 def run(directory: Path, hooks: list[Any], **changes: Any) -> tuple[Any, list[dict[str, float]]]:
     model, recipe = dropout_model(), tiny_recipe(stop=None, **changes)
     compile_model(model, recipe)
-    setting = LoopOptions(torch.device("cpu"), torch.float32, 0, directory / "checkpoint")
+    setting = LoopOptions(
+        device=torch.device("cpu"),
+        precision=torch.float32,
+        seed=0,
+        checkpoints=directory / "checkpoint",
+    )
     splits = tiny_split(96, 0), tiny_split(30, 1)
     return model, fit(model, *splits, recipe, setting, hooks, SILENT, lambda _: None)
 

@@ -39,13 +39,21 @@ def new_state(units: int = 8) -> TrainState:
             keras.layers.Dense(len(CLASSES), activation="softmax"),
         ]
     )
-    return start(model, tiny_recipe(), LoopOptions(torch.device("cpu"), torch.float32, 0, Path()))
+    return start(
+        model,
+        tiny_recipe(),
+        LoopOptions(
+            device=torch.device("cpu"), precision=torch.float32, seed=0, checkpoints=Path()
+        ),
+    )
 
 
 def trained(state: TrainState, steps: int) -> TrainState:
     split = tiny_split(30, 0)
     images = torch.from_numpy(split.images).permute(0, 3, 1, 2)
-    batch = Batch(images, torch.from_numpy(split.labels), torch.arange(30), classes=3)
+    batch = Batch(
+        images=images, targets=torch.from_numpy(split.labels), index=torch.arange(30), classes=3
+    )
     for _ in range(steps):
         train_step(state, batch, tiny_recipe(), torch.float32, generator(state.step))
         state.step += 1

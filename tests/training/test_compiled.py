@@ -35,7 +35,7 @@ def shrunk(name: str) -> Recipe:
     arguments = {**recipe.model.arguments, "widths": (4, 6, 8)}
     return dataclasses.replace(
         recipe,
-        model=ModelSpec(recipe.model.name, arguments),
+        model=ModelSpec(name=recipe.model.name, arguments=arguments),
         batch_size=8,
         micro_batch=4,
         resolution=(),
@@ -50,7 +50,9 @@ def batch(device: torch.device) -> Batch:
     draws = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (8, 3, 32, 32), generator=draws, dtype=torch.uint8)
     labels = torch.randint(0, 10, (8,), generator=draws)
-    return Batch(images.to(device), labels.to(device), torch.arange(8).to(device))
+    return Batch(
+        images=images.to(device), targets=labels.to(device), index=torch.arange(8).to(device)
+    )
 
 
 def images(count: int = 8) -> Tensor:
@@ -101,7 +103,11 @@ class Asked(TorchDispatchMode):
 @pytest.mark.parametrize("name", FAST)
 def test_a_step_asks_the_device_for_nothing(name: str) -> None:
     recipe = shrunk(name)
-    state = start(model(recipe), recipe, LoopOptions(CPU, torch.float32, 0, Path()))
+    state = start(
+        model(recipe),
+        recipe,
+        LoopOptions(device=CPU, precision=torch.float32, seed=0, checkpoints=Path()),
+    )
     with Asked() as asked:
         train_step(state, batch(CPU), recipe, torch.float32, generator(0, "augment"))
     assert asked.count == 0
@@ -117,7 +123,13 @@ def test_a_compiled_step_is_the_same_step() -> None:
         net = model(recipe)
         for variable in net.trainable_variables:
             variable.assign(torch.linspace(-0.3, 0.3, variable.value.numel()).view(variable.shape))
-        state = start(net, recipe, LoopOptions(CPU, torch.float32, 0, Path(), compiled=compiled))
+        state = start(
+            net,
+            recipe,
+            LoopOptions(
+                device=CPU, precision=torch.float32, seed=0, checkpoints=Path(), compiled=compiled
+            ),
+        )
         draws = (generator(0, "augment", step) for step in range(3))
         steps = [train_step(state, batch(CPU), recipe, torch.float32, d).item() for d in draws]
         losses.append(torch.tensor(steps))
@@ -128,9 +140,13 @@ def test_a_compiled_step_is_the_same_step() -> None:
 @pytest.mark.parametrize("name", FAST)
 def test_on_a_gpu_the_host_never_waits_within_a_step(name: str) -> None:
     rich = dataclasses.replace(
-        shrunk(name), augment=(*RECIPES[name].augment, Cutout(4), Jitter(), CutMix())
+        shrunk(name), augment=(*RECIPES[name].augment, Cutout(size=4), Jitter(), CutMix())
     )
-    state = start(model(rich), rich, LoopOptions(GPU, torch.bfloat16, 0, Path()))
+    state = start(
+        model(rich),
+        rich,
+        LoopOptions(device=GPU, precision=torch.bfloat16, seed=0, checkpoints=Path()),
+    )
     given = batch(GPU)
     train_step(state, given, rich, torch.bfloat16, generator(0, "augment"))
     torch.cuda.set_sync_debug_mode("error")

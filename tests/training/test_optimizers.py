@@ -48,7 +48,12 @@ def weights() -> torch.Tensor:
 
 def bound(tensor: torch.Tensor, path: str = "layer/bias", layout: Layout = AS_IS) -> Binding:
     """A binding to ``tensor`` under the path that its Keras variable would have."""
-    return Binding(SimpleNamespace(path=path), SimpleNamespace(tensor=tensor), "tensor", layout)
+    return Binding(
+        variable=SimpleNamespace(path=path),
+        holder=SimpleNamespace(tensor=tensor),
+        name="tensor",
+        layout=layout,
+    )
 
 
 def build_optimizer(tensor: torch.Tensor, spec: Any) -> torch.optim.Optimizer:
@@ -158,8 +163,8 @@ def test_the_learning_rate_can_be_set_and_zero_changes_nothing(spec: Any) -> Non
     [
         (Adam(), lambda: keras.optimizers.Adam()),
         (Adam(lr=0.01, beta_1=0.5), lambda: keras.optimizers.Adam(0.01, beta_1=0.5)),
-        (SGD(0.01), lambda: keras.optimizers.SGD(0.01, 0.9, nesterov=True)),
-        (SGD(0.01, 0.5, False), lambda: keras.optimizers.SGD(0.01, 0.5)),
+        (SGD(lr=0.01), lambda: keras.optimizers.SGD(0.01, 0.9, nesterov=True)),
+        (SGD(lr=0.01, momentum=0.5, nesterov=False), lambda: keras.optimizers.SGD(0.01, 0.5)),
     ],
     ids=["adam", "adam_0.5", "nesterov", "momentum"],
 )
@@ -202,7 +207,7 @@ def several() -> dict[str, Binding]:
 
 def test_each_weight_goes_to_the_first_optimizer_that_names_it() -> None:
     weights = several()
-    specs = [Muon(), SGD(0.1, on="head/*"), SGD(0.2, on="*/kernel"), Adam(0.3)]
+    specs = [Muon(), SGD(lr=0.1, on="head/*"), SGD(lr=0.2, on="*/kernel"), Adam(lr=0.3)]
     with pytest.raises(UsageError) as error:
         build_optimizers(list(weights.values()), specs, torch.float32)
     assert "'*/kernel'" in one_line(error)
@@ -235,7 +240,7 @@ def test_frozen_weights_are_left_out() -> None:
 
 def test_rates_follow_the_recipes_schedule_or_the_optimizers_own() -> None:
     weights = several()
-    specs = [SGD(0.4, on="head/*", schedule=Linear(until=0.5)), SGD(0.2)]
+    specs = [SGD(lr=0.4, on="head/*", schedule=Linear(until=0.5)), SGD(lr=0.2)]
     groups = build_optimizers(list(weights.values()), specs, torch.float32)
     found = []
     for progress in (0.0, 0.25, 0.5, 0.75):

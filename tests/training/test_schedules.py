@@ -23,7 +23,7 @@ def falling(draw: st.DrawFn) -> Piecewise:
     """Points with 1 at progress 0 whose factors never rise."""
     at = sorted(draw(st.sets(st.integers(1, 100), max_size=4)))
     factors = sorted(draw(st.lists(share, min_size=len(at), max_size=len(at))), reverse=True)
-    return Piecewise(((0.0, 1.0), *((a / 100, f) for a, f in zip(at, factors, strict=True))))
+    return Piecewise(points=((0.0, 1.0), *((a / 100, f) for a, f in zip(at, factors, strict=True))))
 
 
 EXAMPLES: dict[type, st.SearchStrategy[Any]] = {
@@ -81,8 +81,8 @@ def test_it_is_1_when_the_warm_up_is_over_and_near_its_end_at_the_end(spec: Any)
         (Linear(warmup=0.5, start=0.2), [0.2, 0.6, 1.0, 0.5]),
         (Linear(until=0.5), [1.0, 0.5, 0.0, 0.0]),
         (Linear(end=0.4, until=0.5), [1.0, 0.7, 0.4, 0.4]),
-        (Piecewise(((0.25, 0.8), (0.75, 0.4))), [0.8, 0.8, 0.6, 0.4]),
-        (Piecewise(((0.0, 1.0), (0.5, 0.0))), [1.0, 0.5, 0.0, 0.0]),
+        (Piecewise(points=((0.25, 0.8), (0.75, 0.4))), [0.8, 0.8, 0.6, 0.4]),
+        (Piecewise(points=((0.0, 1.0), (0.5, 0.0))), [1.0, 0.5, 0.0, 0.0]),
         (Cosine(), [1.0, 0.5 + 0.5**1.5, 0.5, 0.5 - 0.5**1.5]),
         (Cosine(warmup=0.25, end=0.1), [0.0, 1.0, 0.775, 0.325]),
     ],
@@ -99,8 +99,8 @@ def test_golden_values_at_each_quarter(spec: Any, expected: list[float]) -> None
         (Linear(warmup=0.5), [False, False, False, False]),
         (Linear(until=0.5), [False, False, True, True]),
         (Linear(end=0.1, until=0.5), [False, False, False, False]),
-        (Piecewise(((0.0, 1.0), (0.5, 0.0))), [False, False, True, True]),
-        (Piecewise(((0.0, 1.0), (0.5, 0.1))), [False, False, False, False]),
+        (Piecewise(points=((0.0, 1.0), (0.5, 0.0))), [False, False, True, True]),
+        (Piecewise(points=((0.0, 1.0), (0.5, 0.1))), [False, False, False, False]),
     ],
     ids=str,
 )
@@ -111,4 +111,4 @@ def test_a_schedule_has_ended_once_its_rate_is_0_for_good(spec: Any, expected: l
 @pytest.mark.parametrize("points", [(), ((0.5, 1.0), (0.2, 0.0)), ((0.5, 1.0), (0.5, 0.0))])
 def test_points_that_do_not_ascend_are_refused(points: Any) -> None:
     with pytest.raises(UsageError, match="ascending"):
-        Piecewise(points)
+        Piecewise(points=points)

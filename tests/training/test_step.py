@@ -22,7 +22,9 @@ from cifarlab.training.step import train_step
 from tiny import CLASSES, SIDE, tiny_recipe, tiny_split
 
 COUNT = 30
-SETTING = LoopOptions(torch.device("cpu"), torch.float32, 0, Path())
+SETTING = LoopOptions(
+    device=torch.device("cpu"), precision=torch.float32, seed=0, checkpoints=Path()
+)
 
 
 def model() -> Any:
@@ -41,13 +43,15 @@ def model() -> Any:
 
 
 def recipe(**changes: Any) -> Recipe:
-    return tiny_recipe(**({"optimizers": (SGD(0.1),), "augment": ()} | changes))
+    return tiny_recipe(**({"optimizers": (SGD(lr=0.1),), "augment": ()} | changes))
 
 
 def batch() -> Batch:
     split = tiny_split(COUNT, 0)
     images = torch.from_numpy(split.images).permute(0, 3, 1, 2)
-    return Batch(images, torch.from_numpy(split.labels), torch.arange(COUNT), classes=3)
+    return Batch(
+        images=images, targets=torch.from_numpy(split.labels), index=torch.arange(COUNT), classes=3
+    )
 
 
 def stepped(of: Recipe) -> tuple[TrainState, torch.Tensor]:
@@ -63,11 +67,13 @@ def weights(state: TrainState) -> list[torch.Tensor]:
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("size", [1, 7, 15, 100])
 def test_micro_batches_add_up_to_the_step(reduction: str, size: int) -> None:
-    loss = CrossEntropy(0.1, reduction)
+    loss = CrossEntropy(label_smoothing=0.1, reduction=reduction)
     # A sum of 30 losses takes steps 30 times as long.
     rate = 0.1 if reduction == "mean" else 0.1 / COUNT
-    whole, expected = stepped(recipe(loss=CrossEntropy(0.1), optimizers=(SGD(0.1),)))
-    parts, found = stepped(recipe(loss=loss, optimizers=(SGD(rate),), micro_batch=size))
+    whole, expected = stepped(
+        recipe(loss=CrossEntropy(label_smoothing=0.1), optimizers=(SGD(lr=0.1),))
+    )
+    parts, found = stepped(recipe(loss=loss, optimizers=(SGD(lr=rate),), micro_batch=size))
     assert float(found) == pytest.approx(float(expected), rel=1e-5)
     assert parts.totals.means() == pytest.approx(whole.totals.means(), rel=1e-5)
     for one, other in zip(weights(parts), weights(whole), strict=True):
@@ -75,7 +81,7 @@ def test_micro_batches_add_up_to_the_step(reduction: str, size: int) -> None:
 
 
 def test_accuracy_counts_the_images_own_classes_when_labels_are_mixed() -> None:
-    state, _ = stepped(recipe(augment=(Mixup(0.2),)))
+    state, _ = stepped(recipe(augment=(Mixup(alpha=0.2),)))
     assert 0.0 <= state.totals.means()[1] <= 1.0
     assert state.totals.count == COUNT
 

@@ -83,7 +83,7 @@ def test_metrics_json_has_the_promised_shape(finished):
 
 def test_confidence_is_mended_in_the_files_by_what_validation_says(finished):
     loaded = Classifier.load(finished.directory)
-    validation = read_predictions(RunDirectory(finished.directory).predictions)["validation"]
+    validation = read_predictions(RunDirectory(path=finished.directory).predictions)["validation"]
     assert loaded.temperature == fit_temperature(validation)
     mended = with_temperature(validation, loaded.temperature)
     assert loaded.not_sure_below == choose_threshold(mended)
@@ -118,7 +118,7 @@ def test_training_never_touches_the_test_split(tmp_path):
     with pytest.raises(AssertionError, match="test split was touched"):
         train(tiny_recipe(), data, directory=tmp_path / "run")
     # It got as far as the final evaluation: all epochs, both models, every choice made.
-    run = RunDirectory(tmp_path / "run")
+    run = RunDirectory(path=tmp_path / "run")
     whole = train(tiny_recipe(), tiny_dataset(), directory=tmp_path / "whole")
     assert run.best_h5.exists()
     assert not run.metrics.exists()
@@ -127,7 +127,7 @@ def test_training_never_touches_the_test_split(tmp_path):
 
 def test_permuted_test_labels_change_no_choice(tmp_path, finished):
     data = tiny_dataset()
-    permuted = Split(data.test.images, data.test.labels[::-1].copy())
+    permuted = Split(images=data.test.images, labels=data.test.labels[::-1].copy())
     run = train(tiny_recipe(), replace(data, test=permuted), directory=tmp_path / "run")
     kept = saved_weights(run.directory / "best.keras")
     assert kept == saved_weights(finished.directory / "best.keras")
@@ -137,10 +137,18 @@ def test_permuted_test_labels_change_no_choice(tmp_path, finished):
 def test_random_labels_cannot_be_learnt(tmp_path):
     generator = np.random.default_rng(0)
     splits = [
-        Split(tiny_split(count, seed).images, generator.integers(0, 3, count))
+        Split(images=tiny_split(count, seed).images, labels=generator.integers(0, 3, count))
         for seed, count in enumerate((300, 60, 600))
     ]
-    data = Dataset("random", "drawn by the tests", CLASSES, *splits)
+    a, b, c = splits
+    data = Dataset(
+        name="random",
+        source="drawn by the tests",
+        class_names=CLASSES,
+        train=a,
+        validation=b,
+        test=c,
+    )
     run = train(tiny_recipe(), data, directory=tmp_path / "run")
     low, high = run.metrics.test.accuracy_interval
     assert low < 1 / 3 + 0.02
@@ -156,12 +164,20 @@ def test_every_shipped_recipe_trains_when_shrunk(name, tmp_path):
     generator = np.random.default_rng(0)
     splits = [
         Split(
-            generator.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8),
-            np.arange(count, dtype=np.int64) % 10,
+            images=generator.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8),
+            labels=np.arange(count, dtype=np.int64) % 10,
         )
         for count in (128, 20, 20)
     ]
-    data = Dataset("noise", "drawn by the tests", tuple("abcdefghij"), *splits)
+    a, b, c = splits
+    data = Dataset(
+        name="noise",
+        source="drawn by the tests",
+        class_names=tuple("abcdefghij"),
+        train=a,
+        validation=b,
+        test=c,
+    )
     run = train(recipe, data, directory=tmp_path / "run")
     assert np.isfinite(run.history[0]["loss"])
     assert json.loads((run.directory / "recipe.json").read_text()) == to_json(recipe)
@@ -207,7 +223,7 @@ def test_a_compiled_models_own_optimizer_is_used(tmp_path):
     model = dropout_model()
     model.compile(keras.optimizers.SGD(0.01, momentum=0.5), loss="categorical_crossentropy")
     run = train(model, tiny_dataset(), epochs=1, directory=tmp_path / "run")
-    assert run.recipe.optimizers == (SGD(pytest.approx(0.01), 0.5, nesterov=False),)
+    assert run.recipe.optimizers == (SGD(lr=pytest.approx(0.01), momentum=0.5, nesterov=False),)
 
 
 def ending_in(*layers: Any) -> Any:
@@ -262,7 +278,7 @@ def test_runs_are_numbered_in_the_current_directory(tmp_path, monkeypatch):
 
 
 def test_a_directory_in_use_is_refused_with_the_holders_number(tmp_path):
-    run = RunDirectory(tmp_path)
+    run = RunDirectory(path=tmp_path)
     with lock(run), pytest.raises(UsageError, match=str(os.getpid())):
         train(tiny_recipe(), tiny_dataset(), directory=tmp_path)
     assert not run.recipe.exists()
@@ -338,8 +354,8 @@ def starved(directory: str) -> None:
     import resource
 
     big = np.zeros((2000, SIDE, SIDE, 3), dtype=np.uint8)
-    data = replace(tiny_dataset(), train=Split(big, np.arange(2000) % 3))
-    wide = ModelSpec("baseline", {"filters": [2000, 4], "units": 4})
+    data = replace(tiny_dataset(), train=Split(images=big, labels=np.arange(2000) % 3))
+    wide = ModelSpec(name="baseline", arguments={"filters": [2000, 4], "units": 4})
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     limit = used + 500_000_000
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

@@ -136,7 +136,9 @@ def _classify(
     if not images:
         return [], bad
     probabilities = classifier.predict_proba(np.stack(images))
-    predictions = Predictions(probabilities, classifier.class_names, names=tuple(read))
+    predictions = Predictions(
+        probabilities=probabilities, class_names=classifier.class_names, names=tuple(read)
+    )
     results = [
         {
             "image": name,

@@ -93,7 +93,9 @@ def train(
 
     warnings_in_one_line()
     out = console(json)
-    options = training.TrainOptions(seed, device, precision, deterministic, compiled)
+    options = training.TrainOptions(
+        seed=seed, device=device, precision=precision, deterministic=deterministic, compile=compiled
+    )
     dataset: Dataset | None = None
     if resume is not None:
         elsewhere = output is not None or overwrite or fallback is not None or track is not None
@@ -219,7 +221,7 @@ def closing_lines(run: Run) -> list[str]:
         f"{c.true} as {c.predicted} ({c.share:.0%})".replace(" ", UNBROKEN)
         for c in most_confused(run.metrics.test)
     ]
-    files = [path.name for path in paths(RunDirectory(run.directory))]
+    files = [path.name for path in paths(RunDirectory(path=run.directory))]
     directory = shlex.quote(str(run.directory))
     weights = f"the weights of epoch {kept} of {len(run.history)}, which are kept"
     validation = f"none: those images were trained on; {weights}"

@@ -29,7 +29,7 @@ Progress = Callable[[str], None] | None
 LAYOUT = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Decoded:
     """A dataset as its source holds it, before anything is split off.
 
@@ -178,7 +178,7 @@ def _read_split(entry: Path, part: str, meta: dict[str, Any]) -> Split:
     labels = np.load(entry / f"{part}_labels.npy")
     if list(images.shape) != meta["shape"] or labels.shape != images.shape[:1]:
         raise ValueError(f"{part}: not what meta.json describes")
-    return Split(images, labels, tuple(meta["names"]))
+    return Split(images=images, labels=labels, names=tuple(meta["names"]))
 
 
 def write(key: str, decoded: Decoded) -> None:

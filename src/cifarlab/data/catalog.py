@@ -25,7 +25,7 @@ VARIABLE = "CIFARLAB_DATA"
 TEST_FRACTION = 0.1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LoadOptions:
     """How to load, whatever is loaded; see ``load``."""
 
@@ -73,7 +73,13 @@ def load_dataset(
         ResourceError: the disk is full.
     """
     wish = LoadOptions(
-        validation_fraction, split_seed, image_size, resize_mode, skip_bad, offline, progress
+        validation_fraction=validation_fraction,
+        split_seed=split_seed,
+        image_size=image_size,
+        resize_mode=resize_mode,
+        skip_bad=skip_bad,
+        offline=offline,
+        progress=progress,
     )
     return load_and_list_bad("cifar10" if spec is None else spec, wish)[0]
 
@@ -135,7 +141,14 @@ def _divide(decoded: cache.Decoded, wish: LoadOptions) -> tuple[Dataset, tuple[s
     check_split(test, decoded.class_names, f"{shown} (test)")
     train, validation = _hold_out(train, wish.validation_fraction, wish.split_seed)
     check_split(validation, decoded.class_names, f"{shown} (validation)")
-    data = Dataset(decoded.name, decoded.source, decoded.class_names, train, validation, test)
+    data = Dataset(
+        name=decoded.name,
+        source=decoded.source,
+        class_names=decoded.class_names,
+        train=train,
+        validation=validation,
+        test=test,
+    )
     return data, decoded.skipped
 
 
@@ -147,7 +160,7 @@ def _hold_out(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
 # --- local sources
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Reader:
     """A recognised local source: the files that it consists of, and how to decode them."""
 
@@ -159,16 +172,16 @@ def _recognise(path: Path, wish: LoadOptions) -> Reader | None:
     """Return how to read ``path``, or ``None`` for a folder of images."""
     if found := parquet.find(path):
         files = [*found.train, *found.test]
-        return Reader(files, partial(_read_parquet, path, found, wish))
+        return Reader(files=files, read=partial(_read_parquet, path, found, wish))
     archives = [path] if path.is_file() else sorted(path.glob("cifar-10*-*.tar.gz"))
     for kind, layout, folder in cifar_files.find(path, cifar.KINDS):
         _need_own_size(wish, str(path))
         present = [folder / name for name in layout.train + layout.test if (folder / name).exists()]
-        return Reader(present, partial(_read_toronto, kind, layout, folder))
+        return Reader(files=present, read=partial(_read_toronto, kind, layout, folder))
     for archive in archives:
         if archive.name.endswith((".tar.gz", ".tgz")):
             _need_own_size(wish, str(path))
-            return Reader([archive], partial(_read_archive, archive))
+            return Reader(files=[archive], read=partial(_read_archive, archive))
     if path.is_dir():
         return None
     raise InputError(
@@ -197,7 +210,13 @@ def _read_toronto(
 
 def _verified(kind: cifar.CifarVariant, train: Split, test: Split, path: Path) -> cache.Decoded:
     cifar.verify(kind, train, test, printable(path))
-    return cache.Decoded(kind.name, str(path.absolute()), kind.class_names, train, test)
+    return cache.Decoded(
+        name=kind.name,
+        source=str(path.absolute()),
+        class_names=kind.class_names,
+        train=train,
+        test=test,
+    )
 
 
 def _read_parquet(path: Path, files: parquet.Files, wish: LoadOptions) -> cache.Decoded:
@@ -216,7 +235,14 @@ def _read_parquet(path: Path, files: parquet.Files, wish: LoadOptions) -> cache.
         check_split(test, class_names, f"{printable(path)} (test)")
         if kind := cifar.identify(train, test):
             name, class_names = kind.name, kind.class_names
-    return cache.Decoded(name, str(path.absolute()), class_names, train, test, content.skipped)
+    return cache.Decoded(
+        name=name,
+        source=str(path.absolute()),
+        class_names=class_names,
+        train=train,
+        test=test,
+        skipped=content.skipped,
+    )
 
 
 def _own_name(path: Path) -> str:

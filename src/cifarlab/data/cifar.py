@@ -35,7 +35,7 @@ _NAMES100 = """
 CIFAR100_CLASSES = tuple(_NAMES100.split())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Source:
     """An official place whose files together hold the dataset."""
 
@@ -43,7 +43,7 @@ class Source:
     files: tuple[RemoteFile, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CifarVariant:
     """A dataset of the CIFAR family.
 
@@ -110,15 +110,23 @@ def _hugging_face(name: str, folder: str) -> Source:
     base = f"https://huggingface.co/datasets/uoft-cs/{name}/resolve/main/{folder}"
     files = (f"{part}-00000-of-00001.parquet" for part in ("train", "test"))
     return Source(
-        "Hugging Face",
-        tuple(RemoteFile(f"{base}/{file}", file, b"PAR1", 200_000_000) for file in files),
+        name="Hugging Face",
+        files=tuple(
+            RemoteFile(url=f"{base}/{file}", name=file, magic=b"PAR1", max_bytes=200_000_000)
+            for file in files
+        ),
     )
 
 
 def _toronto(archive: str, digest: str) -> Source:
     url = f"https://www.cs.toronto.edu/~kriz/{archive}"
     return Source(
-        f"Toronto ({archive})", (RemoteFile(url, archive, b"\x1f\x8b", 200_000_000, digest),)
+        name=f"Toronto ({archive})",
+        files=(
+            RemoteFile(
+                url=url, name=archive, magic=b"\x1f\x8b", max_bytes=200_000_000, digest=digest
+            ),
+        ),
     )
 
 
@@ -131,16 +139,16 @@ CIFAR10 = CifarVariant(
     test_count=10_000,
     layouts=(
         Layout(
-            "cifar-10-batches-bin",
-            tuple(f"{name}.bin" for name in _BATCHES),
-            ("test_batch.bin",),
-            partial(decode_records, label_bytes=1),
+            folder="cifar-10-batches-bin",
+            train=tuple(f"{name}.bin" for name in _BATCHES),
+            test=("test_batch.bin",),
+            decode=partial(decode_records, label_bytes=1),
         ),
         Layout(
-            "cifar-10-batches-py",
-            _BATCHES,
-            ("test_batch",),
-            partial(decode_pickle, label_key=b"labels"),
+            folder="cifar-10-batches-py",
+            train=_BATCHES,
+            test=("test_batch",),
+            decode=partial(decode_pickle, label_key=b"labels"),
         ),
     ),
     sources=(
@@ -162,16 +170,16 @@ CIFAR100 = CifarVariant(
     test_count=10_000,
     layouts=(
         Layout(
-            "cifar-100-binary",
-            ("train.bin",),
-            ("test.bin",),
-            partial(decode_records, label_bytes=2),
+            folder="cifar-100-binary",
+            train=("train.bin",),
+            test=("test.bin",),
+            decode=partial(decode_records, label_bytes=2),
         ),
         Layout(
-            "cifar-100-python",
-            ("train",),
-            ("test",),
-            partial(decode_pickle, label_key=b"fine_labels"),
+            folder="cifar-100-python",
+            train=("train",),
+            test=("test",),
+            decode=partial(decode_pickle, label_key=b"fine_labels"),
         ),
     ),
     sources=(

@@ -136,7 +136,7 @@ def _decode(layout: Layout, members: dict[str, bytes], where: str) -> tuple[Spli
 
 def _join(parts: list[Split]) -> Split:
     return Split(
-        np.concatenate([part.images for part in parts]),
-        np.concatenate([part.labels for part in parts]),
-        tuple(name for part in parts for name in part.names),
+        images=np.concatenate([part.images for part in parts]),
+        labels=np.concatenate([part.labels for part in parts]),
+        names=tuple(name for part in parts for name in part.names),
     )

@@ -20,7 +20,7 @@ SIDE = 32
 PIXELS = SIDE * SIDE * 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Layout:
     """One of Toronto's formats: which files lie in which folder, and how to decode one."""
 
@@ -44,7 +44,9 @@ def decode_records(raw: bytes, where: str, *, label_bytes: int) -> Split:
             "the file is truncated: copy it again"
         )
     rows = np.frombuffer(raw, dtype=np.uint8).reshape(-1, record)
-    return Split(_from_planes(rows[:, label_bytes:]), rows[:, label_bytes - 1].astype(np.int64))
+    return Split(
+        images=_from_planes(rows[:, label_bytes:]), labels=rows[:, label_bytes - 1].astype(np.int64)
+    )
 
 
 def decode_pickle(raw: bytes, where: str, *, label_key: bytes) -> Split:
@@ -69,7 +71,7 @@ def decode_pickle(raw: bytes, where: str, *, label_key: bytes) -> Split:
             f"{where}: {len(rows)} images, but labels {labels.dtype} {list(labels.shape)} and "
             f"{len(names)} names; copy it again"
         )
-    return Split(_from_planes(rows), labels, names)
+    return Split(images=_from_planes(rows), labels=labels, names=names)
 
 
 def _from_planes(rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from cifarlab.errors import InputError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Split:
     """Labelled images.
 
@@ -31,10 +31,10 @@ class Split:
     def subset(self, indices: np.ndarray[Any, Any]) -> Split:
         """Return the images at ``indices`` (int ``[M]``) in that order, as a copy in memory."""
         names = tuple(self.names[i] for i in indices) if self.names else ()
-        return Split(self.images[indices], self.labels[indices], names)
+        return Split(images=self.images[indices], labels=self.labels[indices], names=names)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Dataset:
     """Images to train on, to choose with, and to report on.
 
@@ -59,9 +59,9 @@ def without_validation(data: Dataset) -> Dataset:
     """Return ``data`` with the validation images among those to train on, and none left."""
     parts = data.train, data.validation
     train = Split(
-        np.concatenate([part.images for part in parts]),
-        np.concatenate([part.labels for part in parts]),
-        tuple(name for part in parts for name in part.names),
+        images=np.concatenate([part.images for part in parts]),
+        labels=np.concatenate([part.labels for part in parts]),
+        names=tuple(name for part in parts for name in part.names),
     )
     return replace(data, train=train, validation=data.validation.subset(np.arange(0)))
 

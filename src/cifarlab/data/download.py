@@ -29,7 +29,7 @@ CHUNK_BYTES = 1 << 18
 PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RemoteFile:
     """A file to fetch, and how to tell that it is the right one.
 
@@ -48,7 +48,7 @@ class RemoteFile:
     digest: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DownloadOptions:
     """How to go about a download.
 

@@ -27,7 +27,7 @@ DECODERS = min(8, os.cpu_count() or 1)
 PROGRESS_EVERY = 1000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Files:
     """The images of one split before they are decoded: paths and their classes."""
 
@@ -186,7 +186,7 @@ def _find_files(
             )
         paths += files
         labels += [label] * len(files)
-    return _Files(tuple(paths), np.array(labels, dtype=np.int64))
+    return _Files(paths=tuple(paths), labels=np.array(labels, dtype=np.int64))
 
 
 # Decoding and dividing
@@ -223,7 +223,7 @@ def _decode(
     finally:
         pool.shutdown(cancel_futures=True)
     names = tuple(_name(file.relative_to(path)) for file in files.paths)
-    split = Split(images, files.labels, names)
+    split = Split(images=images, labels=files.labels, names=names)
     return split if len(good) == len(split) else split.subset(np.array(good, dtype=np.int64))
 
 

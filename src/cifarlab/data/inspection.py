@@ -24,8 +24,8 @@ def train_fingerprint(data: Dataset) -> str:
     both = (data.train, data.validation)
     return fingerprint(
         Split(
-            np.concatenate([split.images for split in both]),
-            np.concatenate([split.labels for split in both]),
+            images=np.concatenate([split.images for split in both]),
+            labels=np.concatenate([split.labels for split in both]),
         )
     )
 

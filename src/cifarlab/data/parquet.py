@@ -25,7 +25,7 @@ BATCH_ROWS = 1000
 SHARD = re.compile(r"(?P<stem>.+)-(?P<index>\d{5})-of-(?P<count>\d{5})(?P<rest>.*)\.parquet")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Files:
     """The files that hold a dataset; ``test`` may be empty."""
 
@@ -33,7 +33,7 @@ class Files:
     test: tuple[Path, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Content:
     """What the files hold; ``test`` is ``None`` when no file is meant for testing.
 
@@ -53,14 +53,14 @@ def find(path: Path) -> Files | None:
         InputError: files are named as shards, and one of them is missing.
     """
     if path.is_file():
-        return Files((path,), ()) if path.suffix == ".parquet" else None
+        return Files(train=(path,), test=()) if path.suffix == ".parquet" else None
     for subfolder in SUBFOLDERS:
         folder = path / subfolder
         train = _shards(folder, "train*.parquet") or _shards(folder, "*.parquet")
         if train:
             tests = (_shards(folder, pattern) for pattern in TEST_PATTERNS)
             test = next((files for files in tests if files and files != train), ())
-            return Files(train, test)
+            return Files(train=train, test=test)
     return None
 
 
@@ -115,7 +115,12 @@ def read(
             f"{len(bad)} bad images, the first is {bad[0]}; repair them, or skip bad images"
         )
     highest = max(int(part.labels.max(initial=-1)) for part in (train, test) if part is not None)
-    return Content(_class_names(files.train[0], highest), train, test, tuple(bad))
+    return Content(
+        class_names=_class_names(files.train[0], highest),
+        train=train,
+        test=test,
+        skipped=tuple(bad),
+    )
 
 
 def _read_part(
@@ -150,7 +155,9 @@ def _read_part(
                 names.append(name)
             if block:
                 blocks.append(np.stack(block))
-    return Split(np.concatenate(blocks), np.array(labels, dtype=np.int64), tuple(names))
+    return Split(
+        images=np.concatenate(blocks), labels=np.array(labels, dtype=np.int64), names=tuple(names)
+    )
 
 
 def _unpack(image: Any, place: str) -> tuple[bytes, str]:

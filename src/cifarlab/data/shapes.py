@@ -83,7 +83,7 @@ def _draw_part(count: int, seed: int, part: int) -> Split:
     images = np.empty((count, SIDE, SIDE, 3), dtype=np.uint8)
     for i, label in enumerate(labels):
         images[i] = draw_image(int(label), np.random.default_rng([seed, part, i]))
-    return Split(images, labels)
+    return Split(images=images, labels=labels)
 
 
 def draw_image(label: int, generator: np.random.Generator) -> np.ndarray[Any, Any]:

@@ -94,4 +94,6 @@ def _from_source(
     else:
         _, train, test = cifar_files.read_archive(paths[0], (kind,))
     cifar.verify(kind, train, test, urls)
-    return cache.Decoded(kind.name, urls, kind.class_names, train, test)
+    return cache.Decoded(
+        name=kind.name, source=urls, class_names=kind.class_names, train=train, test=test
+    )

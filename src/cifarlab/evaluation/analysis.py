@@ -31,7 +31,7 @@ from cifarlab.predictions import Predictions
 TOP_LOSSES = 24
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Duplicates:
     """Test images that have a near-duplicate among those trained on.
 
@@ -52,7 +52,7 @@ class Duplicates:
         }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Analysis:
     """What N labelled predictions tell beyond their accuracy.
 
@@ -139,4 +139,4 @@ def analyse(
 def without_duplicates(test: Predictions, pairs: Sequence[DuplicatePair]) -> Duplicates:
     """Measure what is left of ``test`` without the images that have a near-duplicate."""
     kept = np.setdiff1d(np.arange(len(test)), [pair.index for pair in pairs])
-    return Duplicates(tuple(pairs), measure(test.subset(kept)) if len(kept) else None)
+    return Duplicates(pairs=tuple(pairs), without=measure(test.subset(kept)) if len(kept) else None)

@@ -17,7 +17,7 @@ LOWEST_TEMPERATURE = 0.05
 HIGHEST_TEMPERATURE = 20.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ReliabilityBin:
     """The images whose confidence lies in one interval.
 
@@ -36,7 +36,7 @@ class ReliabilityBin:
     accuracy: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Calibration:
     """How well the probabilities of N labelled predictions fit what happened.
 
@@ -107,7 +107,13 @@ def measure_calibration(predictions: Predictions, bins: int = BINS) -> Calibrati
         loss=loss,
         n=len(predictions),
         bins=tuple(
-            ReliabilityBin(i / bins, (i + 1) / bins, int(counts[i]), float(mean), float(share))
+            ReliabilityBin(
+                low=i / bins,
+                high=(i + 1) / bins,
+                count=int(counts[i]),
+                confidence=float(mean),
+                accuracy=float(share),
+            )
             for i, (mean, share) in enumerate(zip(confidence / filled, right / filled, strict=True))
         ),
     )

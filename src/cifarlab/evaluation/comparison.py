@@ -21,7 +21,7 @@ MOST_SEEDS = 1000
 ROUNDING = 1e-9
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sample:
     """The accuracies of one recipe.
 
@@ -41,7 +41,7 @@ class Sample:
     interval: tuple[float, float] | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Pair:
     """Two recipes beside each other.
 
@@ -70,7 +70,7 @@ class Pair:
     verdict: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """Recipes and all pairs of them, in the order given; ``alpha`` is the rate of false alarms."""
 
@@ -87,7 +87,7 @@ class Comparison:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PairedImages:
     """Two classifiers on the same images.
 
@@ -137,7 +137,7 @@ def compare_accuracies(
         for couple, values, p, corrected in zip(couples, differences, raw, _holm(raw), strict=True)
     ]
     samples = (_sample(name, values) for name, values in table.items())
-    return Comparison(tuple(samples), tuple(pairs), alpha)
+    return Comparison(samples=tuple(samples), pairs=tuple(pairs), alpha=alpha)
 
 
 def same_images(first: Predictions, second: Predictions) -> PairedImages:
@@ -165,7 +165,12 @@ def same_images(first: Predictions, second: Predictions) -> PairedImages:
     right, other = (one.predicted == one.labels for one in (first, second))
     ahead, behind = int((right & ~other).sum()), int((other & ~right).sum())
     p_value = binomtest(ahead, ahead + behind).pvalue if ahead + behind else 1.0
-    return PairedImages(ahead, behind, (ahead - behind) / len(first), float(p_value))
+    return PairedImages(
+        first_only_right=ahead,
+        second_only_right=behind,
+        difference=(ahead - behind) / len(first),
+        p_value=float(p_value),
+    )
 
 
 def _checked(accuracies: Mapping[str, Sequence[float]]) -> dict[str, np.ndarray[Any, Any]]:
@@ -188,8 +193,14 @@ def _checked(accuracies: Mapping[str, Sequence[float]]) -> dict[str, np.ndarray[
 def _sample(name: str, values: np.ndarray[Any, Any]) -> Sample:
     every, mean = tuple(values.tolist()), float(values.mean())
     if len(values) == 1:
-        return Sample(name, every, mean, None, None)
-    return Sample(name, every, mean, float(values.std(ddof=1)), _interval(values, 0.05))
+        return Sample(name=name, accuracies=every, mean=mean, std=None, interval=None)
+    return Sample(
+        name=name,
+        accuracies=every,
+        mean=mean,
+        std=float(values.std(ddof=1)),
+        interval=_interval(values, 0.05),
+    )
 
 
 def _interval(values: np.ndarray[Any, Any], alpha: float) -> tuple[float, float]:

@@ -47,7 +47,7 @@ ROUNDING = 0.01
 ROWS_AT_ONCE, IMAGES_AT_ONCE = 16, 500
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DuplicatePair:
     """An image and its like in the other set.
 
@@ -103,7 +103,9 @@ def near_duplicates(
         for (index, other, turned), distance in zip(pairs[some].tolist(), distances, strict=True):
             nearer = index not in best or distance < best[index].distance
             if nearer and distance <= threshold:
-                best[index] = DuplicatePair(index, other, distance, bool(turned))
+                best[index] = DuplicatePair(
+                    index=index, other=other, distance=distance, mirrored=bool(turned)
+                )
     return tuple(sorted(best.values(), key=lambda pair: (pair.distance, pair.index)))
 
 

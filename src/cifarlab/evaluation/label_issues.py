@@ -19,7 +19,7 @@ from cifarlab.predictions import Predictions
 ROUNDING = 1e-9
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LabelIssue:
     """An image whose label is probably wrong.
 
@@ -43,7 +43,7 @@ class LabelIssue:
     score: float
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class LabelIssues:
     """What N labelled predictions say about the labels.
 

@@ -19,7 +19,7 @@ SMOOTHING = 0.15
 Floats = Sequence[float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RangeTest:
     """The losses over the learning rates, and what follows from them.
 
@@ -78,9 +78,9 @@ def judge(
     falling = range(lowest + 1)
     learnt = [i for i in falling if smoothed[i] < math.log(classes)] or falling
     return RangeTest(
-        recipe.name,
-        tuple(rates),
-        tuple(losses),
+        recipe=recipe.name,
+        rates=tuple(rates),
+        losses=tuple(losses),
         suggestion=rates[min(learnt, key=lambda i: slopes[i])],
         at_minimum=rates[lowest],
         recipe_rate=recipe.optimizers[0].lr,

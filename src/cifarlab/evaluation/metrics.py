@@ -16,7 +16,7 @@ from cifarlab.predictions import Predictions
 SMALLEST_PROBABILITY = 1e-7
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ClassMetrics:
     """One class against all others; a ratio whose denominator is 0 is 0.0.
 
@@ -33,7 +33,7 @@ class ClassMetrics:
     support: int
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Metrics:
     """What N labelled predictions of K classes amount to.
 
@@ -75,18 +75,18 @@ class Metrics:
         low, high = found["accuracy_interval"]
         per_class = {name: ClassMetrics(**one) for name, one in found["per_class"].items()}
         return Metrics(
-            found["accuracy"],
-            (low, high),
-            found["top2"],
-            found["loss"],
-            found["n"],
-            tuple(per_class),
-            per_class,
-            np.array(found["confusion"], np.int64),
+            accuracy=found["accuracy"],
+            accuracy_interval=(low, high),
+            top2=found["top2"],
+            loss=found["loss"],
+            n=found["n"],
+            class_names=tuple(per_class),
+            per_class=per_class,
+            confusion=np.array(found["confusion"], np.int64),
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Confusion:
     """One way of being wrong.
 

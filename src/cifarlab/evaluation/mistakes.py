@@ -12,7 +12,7 @@ from cifarlab.evaluation.metrics import SMALLEST_PROBABILITY, checked_labels
 from cifarlab.predictions import Predictions
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Mistake:
     """An image that was given the wrong class.
 

@@ -14,7 +14,7 @@ from cifarlab.evaluation.corruptions import CORRUPTIONS, FAMILIES, SEVERITIES, c
 Predict = Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Robustness:
     """Accuracies, each from 0 to 1, on images as they are and on damaged ones.
 
@@ -116,7 +116,7 @@ def measure_robustness(
             _accuracy(predict(corrupt(images, name, severity, seed)), labels)
             for severity in SEVERITIES
         )
-    return Robustness(len(images), clean, accuracy)
+    return Robustness(n=len(images), clean=clean, accuracy=accuracy)
 
 
 def _check(

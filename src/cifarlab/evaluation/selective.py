@@ -16,7 +16,7 @@ from cifarlab.predictions import Predictions
 NEVER = 2.0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class RiskCoverage:
     """How often a classifier is wrong when it answers only what it is surest of.
 
@@ -35,7 +35,7 @@ class RiskCoverage:
     aurc: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NotSure:
     """What comes of answering only from a certain confidence on.
 
@@ -74,7 +74,7 @@ def risk_coverage(predictions: Predictions) -> RiskCoverage:
     risk = wrong / answered
     coverage = answered / len(predictions)
     area = float((np.diff(coverage, prepend=0.0) * risk).sum())
-    return RiskCoverage(thresholds, coverage, risk, area)
+    return RiskCoverage(thresholds=thresholds, coverage=coverage, risk=risk, aurc=area)
 
 
 def choose_threshold(predictions: Predictions, risk_factor: float = 0.5) -> float:

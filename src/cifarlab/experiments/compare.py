@@ -22,7 +22,7 @@ from cifarlab.training.train import DEFAULTS, TrainOptions, train
 ALPHA = 0.01
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ComparedRun:
     """One finished run in a comparison.
 
@@ -100,11 +100,11 @@ def read_entry(directory: Path, name: str | None = None) -> ComparedRun:
     metrics = read_json(run.metrics)
     record = read_json(run.environment)
     return ComparedRun(
-        name or read_recipe(directory).name,
-        record["options"]["seed"],
-        metrics["test"]["accuracy"],
-        run.path,
-        metrics["dataset"]["test"]["fingerprint"],
+        name=name or read_recipe(directory).name,
+        seed=record["options"]["seed"],
+        accuracy=metrics["test"]["accuracy"],
+        directory=run.path,
+        test=metrics["dataset"]["test"]["fingerprint"],
     )
 
 
@@ -114,7 +114,7 @@ def on_the_same_images(first: ComparedRun, second: ComparedRun) -> PairedImages:
     Raises:
         InputError: one of them has kept no predictions.
     """
-    found = [read_predictions(RunDirectory(e.directory).predictions) for e in (first, second)]
+    found = [read_predictions(RunDirectory(path=e.directory).predictions) for e in (first, second)]
     return same_images(found[0]["test"], found[1]["test"])
 
 

@@ -58,10 +58,12 @@ def out_of_fold(
         parts = replace(data, train=data.train.subset(rest), test=data.train.subset(held_out))
         with tempfile.TemporaryDirectory(prefix="cifarlab-fold-") as place:
             run = train(what, parts, epochs=epochs, options=options, directory=Path(place) / "run")
-            found = read_predictions(RunDirectory(run.directory).predictions)["test"]
+            found = read_predictions(RunDirectory(path=run.directory).predictions)["test"]
         probabilities[held_out] = found.probabilities
     names = data.train.names or tuple(map(str, range(len(labels))))
-    return Predictions(probabilities, data.class_names, labels, names)
+    return Predictions(
+        probabilities=probabilities, class_names=data.class_names, labels=labels, names=names
+    )
 
 
 def _parts(labels: np.ndarray[Any, Any], folds: int, seed: int) -> np.ndarray[Any, Any]:

@@ -93,7 +93,12 @@ def find_learning_rate(
             f"one; try --low {rate * BELOW:g} --high {rate * ABOVE:g}"
         )
     chosen = choose_device(device)
-    setting = LoopOptions(chosen, choose_precision("auto", chosen), seed, Path("unused"))
+    setting = LoopOptions(
+        device=chosen,
+        precision=choose_precision("auto", chosen),
+        seed=seed,
+        checkpoints=Path("unused"),
+    )
     dataset = data if isinstance(data, Dataset) else load_dataset(data)
     if not len(dataset.validation):
         raise InputError(

@@ -19,7 +19,7 @@ def about(model: Path) -> dict[str, Any]:
     Raises:
         InputError: the run's record cannot be read.
     """
-    metrics = RunDirectory(model).metrics
+    metrics = RunDirectory(path=model).metrics
     if metrics.exists():
         return _of(read_json(metrics)["test"])
     if str(model) == NAME and not model.exists():

@@ -31,7 +31,7 @@ FORMATS: Mapping[str, str] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Exported:
     """A file that was written and found to say what the classifier says.
 
@@ -99,7 +99,7 @@ def export(
             _move(made, target)
     except OSError as error:
         raise cannot_write(target, error) from error
-    return Exported(format, target, _size(target), found, loss)
+    return Exported(format=format, path=target, size=_size(target), parity=found, loss=loss)
 
 
 def _write(

@@ -23,7 +23,7 @@ CHUNKS = (1, 7, 64)
 BATCH, ROUNDS = 64, 5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Parity:
     """An exported model beside the classifier on the same images.
 

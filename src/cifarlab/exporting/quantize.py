@@ -19,7 +19,7 @@ CALIBRATION_IMAGES = 512
 BATCH = 64
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Loss:
     """What rounding to 8 bits cost.
 
@@ -87,10 +87,10 @@ def measure_loss(predict: Predict, classifier: Classifier, split: Split, name: s
     found = np.concatenate([predict(images[start : start + BATCH]) for start in starts])
     expected = classifier.predict_split(split)
     return Loss(
-        name,
-        len(split),
-        float((expected.predicted == split.labels).mean()),
-        float((found.argmax(1) == split.labels).mean()),
+        split=name,
+        images=len(split),
+        before=float((expected.predicted == split.labels).mean()),
+        after=float((found.argmax(1) == split.labels).mean()),
     )
 
 

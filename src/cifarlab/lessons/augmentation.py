@@ -39,8 +39,8 @@ SQUARE = 8
 AUGMENTATIONS: dict[str, tuple[Augmentation, ...]] = {
     NONE: (),
     "mirror": (Flip(),),
-    "mirror + shift": (Flip(), Translate(2)),
-    "mirror + shift + cutout": (Flip(), Translate(2), Cutout(SQUARE)),
+    "mirror + shift": (Flip(), Translate(pixels=2)),
+    "mirror + shift + cutout": (Flip(), Translate(pixels=2), Cutout(size=SQUARE)),
 }
 COLOURS = (drawing.GREY, drawing.BLUE, drawing.GREEN, drawing.ORANGE)
 
@@ -54,7 +54,8 @@ def run(data: Dataset, plan: LessonOptions, device: str, say: Say) -> Experiment
     """
     plain = replace(BASELINE, epochs=plan.epochs, stop=None, keep="last")
     variants = [
-        Variant(name, replace(plain, augment=specs)) for name, specs in AUGMENTATIONS.items()
+        Variant(name=name, recipe=replace(plain, augment=specs))
+        for name, specs in AUGMENTATIONS.items()
     ]
     return compare_variants(variants, sample(data, plan), plan, device, say, after=_after)
 

@@ -48,7 +48,11 @@ def run(data: Dataset, plan: LessonOptions, device: str, say: Say) -> Experiment
     """
     plain = replace(BASELINE, epochs=plan.epochs, augment=(), stop=None, keep="last")
     variants = [
-        Variant(arm_name(norm, rate), replace(plain, optimizers=(Adam(rate),)), batch_norm=norm)
+        Variant(
+            name=arm_name(norm, rate),
+            recipe=replace(plain, optimizers=(Adam(lr=rate),)),
+            batch_norm=norm,
+        )
         for rate in RATES
         for norm in (False, True)
     ]

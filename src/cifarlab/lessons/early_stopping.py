@@ -31,7 +31,7 @@ PATIENCE = 3
 ARM = "to the end"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Stop:
     """Where early stopping ends a run.
 
@@ -58,8 +58,8 @@ def stop_of(losses: Sequence[float], patience: int = PATIENCE) -> Stop:
         if loss < losses[kept - 1]:
             kept = epoch
         if epoch - kept >= patience:
-            return Stop(epoch, kept)
-    return Stop(len(losses), kept)
+            return Stop(after=epoch, kept=kept)
+    return Stop(after=len(losses), kept=kept)
 
 
 def run(data: Dataset, plan: LessonOptions, device: str, say: Say) -> Experiment:
@@ -72,7 +72,9 @@ def run(data: Dataset, plan: LessonOptions, device: str, say: Say) -> Experiment
     recipe = replace(
         BASELINE, epochs=plan.epochs, schedule=Constant(), augment=(), stop=None, keep="last"
     )
-    return compare_variants([Variant(ARM, recipe)], sample(data, plan), plan, device, say)
+    return compare_variants(
+        [Variant(name=ARM, recipe=recipe)], sample(data, plan), plan, device, say
+    )
 
 
 def _stops(result: Experiment) -> list[tuple[Trial, Stop]]:

@@ -28,7 +28,7 @@ from cifarlab.training.setup import build_model, check_fit, compile_model
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LessonOptions:
     """How much to do.
 
@@ -48,7 +48,7 @@ class LessonOptions:
                 raise UsageError(f"--{name} is {getattr(self, name)}; it must be 1 or more")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Variant:
     """One of the things compared.
 
@@ -62,7 +62,7 @@ class Variant:
     batch_norm: bool = True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ExperimentData:
     """What an experiment was done on.
 
@@ -78,7 +78,7 @@ class ExperimentData:
     seeds: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Trial:
     """One run.
 
@@ -95,7 +95,7 @@ class Trial:
     measured: Mapping[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What came of an arm: a trial a seed."""
 
@@ -115,7 +115,7 @@ class Outcome:
         return tuple(tuple(float(row[column]) for row in t.history) for t in self.trials)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Experiment:
     """All that was found, for words and images to be made of."""
 
@@ -167,7 +167,13 @@ def sample(data: Dataset, plan: LessonOptions) -> Dataset:
 
 def setup_of(data: Dataset, plan: LessonOptions) -> ExperimentData:
     """Return what is about to be done on ``data``, which ``sample`` has given."""
-    return ExperimentData(data.name, len(data.train), len(data.validation), plan.epochs, plan.seeds)
+    return ExperimentData(
+        dataset=data.name,
+        images=len(data.train),
+        validation=len(data.validation),
+        epochs=plan.epochs,
+        seeds=plan.seeds,
+    )
 
 
 def build(variant: Variant, data: Dataset, seed: int) -> Any:
@@ -209,7 +215,12 @@ def train(model: Any, variant: Variant, data: Dataset, seed: int, device: str = 
 
     diverged = False
     with tempfile.TemporaryDirectory(prefix="cifarlab-") as scratch:
-        setting = LoopOptions(where, choose_precision("auto", where), seed, Path(scratch))
+        setting = LoopOptions(
+            device=where,
+            precision=choose_precision("auto", where),
+            seed=seed,
+            checkpoints=Path(scratch),
+        )
         try:
             fit(model, data.train, data.validation, variant.recipe, setting, (), SILENT, record)
         except DivergedError:
@@ -221,7 +232,7 @@ def train(model: Any, variant: Variant, data: Dataset, seed: int, device: str = 
     if diverged:
         # Weights that are no numbers give every image the same class.
         rows += _guessing(len(data.class_names), len(rows), variant.recipe.epochs)
-    return Trial(seed, tuple(dict(row) for row in rows), diverged)
+    return Trial(seed=seed, history=tuple(dict(row) for row in rows), diverged=diverged)
 
 
 def report(say: Say, done: int, of: int, variant: Variant, trial: Trial) -> None:
@@ -262,7 +273,11 @@ def compare_variants(
         trials[variant.name].append(dataclasses.replace(trial, measured=measured))
         report(say, done, len(jobs), variant, trial)
     return Experiment(
-        setup, tuple(Outcome(variant.name, tuple(trials[variant.name])) for variant in variants)
+        setup=setup,
+        outcomes=tuple(
+            Outcome(variant=variant.name, trials=tuple(trials[variant.name]))
+            for variant in variants
+        ),
     )
 
 

@@ -43,7 +43,7 @@ from cifarlab.saving.safe_contents import SUFFIXES
 DEFAULT = LessonOptions(images=5_000, epochs=1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Formats:
     """What was found, file by file."""
 
@@ -72,7 +72,9 @@ def run(data: Dataset, plan: LessonOptions, device: str, say: Say) -> Formats:
         ResourceError: the disk for temporary files is full.
     """
     chosen = sample(data, plan)
-    variant = Variant("baseline", replace(BASELINE, epochs=plan.epochs, stop=None, keep="last"))
+    variant = Variant(
+        name="baseline", recipe=replace(BASELINE, epochs=plan.epochs, stop=None, keep="last")
+    )
     files: list[Kept] = []
     for seed in range(plan.seeds):
         model = build(variant, chosen, seed)
@@ -82,7 +84,7 @@ def run(data: Dataset, plan: LessonOptions, device: str, say: Say) -> Formats:
         files += compare_files(model, variant.recipe, chosen, seed)
         say(f"run {seed + 1}/{plan.seeds}  seed {seed}  trained, saved as {listed(SUFFIXES)}")
     measured = min(COMPARED, len(chosen.validation))
-    return Formats(replace(setup_of(chosen, plan), validation=measured), tuple(files))
+    return Formats(setup=replace(setup_of(chosen, plan), validation=measured), files=tuple(files))
 
 
 def table(result: Formats) -> tuple[Sequence[str], list[Sequence[str]]]:

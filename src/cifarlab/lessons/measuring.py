@@ -23,7 +23,7 @@ def first_gradient(model: Any, recipe: Recipe, data: Dataset, seed: int) -> floa
     In float32 on the CPU, without augmentation; the model stays as it is.
     """
     device = torch.device("cpu")
-    setting = LoopOptions(device, torch.float32, seed, Path())
+    setting = LoopOptions(device=device, precision=torch.float32, seed=seed, checkpoints=Path())
     state = start(model, recipe, setting)
     state.lowered.train()
     images, labels = on_device(data.train, device)

@@ -35,7 +35,7 @@ SAME = 1e-5
 MOST_OF_AN_ERROR = 60
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Attempt:
     """What happened when a loaded model was trained on.
 
@@ -54,7 +54,7 @@ class Attempt:
         return not self.error and self.difference < SAME
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Kept:
     """What one file keeps of one model.
 
@@ -103,9 +103,9 @@ def compare_files(model: Any, recipe: Recipe, data: Dataset, seed: int) -> list[
         after = _arrays(model.variables)
         return [
             Kept(
-                seed,
-                path.suffix,
-                path.stat().st_size,
+                seed=seed,
+                suffix=path.suffix,
+                size=path.stat().st_size,
                 **_inside(path),
                 **_loaded(path, before, images, expected),
                 resumed=_try(path, True, next_step, after),
@@ -185,8 +185,8 @@ def _try(
     except Exception as error:
         text = " ".join(str(error).split())
         shown = text if len(text) <= MOST_OF_AN_ERROR else f"{text[:MOST_OF_AN_ERROR]}…"
-        return Attempt(f"{type(error).__name__}: {shown}", math.nan)
-    return Attempt("", _largest(expected, _arrays(model.variables)))
+        return Attempt(error=f"{type(error).__name__}: {shown}", difference=math.nan)
+    return Attempt(error="", difference=_largest(expected, _arrays(model.variables)))
 
 
 def _load(path: Path, compiled: bool) -> Any:

@@ -42,12 +42,12 @@ SCALED_NORM, RAW_NORM = "scaled, batch norm", "raw, batch norm"
 def variants(epochs: int) -> tuple[Variant, ...]:
     """Return the baseline, scaled and raw, without batch normalisation and with it."""
     plain = replace(BASELINE, epochs=epochs, augment=(), stop=None, keep="last")
-    raw = replace(plain, model=ModelSpec("baseline", {"scale": 1.0}))
+    raw = replace(plain, model=ModelSpec(name="baseline", arguments={"scale": 1.0}))
     return (
-        Variant(SCALED, plain, batch_norm=False),
-        Variant(RAW, raw, batch_norm=False),
-        Variant(SCALED_NORM, plain),
-        Variant(RAW_NORM, raw),
+        Variant(name=SCALED, recipe=plain, batch_norm=False),
+        Variant(name=RAW, recipe=raw, batch_norm=False),
+        Variant(name=SCALED_NORM, recipe=plain),
+        Variant(name=RAW_NORM, recipe=raw),
     )
 
 

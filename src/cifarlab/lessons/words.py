@@ -9,7 +9,7 @@ from dataclasses import dataclass
 Show = Callable[[float], str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
     """How one list of numbers lies to another, the same seeds in both.
 
@@ -35,7 +35,7 @@ def verdict(first: Sequence[float], second: Sequence[float]) -> Verdict:
     pairs = list(zip(first, second, strict=True))
     direction = all(a > b for a, b in pairs) - all(a < b for a, b in pairs)
     apart = min(first) > max(second) or max(first) < min(second)
-    return Verdict(direction, apart and len(pairs) > 1)
+    return Verdict(direction=direction, sure=apart and len(pairs) > 1)
 
 
 def mean(values: Sequence[float]) -> float:

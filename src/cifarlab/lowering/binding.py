@@ -30,7 +30,7 @@ def _same(x: Tensor) -> Tensor:
     return x
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Layout:
     """A pair of inverse views between Keras's layout of a weight and the engine's."""
 
@@ -38,9 +38,11 @@ class Layout:
     to_keras: Callable[[Tensor], Tensor]
 
 
-AS_IS = Layout(_same, _same)
-DENSE = Layout(lambda w: w.t(), lambda w: w.t())
-CONVOLUTION = Layout(lambda w: w.permute(3, 2, 0, 1), lambda w: w.permute(2, 3, 1, 0))
+AS_IS = Layout(to_engine=_same, to_keras=_same)
+DENSE = Layout(to_engine=lambda w: w.t(), to_keras=lambda w: w.t())
+CONVOLUTION = Layout(
+    to_engine=lambda w: w.permute(3, 2, 0, 1), to_keras=lambda w: w.permute(2, 3, 1, 0)
+)
 
 
 def depthwise(multiplier: int) -> Layout:
@@ -54,10 +56,10 @@ def depthwise(multiplier: int) -> Layout:
         outputs, _, height, width = w.shape
         return w.reshape(outputs // multiplier, multiplier, height, width).permute(2, 3, 0, 1)
 
-    return Layout(to_engine, to_keras)
+    return Layout(to_engine=to_engine, to_keras=to_keras)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Binding:
     """A Keras variable, where the engine's tensor for it lives, and how one becomes the other.
 
@@ -119,4 +121,4 @@ class LoweredLayer(nn.Module):
             self.register_parameter(name, nn.Parameter(value))
         else:
             self.register_buffer(name, value)
-        self.bindings.append(Binding(variable, self, name, layout))
+        self.bindings.append(Binding(variable=variable, holder=self, name=name, layout=layout))

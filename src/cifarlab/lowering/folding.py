@@ -163,7 +163,7 @@ class FoldedGraph(Steps):
         """Fold what scales a layer's inputs, flattened or not, into the layer."""
         step, change = self.steps[place], _affine(self._module(place))
         # The first step may be what turns whole numbers into fractions.
-        if change is None or (step.args == (Slot(0),) and not self.takes_floats):
+        if change is None or (step.args == (Slot(index=0),) and not self.takes_floats):
             return False
         after = user = only_user(self, place)
         if after is not None and isinstance(self._module(after), Flatten):

@@ -101,7 +101,7 @@ def is_chain(graph: Steps) -> bool:
     """Whether each step can be a link and takes what the one before it gives."""
     given = 0
     for place, step in enumerate(graph.steps):
-        if step.args != (Slot(given),) or not _links(graph, place):
+        if step.args != (Slot(index=given),) or not _links(graph, place):
             return False
         (given,) = step.outputs
     return given == graph.result

@@ -28,7 +28,7 @@ class KerasModule(LoweredLayer):
         self.is_layer = isinstance(operation, keras.layers.Layer)
         self.added_losses: list[Tensor] = []
         for variable in operation.variables if self.is_layer else ():
-            self.bindings.append(Binding(variable, variable, "value"))
+            self.bindings.append(Binding(variable=variable, holder=variable, name="value"))
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         (operation,) = self.operation
@@ -66,14 +66,14 @@ def _engine_view(x: Any, device: torch.device | None = None) -> Any:
 _Key = tuple[int, bool]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Slot:
     """Stands for a tensor while the graph is being read."""
 
     index: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Step:
     """One call in the graph: which module, on which slots, into which slots."""
 
@@ -129,7 +129,7 @@ def only_user(graph: Steps, place: int) -> int | None:
     if len(outputs) != 1 or len(users) != 1 or graph.result in outputs:
         return None
     user = graph.steps[users[0]]
-    return users[0] if user.args == (Slot(outputs[0]),) and not user.kwargs else None
+    return users[0] if user.args == (Slot(index=outputs[0]),) and not user.kwargs else None
 
 
 def _slots(step: Step) -> list[int]:
@@ -192,16 +192,20 @@ def _read_graph(
                 args = tuple(flat)
             # Constants: what runs as itself will turn them back.
             args, kwargs = keras.tree.map_structure(_engine_view, (args, kwargs))
-            slots = [Slot(count + i) for i in range(len(keras.tree.flatten(operation.output)))]
+            slots = [
+                Slot(index=count + i) for i in range(len(keras.tree.flatten(operation.output)))
+            ]
             count += len(slots)
-            lowered.steps.append(Step(place, args, kwargs, tuple(s.index for s in slots)))
+            lowered.steps.append(
+                Step(module=place, args=args, kwargs=kwargs, outputs=tuple(s.index for s in slots))
+            )
             return keras.tree.pack_sequence_as(operation.output, slots)
 
         return call
 
     if not _is_graph(model):
         lowered.modules_in_order.append(KerasModule(model))
-        lowered.steps.append(Step(0, (Slot(0),), {}, (1,)))
+        lowered.steps.append(Step(module=0, args=(Slot(index=0),), kwargs={}, outputs=(1,)))
         lowered.not_lowered = (model.name,)
         return 1
     if len(model.inputs) != 1 or len(model.outputs) != 1:
@@ -213,7 +217,9 @@ def _read_graph(
     # The one place that leans on Keras's own way of walking a graph (clone_model does
     # too); tests hold it.
     function = keras.Function(model.inputs, model.outputs)
-    (result,) = keras.tree.flatten(function._run_through_graph([Slot(0)], operation_fn=record))
+    (result,) = keras.tree.flatten(
+        function._run_through_graph([Slot(index=0)], operation_fn=record)
+    )
     lowered.not_lowered = tuple(dict.fromkeys(names))
     return int(result.index)
 

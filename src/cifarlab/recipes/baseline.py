@@ -13,7 +13,7 @@ from cifarlab.recipes.recipe import Recipe
 BASELINE = Recipe(
     name="baseline",
     summary="two convolutions, Adam, early stopping: a first CNN",
-    model=ModelSpec("baseline"),
+    model=ModelSpec(name="baseline"),
     epochs=10,
     batch_size=64,
     optimizers=(Adam(lr=1e-3),),
@@ -26,5 +26,5 @@ BASELINE_UNSCALED = replace(
     BASELINE,
     name="baseline_unscaled",
     summary="the baseline fed with 0 to 255: what does scaling to [0, 1] buy?",
-    model=ModelSpec("baseline", {"scale": 1.0}),
+    model=ModelSpec(name="baseline", arguments={"scale": 1.0}),
 )

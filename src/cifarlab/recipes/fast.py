@@ -39,8 +39,8 @@ FAST94 = Recipe(
     name="fast94",
     summary="94% in 6 to 11 minutes on two cores, low resolution first",
     model=ModelSpec(
-        "airnet",
-        {
+        name="airnet",
+        arguments={
             "widths": (64, 256, 256),
             "activation": "silu",
             "momentum": NORM_MOMENTUM,
@@ -55,12 +55,12 @@ FAST94 = Recipe(
     batch_size=BATCH,
     micro_batch=MICRO_BATCH,
     optimizers=(
-        Muon(0.205, 0.655, coefficients=(3.4576, -4.7391, 2.0843)),
-        SGD(HEAD_RATE, MOMENTUM, weight_decay=DECAY / HEAD_RATE, on="head/kernel"),
-        SGD(BIAS_RATE, MOMENTUM, weight_decay=DECAY / BIAS_RATE, on="*/beta"),
+        Muon(lr=0.205, momentum=0.655, coefficients=(3.4576, -4.7391, 2.0843)),
+        SGD(lr=HEAD_RATE, momentum=MOMENTUM, weight_decay=DECAY / HEAD_RATE, on="head/kernel"),
+        SGD(lr=BIAS_RATE, momentum=MOMENTUM, weight_decay=DECAY / BIAS_RATE, on="*/beta"),
     ),
     schedule=Linear(),
-    augment=(AlternatingFlip(), Translate(2)),
+    augment=(AlternatingFlip(), Translate(pixels=2)),
     loss=CrossEntropy(label_smoothing=0.09, reduction="sum"),
     tta=TestTimeAugmentation(mirror=True, shift=1, share=0.25),
     keep="last",
@@ -95,5 +95,5 @@ FAST96 = replace(
     ),
     epochs=34,
     resolution=(20,) * 9 + (24,) * 9 + (28,) * 8 + (32,) * 8,
-    augment=(AlternatingFlip(), Translate(4), Cutout(12)),
+    augment=(AlternatingFlip(), Translate(pixels=4), Cutout(size=12)),
 )

@@ -15,7 +15,7 @@ EVERYTHING = "*"
 CONVOLUTIONS = "convolutions"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     """A function in ``cifarlab.models.MODELS`` and its arguments, input and classes aside."""
 
@@ -23,7 +23,7 @@ class ModelSpec:
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Whitening:
     """Set the model's convolution called ``whitening`` from the training images.
 
@@ -47,7 +47,7 @@ class Constant:
     """The learning rates stay as they are."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Linear:
     """A factor on the learning rates: ``start`` to 1 over the ``warmup`` share, then to ``end``.
 
@@ -62,7 +62,7 @@ class Linear:
     until: float = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cosine:
     """A factor on the learning rates: 0 to 1 over the ``warmup`` share, then half a cosine."""
 
@@ -70,7 +70,7 @@ class Cosine:
     end: float = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Piecewise:
     """A factor on the learning rates: straight lines between points, level before and after them.
 
@@ -98,7 +98,7 @@ Schedule = Constant | Linear | Cosine | Piecewise
 # ``schedule`` stands in for the recipe's own.
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Adam:
     """Adam (Kingma and Ba, 2015), with Keras's epsilon."""
 
@@ -110,7 +110,7 @@ class Adam:
     schedule: Schedule | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SGD:
     """Stochastic gradient descent; ``weight_decay`` times the weight is added to the gradient."""
 
@@ -122,7 +122,7 @@ class SGD:
     schedule: Schedule | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Muon:
     """Momentum whose steps are made orthogonal (Jordan et al., "Muon", 2024).
 
@@ -145,7 +145,7 @@ class Muon:
 Optimizer = Adam | SGD | Muon
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Lookahead:
     """Every few steps, set the weights to a moving average of themselves (Zhang et al., 2019).
 
@@ -179,14 +179,14 @@ class AlternatingFlip:
     """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Translate:
     """Shift each image by up to ``pixels`` both ways; the border is reflected."""
 
     pixels: int = 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cutout:
     """Paint a square of ``size`` pixels, wholly inside each image (DeVries and Taylor, 2017).
 
@@ -198,7 +198,7 @@ class Cutout:
     colour: tuple[int, int, int] = (125, 123, 114)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Jitter:
     """Change each image's brightness and contrast.
 
@@ -211,7 +211,7 @@ class Jitter:
     contrast: float = 0.1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Mixup:
     """Blend each image and its label with another's (Zhang et al., 2018).
 
@@ -223,7 +223,7 @@ class Mixup:
     alpha: float = 0.2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CutMix:
     """Paste a box of another image into each, and blend the labels (Yun et al., 2019).
 
@@ -241,7 +241,7 @@ Augmentation = Flip | AlternatingFlip | Translate | Cutout | Jitter | Mixup | Cu
 # The rest
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CrossEntropy:
     """Categorical cross-entropy.
 
@@ -254,7 +254,7 @@ class CrossEntropy:
     reduction: str = "mean"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EarlyStopping:
     """Stop after ``patience`` epochs in which the validation ``monitor`` did not improve."""
 
@@ -262,7 +262,7 @@ class EarlyStopping:
     patience: int = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TestTimeAugmentation:
     """Test-time augmentation: look at each image several times and average the logits.
 

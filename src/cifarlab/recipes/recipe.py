@@ -33,7 +33,7 @@ TRAIN, EVERYTHING_BUT_TEST = "train", "train+validation"
 CONSTANT, CROSS_ENTROPY = Constant(), CrossEntropy()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """Everything that decides what a run trains, data, seed and hardware aside.
 

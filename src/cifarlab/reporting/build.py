@@ -182,7 +182,7 @@ def _looks(classifier: Classifier, test: Predictions, data: Dataset) -> tuple[Sa
         # A network without convolutions has no map to look at.
         return ()
     return tuple(
-        SaliencyOverlay(index, overlay(image, where))
+        SaliencyOverlay(index=index, overlay=overlay(image, where))
         for index, image, where in zip(worst, images, heat, strict=True)
     )
 

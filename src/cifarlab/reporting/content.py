@@ -12,7 +12,7 @@ from cifarlab.evaluation.analysis import Analysis
 from cifarlab.predictions import Predictions
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class SaliencyOverlay:
     """Where the model looked at one image.
 
@@ -25,7 +25,7 @@ class SaliencyOverlay:
     overlay: np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Content:
     """Everything on the page.
 

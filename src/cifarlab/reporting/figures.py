@@ -14,7 +14,7 @@ from cifarlab.reporting.content import Content
 from cifarlab.reporting.images import data_uri
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plot:
     """A drawing in two colour schemes, and in words.
 
@@ -62,4 +62,4 @@ def plots(content: Content) -> dict[str, Plot]:
 def _plot(draw: Callable[[], Figure], text: str) -> Plot:
     light = data_uri(svg(draw()), "image/svg+xml")
     dark = data_uri(svg(darkened(draw())), "image/svg+xml")
-    return Plot(light, dark, text)
+    return Plot(light=light, dark=dark, text=text)

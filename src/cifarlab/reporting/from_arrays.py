@@ -97,7 +97,9 @@ def read_given(labels: Path, probabilities: Path, classes: Path | None) -> Predi
     names = tuple(f"class {i}" for i in range(rows.shape[1]))
     if classes is not None:
         names = _lines(classes)
-    return Predictions(rows.astype(np.float32), names, given.astype(np.int64))
+    return Predictions(
+        probabilities=rows.astype(np.float32), class_names=names, labels=given.astype(np.int64)
+    )
 
 
 def read_array(path: Path) -> np.ndarray[Any, Any]:

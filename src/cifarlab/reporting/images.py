@@ -20,7 +20,7 @@ COLUMNS = 48
 QUALITY = 88
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sheet:
     """Images side by side in one image.
 
@@ -51,7 +51,7 @@ def sheet(images: np.ndarray[Any, Any], indices: Sequence[int]) -> Sheet:
         if image.size != (side, side):
             image = image.resize((side, side), Image.Resampling.BICUBIC)
         canvas.paste(image, (column * side, row * side))
-    return Sheet(image_uri(canvas, QUALITY), places, columns, rows)
+    return Sheet(uri=image_uri(canvas, QUALITY), places=places, columns=columns, rows=rows)
 
 
 def image_uri(image: Image.Image | np.ndarray[Any, Any], quality: int = QUALITY) -> str:

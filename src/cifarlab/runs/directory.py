@@ -31,7 +31,7 @@ class _Entry:
         return run.path / self.name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunDirectory:
     """Where everything about one run lies; nothing is created or read by naming it.
 
@@ -152,7 +152,7 @@ def new_run_directory(root: Path, recipe_name: str) -> RunDirectory:
             raise cannot_write(path, error) from error
         else:
             check_writable(path)
-            return RunDirectory(path)
+            return RunDirectory(path=path)
 
 
 def use_directory(path: Path, *, overwrite: bool) -> RunDirectory:
@@ -167,7 +167,7 @@ def use_directory(path: Path, *, overwrite: bool) -> RunDirectory:
         ResourceError: it cannot be created or written to.
     """
     _make_directory(path)
-    run = RunDirectory(path.absolute())
+    run = RunDirectory(path=path.absolute())
     ignored = {run.lock_file.name, run.lock_holder.name}
     try:
         names = {entry.name for entry in path.iterdir()} - ignored
@@ -191,7 +191,7 @@ def find_run(path: Path) -> RunDirectory:
     Raises:
         InputError: there is none, with the newest run below ``path`` named if there is one.
     """
-    run = RunDirectory(path.absolute())
+    run = RunDirectory(path=path.absolute())
     try:
         if run.recipe.is_file():
             return run

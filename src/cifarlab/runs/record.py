@@ -22,7 +22,7 @@ def data_of(path: Path) -> str | None:
         InputError: the record cannot be read.
         UsageError: the data is neither where it was nor known by name.
     """
-    file = RunDirectory(path).environment
+    file = RunDirectory(path=path).environment
     if not file.exists():
         return None
     try:

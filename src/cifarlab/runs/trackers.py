@@ -27,7 +27,7 @@ MOST_PARAMETERS = 100
 Values = Mapping[str, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrackerOptions:
     """What a client begins with.
 

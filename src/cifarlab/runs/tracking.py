@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 LONGEST = 500
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Note:
     """The content of ``tracking.json``.
 
@@ -80,7 +80,7 @@ class Tracking:
         self.client = None
 
     def _note(self, client: Client) -> None:
-        note = _Note(self.tracker, client.identity, self.epochs)
+        note = _Note(tracker=self.tracker, identity=client.identity, epochs=self.epochs)
         write_json(self.file, asdict(note))
 
     def _tell(self, action: Callable[[Client], object]) -> None:
@@ -123,9 +123,15 @@ def tracked(tracker: str | None, run: RunDirectory) -> Iterator[Tracking]:
         return
     check_tracker(tracker)
     if note is None or note.tracker != tracker:
-        note = _Note(tracker)
+        note = _Note(tracker=tracker)
     parameters = parameters_of(run)
-    start = TrackerOptions(run.path, run.path.name, parameters, note.identity, note.epochs)
+    start = TrackerOptions(
+        directory=run.path,
+        name=run.path.name,
+        parameters=parameters,
+        identity=note.identity,
+        epochs=note.epochs,
+    )
     try:
         client = CLIENTS[tracker](start)
     except Exception as error:

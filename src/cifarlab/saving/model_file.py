@@ -47,7 +47,7 @@ _DAMAGED = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LoadedModel:
     """What a model file holds.
 
@@ -186,7 +186,7 @@ def load_model(path: Path) -> LoadedModel:
 
 def _with_notes(model: keras.Model, notes: Any, where: str) -> LoadedModel:
     if notes is None:
-        return LoadedModel(model, None, None)
+        return LoadedModel(model=model, class_names=None, recipe=None)
     try:
         parsed = json.loads(notes)
         names, recipe = parsed["class_names"], parsed["recipe"]
@@ -206,7 +206,13 @@ def _with_notes(model: keras.Model, notes: Any, where: str) -> LoadedModel:
             f"{where}: expected a class name for each of {outputs} outputs, found {len(names)}; "
             "save the model again"
         )
-    return LoadedModel(model, tuple(names), recipe, temperature, threshold)
+    return LoadedModel(
+        model=model,
+        class_names=tuple(names),
+        recipe=recipe,
+        temperature=temperature,
+        not_sure_below=threshold,
+    )
 
 
 def _is_number(value: Any) -> bool:

@@ -41,7 +41,11 @@ def read_pretrained(path: Path = FILE) -> LoadedModel:
     for variable in model.variables:
         variable.assign(tensors[variable.path].astype("float32"))
     return LoadedModel(
-        model, names, facts["recipe"], facts.get("temperature", 1.0), facts.get("not_sure_below")
+        model=model,
+        class_names=names,
+        recipe=facts["recipe"],
+        temperature=facts.get("temperature", 1.0),
+        not_sure_below=facts.get("not_sure_below"),
     )
 
 

@@ -38,7 +38,7 @@ EXPANSION_FLOOR = 64 << 20
 TRUNCATED = "truncated or not a model file; get it again"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Contents:
     """The parts of a model file: descriptions in memory, weights in a private copy."""
 
@@ -76,7 +76,9 @@ def read_keras(path: Path, weights: Path, where: str) -> Contents:
         with archive.open(WEIGHTS_MEMBER) as source, weights.open("xb") as target:
             shutil.copyfileobj(source, target, 1 << 20)
     with h5py.File(weights, "r") as file:
-        return Contents(config, notes, weights, list_arrays(file, where))
+        return Contents(
+            config=config, notes=notes, weights=weights, arrays=list_arrays(file, where)
+        )
 
 
 def read_h5(path: Path, weights: Path, where: str) -> Contents:
@@ -88,7 +90,9 @@ def read_h5(path: Path, weights: Path, where: str) -> Contents:
         if len(text) > MEMBERS[CONFIG_MEMBER]:
             raise UnsafeError(f"{where}: refused: a description of {len(text):,} bytes")
         config = checked_config(json.loads(text), where)
-        return Contents(config, file.attrs.get(NOTES_ATTRIBUTE), weights, arrays)
+        return Contents(
+            config=config, notes=file.attrs.get(NOTES_ATTRIBUTE), weights=weights, arrays=arrays
+        )
 
 
 def _check_members(members: list[zipfile.ZipInfo], where: str) -> None:

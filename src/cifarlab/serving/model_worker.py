@@ -34,7 +34,7 @@ class NotReadyError(CifarlabError):
     """The model cannot answer now; it may a little later."""
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Request:
     images: Array
     loop: asyncio.AbstractEventLoop
@@ -97,7 +97,7 @@ class ModelWorker:
             NotReadyError: the model is warming up or has failed.
         """
         self.ready_classifier()
-        question = _Request(images, asyncio.get_running_loop())
+        question = _Request(images=images, loop=asyncio.get_running_loop())
         self.waiting.put(question)
         return await question.answer
 

@@ -13,7 +13,7 @@ from cifarlab.saving.pretrained import NAME
 MODEL, ONCE = "model", "once"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ServeOptions:
     """How to serve a model.
 

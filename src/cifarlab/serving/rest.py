@@ -93,7 +93,7 @@ def _answer(
     names: list[str],
     top: int,
 ) -> dict[str, Any]:
-    best = Predictions(probabilities, classifier.class_names).top(top)
+    best = Predictions(probabilities=probabilities, class_names=classifier.class_names).top(top)
     return {
         "model": model,
         "predictions": [

@@ -11,7 +11,7 @@ from torch import Tensor
 from cifarlab.recipes.parts import Lookahead
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Average:
     """A moving average of weights and statistics.
 
@@ -29,7 +29,9 @@ class Average:
 @torch.no_grad()
 def start_average(spec: Lookahead, tensors: Sequence[Tensor]) -> Average:
     """Return an average that begins at the weights as they are."""
-    return Average(spec, tensors, [tensor.detach().clone() for tensor in tensors])
+    return Average(
+        spec=spec, tensors=tensors, means=[tensor.detach().clone() for tensor in tensors]
+    )
 
 
 @torch.no_grad()

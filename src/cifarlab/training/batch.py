@@ -11,7 +11,7 @@ from torch import Tensor
 from cifarlab.runtime.randomness import derive, permutation
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Batch:
     """Images of one step, and all that augmentation may depend on besides its generator.
 
@@ -62,4 +62,14 @@ def batches(
     for step, index in enumerate(torch.split(order, batch_size)):
         if step >= first:
             taken = images[index].permute(0, 3, 1, 2)
-            yield step, Batch(taken, labels[index], index, epoch, salt, classes)
+            yield (
+                step,
+                Batch(
+                    images=taken,
+                    targets=labels[index],
+                    index=index,
+                    epoch=epoch,
+                    salt=salt,
+                    classes=classes,
+                ),
+            )

@@ -31,7 +31,7 @@ from cifarlab.training.state import Totals, TrainState
 from cifarlab.training.step import evaluate, train_step
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LoopOptions:
     """Where and how a run computes: everything that is not the recipe.
 
@@ -85,7 +85,16 @@ def fit(
         reporter.message(f"these layers run as themselves: {', '.join(state.lowered.not_lowered)}")
     base_rate = _keras_rate(model)
     job = _Job(
-        model, state, train, validation, recipe, setting, callbacks, reporter, record, base_rate
+        model=model,
+        state=state,
+        train=train,
+        validation=validation,
+        recipe=recipe,
+        setting=setting,
+        callbacks=callbacks,
+        reporter=reporter,
+        record=record,
+        base_rate=base_rate,
     )
     with (
         torch.random.fork_rng(devices=[]),
@@ -117,7 +126,9 @@ def start(model: Any, recipe: Recipe, setting: LoopOptions) -> TrainState:
     average = None
     if recipe.lookahead is not None:
         average = start_average(recipe.lookahead, [b.tensor for b in lowered.bindings])
-    return TrainState(lowered, groups, Totals.zero(setting.device), average)
+    return TrainState(
+        lowered=lowered, groups=groups, totals=Totals.zero(setting.device), average=average
+    )
 
 
 def run_steps(
@@ -152,7 +163,7 @@ def run_steps(
         yield loss
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Job:
     """What ``fit`` was given, in one piece."""
 

@@ -61,7 +61,7 @@ OPTIMIZERS: dict[type, Callable[[Parameters, Any, torch.dtype], torch.optim.Opti
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Group:
     """An optimizer, and the specification that it was made from."""
 
@@ -123,7 +123,7 @@ def build_optimizers(
                 "remove it, or name weights of the model"
             )
     return tuple(
-        Group(spec, OPTIMIZERS[type(spec)](tensors, spec, precision))
+        Group(spec=spec, optimizer=OPTIMIZERS[type(spec)](tensors, spec, precision))
         for spec, tensors in zip(specs, chosen, strict=True)
     )
 

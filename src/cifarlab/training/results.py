@@ -30,7 +30,7 @@ from cifarlab.saving.model_file import save_model
 TOLERANCE = 1e-4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunMetrics:
     """The numbers of a finished run; no validation where that split was trained on."""
 
@@ -38,7 +38,7 @@ class RunMetrics:
     validation: Metrics | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ConfidenceSettings:
     """How far confidence can be trusted, chosen on validation; see ``LoadedModel``."""
 
@@ -55,7 +55,8 @@ def choose_trust(validation: Predictions | None) -> ConfidenceSettings:
         return NOTHING_KNOWN
     temperature = fit_temperature(validation)
     return ConfidenceSettings(
-        temperature, choose_threshold(with_temperature(validation, temperature))
+        temperature=temperature,
+        not_sure_below=choose_threshold(with_temperature(validation, temperature)),
     )
 
 
@@ -137,7 +138,7 @@ def write_results(
         },
     )
     _draw(run, recipe, data, history, on_test, test)
-    return RunMetrics(test, validation)
+    return RunMetrics(test=test, validation=validation)
 
 
 def describe_data(data: Dataset) -> dict[str, Any]:

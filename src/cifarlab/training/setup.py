@@ -112,9 +112,14 @@ def _recipe_for(model: Any) -> Recipe:
     # By name: on this backend Keras makes a subclass, and AdamW is one of Adam.
     if type(chosen).__name__ == "SGD":
         rate = float(chosen.learning_rate)
-        optimizer = SGD(rate, momentum=float(chosen.momentum), nesterov=bool(chosen.nesterov))
+        optimizer = SGD(lr=rate, momentum=float(chosen.momentum), nesterov=bool(chosen.nesterov))
     elif type(chosen).__name__ == "Adam":
-        optimizer = Adam(float(chosen.learning_rate), chosen.beta_1, chosen.beta_2, chosen.epsilon)
+        optimizer = Adam(
+            lr=float(chosen.learning_rate),
+            beta_1=chosen.beta_1,
+            beta_2=chosen.beta_2,
+            epsilon=chosen.epsilon,
+        )
     elif chosen is not None:
         raise UsageError(
             f"model {model.name!r} is compiled with {type(chosen).__name__}; "
@@ -123,7 +128,7 @@ def _recipe_for(model: Any) -> Recipe:
     return Recipe(
         name=model.name,
         summary="a Keras model of the user's",
-        model=ModelSpec(CUSTOM),
+        model=ModelSpec(name=CUSTOM),
         epochs=10,
         batch_size=128,
         optimizers=(optimizer,),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Interrupts:
     """What has been asked for so far."""
 

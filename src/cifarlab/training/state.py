@@ -11,7 +11,7 @@ from cifarlab.training.averaging import Average
 from cifarlab.training.optimizers import Group
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Totals:
     """Sums over the steps of the current epoch, kept on the device."""
 
@@ -22,7 +22,7 @@ class Totals:
     @staticmethod
     def zero(device: torch.device) -> Totals:
         """Sums over no steps."""
-        return Totals(torch.zeros((), device=device), torch.zeros((), device=device))
+        return Totals(loss=torch.zeros((), device=device), correct=torch.zeros((), device=device))
 
     def add(self, loss: torch.Tensor, correct: torch.Tensor, count: int) -> None:
         """Add a step: its mean loss, its right predictions, its images."""
@@ -35,7 +35,7 @@ class Totals:
         return float(self.loss) / self.count, float(self.correct) / self.count
 
 
-@dataclass
+@dataclass(kw_only=True)
 class TrainState:
     """Where training stands.
 

@@ -49,7 +49,7 @@ from cifarlab.training.setup import (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainOptions:
     """How and where to train: everything that is neither recipe nor data.
 
@@ -72,7 +72,7 @@ class TrainOptions:
 DEFAULTS = TrainOptions()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """A finished run.
 
@@ -136,7 +136,7 @@ def train(
         check_tracker(track)
     recipe, own_model = resolve(what)
     if model is not None:
-        recipe, own_model = dataclasses.replace(recipe, model=ModelSpec(CUSTOM)), model
+        recipe, own_model = dataclasses.replace(recipe, model=ModelSpec(name=CUSTOM)), model
     recipe = override(recipe, epochs, batch_size, learning_rate)
     choose_precision(options.precision, choose_device(options.device))
     dataset = data_for(recipe, data if isinstance(data, Dataset) else load_dataset(data))
@@ -225,12 +225,12 @@ def _train(
 ) -> Run:
     device = choose_device(options.device)
     setting = LoopOptions(
-        device,
-        choose_precision(options.precision, device),
-        options.seed,
-        run.checkpoint,
-        options.deterministic,
-        options.compile,
+        device=device,
+        precision=choose_precision(options.precision, device),
+        seed=options.seed,
+        checkpoints=run.checkpoint,
+        deterministic=options.deterministic,
+        compiled=options.compile,
     )
     compile_model(model, recipe)
 
@@ -272,7 +272,13 @@ def _train(
         model.load_weights(run.best_keras)
     metrics = write_results(run, model, data, recipe, history)
     tracking.finish(history, metrics.test)
-    return Run(run.path, recipe, data.name, metrics, tuple(history))
+    return Run(
+        directory=run.path,
+        recipe=recipe,
+        dataset=data.name,
+        metrics=metrics,
+        history=tuple(history),
+    )
 
 
 def _rebuild(run: RunDirectory, recipe: Recipe, data: Dataset, options: TrainOptions) -> Any:

@@ -27,7 +27,9 @@ def client(brightness_run: Path) -> Iterator[Any]:
     from fastapi.testclient import TestClient
 
     classifier = Classifier.load(brightness_run)
-    context = PageContext("bright", brightness_run, lambda: classifier, threading.Lock())
+    context = PageContext(
+        name="bright", model=brightness_run, classifier=lambda: classifier, lock=threading.Lock()
+    )
     with TestClient(bare_page(context)) as client:
         yield client
 

@@ -36,7 +36,7 @@ pytest_plugins = ["serving.page.fixtures"]
 LOCAL = {"127.0.0.1", "localhost", "::1"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Visit:
     browser: Any
     address: str
@@ -48,11 +48,16 @@ class Visit:
 def visit(brightness_run: Path) -> Iterator[Visit]:
     """The page of a run, open."""
     classifier = Classifier.load(brightness_run)
-    context = PageContext("brightness-1", brightness_run, lambda: classifier, threading.Lock())
+    context = PageContext(
+        name="brightness-1",
+        model=brightness_run,
+        classifier=lambda: classifier,
+        lock=threading.Lock(),
+    )
     with chromium() as browser, connections() as made, served(bare_page(context)) as address:
         browser.get(address)
         until(lambda: find(browser, "#upload input[type=file]"))
-        yield Visit(browser, address, classifier, made)
+        yield Visit(browser=browser, address=address, classifier=classifier, connections=made)
 
 
 @pytest.fixture

@@ -35,7 +35,12 @@ pytest_plugins = ["serving.page.fixtures"]
 @pytest.fixture
 def context(brightness_run: Path) -> PageContext:
     classifier = Classifier.load(brightness_run)
-    return PageContext("brightness", brightness_run, lambda: classifier, threading.Lock())
+    return PageContext(
+        name="brightness",
+        model=brightness_run,
+        classifier=lambda: classifier,
+        lock=threading.Lock(),
+    )
 
 
 def uploaded(place: Path, content: bytes, name: str = "image.png") -> dict[str, Any]:

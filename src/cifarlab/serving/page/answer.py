@@ -20,7 +20,7 @@ Array = np.ndarray[Any, Any]
 OVERLAY = 256
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Look:
     """One image through the model's eyes.
 
@@ -61,7 +61,9 @@ def look_at(classifier: Classifier, lock: threading.Lock, seen: Array) -> Look:
         predictions = classifier.predict(seen)
         saliency = _saliency(classifier, seen[None], predictions.predicted)[0]
     sure = classifier.sure(float(predictions.confidence[0]))
-    return Look(seen, overlay(seen, saliency, OVERLAY), predictions, sure)
+    return Look(
+        seen=seen, heat=overlay(seen, saliency, OVERLAY), predictions=predictions, sure=sure
+    )
 
 
 def _saliency(classifier: Classifier, images: Array, classes: Array) -> Array:

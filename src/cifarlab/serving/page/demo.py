@@ -55,7 +55,9 @@ def demo(
     else:
         place = Path(model or newest_run(Path("runs")) or NAME)
         classifier, name = Classifier.load(place), place.name
-    page = build_page(PageContext(name, place, lambda: classifier, threading.Lock()))
+    page = build_page(
+        PageContext(name=name, model=place, classifier=lambda: classifier, lock=threading.Lock())
+    )
     try:
         page.launch(
             share=share,

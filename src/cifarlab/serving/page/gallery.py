@@ -114,7 +114,7 @@ def _is_boxed(model: Path) -> bool:
 def _kept(model: Path, test: Split) -> Array | None:
     """Return what the run in ``model`` predicted of these very images, if it is known."""
     try:
-        found = read_predictions(RunDirectory(model).predictions)["test"]
+        found = read_predictions(RunDirectory(path=model).predictions)["test"]
     except (CifarlabError, KeyError):
         return None
     same = found.labels is not None and np.array_equal(found.labels, test.labels)

@@ -47,7 +47,7 @@ element.addEventListener('click', (event) => {
 """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PageContext:
     """What the page works with.
 
@@ -107,7 +107,9 @@ def page_options() -> dict[str, Any]:
 
 def mount_page(app: FastAPI, name: str, model: str, worker: ModelWorker) -> FastAPI:
     """Show the page at ``/``, below every other endpoint of ``app``."""
-    context = PageContext(name, Path(model), worker.ready_classifier, worker.lock)
+    context = PageContext(
+        name=name, model=Path(model), classifier=worker.ready_classifier, lock=worker.lock
+    )
     mounted: FastAPI = gradio.mount_gradio_app(app, build_page(context), path="", **page_options())
     return mounted
 
