@@ -3,13 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.setup-done
+DOCS_SETUP := $(VENV)/.docs-done
 
-.PHONY: help train test test-slow lint setup clean gpu gpu-dry
+.PHONY: help train test test-slow coverage lint docs wheel setup clean gpu gpu-dry
 
 help:
 	@echo "make train      set up, and train the baseline on CIFAR-10"
 	@echo "make test       set up, and run lint, types, import rules and the fast tests"
 	@echo "make test-slow  set up, and run the slow tests"
+	@echo "make coverage   set up, and run the fast tests with a coverage report in build/coverage"
+	@echo "make docs       set up, and build the documentation as a site in build/site"
+	@echo "make wheel      build a wheel file in dist"
 	@echo "make gpu-dry    set up, and try the GPU suite on the CPU"
 	@echo "make gpu        on a machine with a GPU: measure everything that needs one"
 	@echo "make lint       set up, and run lint, types and import rules"
@@ -51,5 +55,21 @@ test: lint
 test-slow: $(SETUP)
 	$(BIN)/python -m pytest -m slow
 
+coverage: $(SETUP)
+	$(BIN)/python -m pytest -n 2 -m "not slow" --cov --cov-report=term:skip-covered \
+	  --cov-report=html:build/coverage
+
+$(DOCS_SETUP): $(SETUP)
+	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip install --quiet \
+	  --disable-pip-version-check --editable '.[docs]'
+	@touch $@
+
+docs: $(DOCS_SETUP)
+	KERAS_BACKEND=torch NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "build/site/index.html"
+
+wheel: $(SETUP)
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist
+
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

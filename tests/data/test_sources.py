@@ -26,7 +26,8 @@ files = tuple(
     for part in ("train", "test"))
 kind = dataclasses.replace(
     cifar.CIFAR10, name="tiny", class_names=("a", "b", "c"), train_count=30, test_count=12,
-    train_fingerprint=train, test_fingerprint=test, sources=(cifar.Source(name="there", files=files),))
+    train_fingerprint=train, test_fingerprint=test,
+    sources=(cifar.Source(name="there", files=files),))
 manner = download.DownloadOptions(pause_seconds=0.01, allow_loopback_http=True)
 print(len(sources.obtain(kind, manner=manner).train))
 """
