@@ -1,4 +1,4 @@
-"""A worker's end of the pipes: a line of JSON comes in, a line of JSON goes out.
+"""A worker's end of the pipes: one line of JSON comes in, one line of JSON goes out.
 
 Imports nothing but the standard library, because some workers run in an environment
 that has neither cifarlab nor PyTorch.
@@ -13,26 +13,26 @@ import time
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
-Settings = Mapping[str, Any]
+Message = Mapping[str, Any]
 
 
 class RefusalError(Exception):
     """The work cannot be done; the arguments are what to answer: a key and its value."""
 
 
-def answer(work: Callable[[Settings], Mapping[str, Any]]) -> None:
+def answer(work: Callable[[Message], Mapping[str, Any]]) -> None:
     """Answer the one message that comes."""
     with _channel() as channel:
         try:
-            _send(channel, work(_settings()))
+            _send(channel, work(_read_message()))
         except RefusalError as refusal:
             _send(channel, dict([refusal.args]))
 
 
-Work = Callable[[Settings], Mapping[str, Any]]
+Work = Callable[[Message], Mapping[str, Any]]
 
 
-def converse(prepare: Callable[[Settings], tuple[Mapping[str, Any], Work]]) -> None:
+def converse(prepare: Callable[[Message], tuple[Mapping[str, Any], Work]]) -> None:
     """Answer the first message with facts, every other one with what the work gives for it.
 
     Args:
@@ -40,7 +40,7 @@ def converse(prepare: Callable[[Settings], tuple[Mapping[str, Any], Work]]) -> N
     """
     with _channel() as channel:
         try:
-            facts, work = prepare(_settings())
+            facts, work = prepare(_read_message())
         except RefusalError as refusal:
             _send(channel, dict([refusal.args]))
             return
@@ -49,25 +49,25 @@ def converse(prepare: Callable[[Settings], tuple[Mapping[str, Any], Work]]) -> N
             _send(channel, work(json.loads(line)))
 
 
-def serve(prepare: Callable[[Settings], tuple[Mapping[str, Any], Callable[[], object]]]) -> None:
-    """Answer settings with facts after a warm-up, an empty message with a time.
+def serve(prepare: Callable[[Message], tuple[Mapping[str, Any], Callable[[], object]]]) -> None:
+    """Answer a job with facts after a warm-up, an empty message with a time.
 
     Args:
-        prepare: from the settings to the facts and the work, which is run once to warm up
-            and once for each empty message, until other settings come.
+        prepare: from the job to the facts and the work, which is run once to warm up
+            and once for each empty message, until another job comes.
     """
     work: Callable[[], object] | None = None
 
-    def answer(message: Settings) -> Mapping[str, Any]:
+    def answer(message: Message) -> Mapping[str, Any]:
         nonlocal work
         if message:
-            # What the last settings took up is free before the next are prepared.
+            # The memory of the last job is free before the next one is prepared.
             work = None
             facts, work = prepare(message)
             work()
             return facts
         if work is None:
-            raise RefusalError("usage", "there is nothing to time; send settings first")
+            raise RefusalError("usage", "there is nothing to time; send a job first")
         began = time.perf_counter()
         work()
         return {"seconds": time.perf_counter() - began}
@@ -87,9 +87,9 @@ def _channel() -> IO[str]:
     return channel
 
 
-def _settings() -> Settings:
-    settings: Settings = json.loads(sys.stdin.readline())
-    return settings
+def _read_message() -> Message:
+    message: Message = json.loads(sys.stdin.readline())
+    return message
 
 
 def _send(channel: IO[str], message: Mapping[str, Any]) -> None:

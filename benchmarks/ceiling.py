@@ -12,13 +12,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -56,10 +54,12 @@ class Kernel:
 
 def kernels(state: TrainState, images: Tensor) -> list[Kernel]:
     """Return the step's matrix work, in order, as one forward pass sees it."""
-    found: list[Kernel] = []
+    matrix_work: list[Kernel] = []
 
     def note(layer: Any, inputs: tuple[Tensor, ...], _: Tensor) -> None:
-        found.append(Kernel(layer=layer, size=inputs[0].shape, passes_back=inputs[0].requires_grad))
+        matrix_work.append(
+            Kernel(layer=layer, size=inputs[0].shape, passes_back=inputs[0].requires_grad)
+        )
 
     handles = [
         module.register_forward_hook(note)
@@ -69,7 +69,7 @@ def kernels(state: TrainState, images: Tensor) -> list[Kernel]:
     state.lowered(images)
     for handle in handles:
         handle.remove()
-    return found
+    return matrix_work
 
 
 def work(kernel: Kernel, precision: torch.dtype) -> Callable[[], object]:
@@ -93,14 +93,9 @@ def work(kernel: Kernel, precision: torch.dtype) -> Callable[[], object]:
 
 
 def measure(model: str, batch_size: int, steps: int, rounds: int) -> dict[str, float]:
-    """Return seconds a step, seconds for its kernels alone, and the fraction; medians."""
+    """Return seconds per step, seconds for its kernels alone, and the fraction; medians."""
     device = choose_device("cpu")
-    setting = LoopOptions(
-        device=device,
-        precision=choose_precision("auto", device),
-        seed=0,
-        checkpoints=Path(os.devnull),
-    )
+    options = LoopOptions(device=device, precision=choose_precision("auto", device), seed=0)
     recipe = Recipe(
         name="ceiling",
         summary="",
@@ -110,13 +105,13 @@ def measure(model: str, batch_size: int, steps: int, rounds: int) -> dict[str, f
         optimizers=(Adam(),),
     )
     keras.utils.set_random_seed(0)
-    state = start(MODELS[model](SHAPE, CLASSES), recipe, setting)
+    state = start(MODELS[model](SHAPE, CLASSES), recipe, options)
     images, labels = (torch.from_numpy(part) for part in synthetic(steps * batch_size))
-    alone = [work(k, setting.precision) for k in kernels(state, images[:batch_size])]
+    alone = [work(k, options.precision) for k in kernels(state, images[:batch_size])]
 
     def train() -> None:
         state.step = 0
-        for loss in run_steps(state, images, labels, recipe, setting, CLASSES):
+        for loss in run_steps(state, images, labels, recipe, options, CLASSES):
             loss.item()
 
     def compute() -> None:
@@ -142,10 +137,10 @@ def measure(model: str, batch_size: int, steps: int, rounds: int) -> dict[str, f
     }
 
 
-def table(found: dict[str, dict[str, float]]) -> str:
+def table(results: dict[str, dict[str, float]]) -> str:
     """Return the figures of all models as a table for people."""
     lines = [f"{'model':12}{'ms/step':>10}{'kernels, ms':>14}{'images/s':>10}{'of ceiling':>12}"]
-    for model, figures in found.items():
+    for model, figures in results.items():
         lines.append(
             f"{model:12}{1e3 * figures['step_seconds']:>10.1f}"
             f"{1e3 * figures['kernel_seconds']:>14.1f}{figures['images_per_second']:>10,.0f}"
@@ -164,12 +159,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--rounds", type=positive, default=5, help="(%(default)s)")
     add("--json", action="store_true", help="JSON on stdout, nothing else")
     chosen = parser.parse_args(arguments)
-    found = {}
+    results = {}
     for model in dict.fromkeys(chosen.models):
         say(f"{model}: {chosen.rounds} rounds")
-        found[model] = measure(model, chosen.batch_size, chosen.steps, chosen.rounds)
-    document = {"models": found, "hardware": describe_hardware(torch.device("cpu"))}
-    print(json.dumps(document, indent=2) if chosen.json else table(found))
+        results[model] = measure(model, chosen.batch_size, chosen.steps, chosen.rounds)
+    document = {"models": results, "hardware": describe_hardware(torch.device("cpu"))}
+    print(json.dumps(document, indent=2) if chosen.json else table(results))
     return 0
 
 

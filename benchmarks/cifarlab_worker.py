@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.answering import RefusalError, Settings, serve
+from benchmarks.answering import Message, RefusalError, serve
 from benchmarks.images import CLASSES, SHAPE, synthetic
 from benchmarks.inference import as_if_trained
 from benchmarks.networks import NETWORKS
@@ -34,77 +32,75 @@ from cifarlab.training.state import Totals, TrainState
 Prepared = tuple[Mapping[str, Any], Callable[[], object]]
 
 
-def prepare(settings: Settings) -> Prepared:
+def prepare(job: Message) -> Prepared:
     """Return the facts, among them the model's architecture, and the work of one round."""
-    name = settings["model"]
+    name = job["model"]
     if name not in NETWORKS:
         choices = ", ".join(NETWORKS)
         raise RefusalError("usage", f"no model is called {name!r}; choose from {choices}")
     try:
-        device = choose_device(settings["device"])
+        device = choose_device(job["device"])
     except UsageError as error:
         raise RefusalError("usage", str(error)) from error
     keras.utils.set_random_seed(0)
-    model = NETWORKS[name](SHAPE, CLASSES, **settings["arguments"])
-    prepare_kind = _prediction if settings["kind"] == PREDICTION else _training
-    facts, work = prepare_kind(model, device, settings)
+    model = NETWORKS[name](SHAPE, CLASSES, **job["arguments"])
+    prepare_kind = _prediction if job["kind"] == PREDICTION else _training
+    facts, work = prepare_kind(model, device, job)
     return {"architecture": model.to_json(), **facts}, work
 
 
-def _training(model: Any, device: torch.device, settings: Settings) -> Prepared:
+def _training(model: Any, device: torch.device, job: Message) -> Prepared:
     """One epoch, as ``fit`` of the engine does it, on images that lie on the device."""
     compiled = compiles(device)
     if compiled:
         # What was compiled for other models would count against this one's share.
         torch.compiler.reset()
-    precision = choose_precision(settings["precision"], device)
-    setting = LoopOptions(
-        device=device, precision=precision, seed=0, checkpoints=Path(os.devnull), compiled=compiled
-    )
-    spec = ModelSpec(name=settings["model"], arguments=settings["arguments"])
+    precision = choose_precision(job["precision"], device)
+    options = LoopOptions(device=device, precision=precision, seed=0, compiled=compiled)
+    spec = ModelSpec(name=job["model"], arguments=job["arguments"])
     recipe = Recipe(
         name="throughput",
         summary="",
         model=spec,
         epochs=1,
-        batch_size=settings["batch_size"],
+        batch_size=job["batch_size"],
         optimizers=(Adam(lr=1e-3),),
     )
-    state = start(model, recipe, setting)
-    images, labels = synthetic(settings["steps"] * settings["batch_size"])
+    state = start(model, recipe, options)
+    images, labels = synthetic(job["steps"] * job["batch_size"])
     data = torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device)
     facts = {**_circumstances(device, precision), "compiled": compiled}
-    return facts, lambda: _epoch(state, data, recipe, setting)
+    return facts, lambda: _epoch(state, data, recipe, options)
 
 
 def _epoch(
     state: TrainState,
     data: tuple[torch.Tensor, torch.Tensor],
     recipe: Recipe,
-    setting: LoopOptions,
+    options: LoopOptions,
 ) -> None:
-    state.totals, state.step = Totals.zero(setting.device), 0
-    with deterministic_kernels(setting.deterministic):
-        for loss in run_steps(state, *data, recipe, setting, CLASSES):
-            if setting.device.type == "cpu":
+    state.totals, state.step = Totals.zero(options.device), 0
+    with deterministic_kernels(options.deterministic):
+        for loss in run_steps(state, *data, recipe, options, CLASSES):
+            if options.device.type == "cpu":
                 loss.isfinite().item()
         # Waits for the device, so that the time is that of work done, not of work queued.
         state.totals.means()
     state.epoch += 1
 
 
-def _prediction(model: Any, device: torch.device, settings: Settings) -> Prepared:
+def _prediction(model: Any, device: torch.device, job: Message) -> Prepared:
     """Calls of the Classifier, each with one batch of uint8 images in the host's memory.
 
     The weights are left in a file for the other workers.
     """
     as_if_trained(model)
-    model.save_weights(settings["weights"])
+    model.save_weights(job["weights"])
     classifier = Classifier.from_keras(model, [str(i) for i in range(CLASSES)], str(device))
-    images = synthetic(settings["batch_size"])[0]
+    images = synthetic(job["batch_size"])[0]
 
     def calls() -> None:
-        for _ in range(settings["steps"]):
+        for _ in range(job["steps"]):
             classifier.predict_proba(images)
 
     facts = {

@@ -16,6 +16,7 @@ import json
 import statistics
 import sys
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -31,6 +32,7 @@ from cifarlab.errors import CifarlabError, UsageError
 from cifarlab.lowering.model import lower
 from cifarlab.models import MODELS
 from cifarlab.runtime.environment import describe_hardware
+from cifarlab.runtime.extras import install_command
 from cifarlab.saving.pretrained import NAME
 
 BATCHES = (1, 64, 1000)
@@ -44,13 +46,13 @@ Predict = Callable[[Images], Images]
 
 
 def classifier(model: str) -> Classifier:
-    """Return the model in the box, or a network with random weights and statistics.
+    """Return the pretrained model, or a network with random weights and statistics.
 
     Raises:
         UsageError: no model is called so.
     """
     if model == NAME:
-        # One look at each image and no temperature: what plain Keras makes of the same file.
+        # No test-time augmentation and no temperature: what plain Keras makes of the same file.
         return dataclasses.replace(Classifier.pretrained("cpu"), tta=None, temperature=1.0)
     if model not in MODELS:
         raise UsageError(f"no model is called {model!r}; choose from {', '.join((NAME, *MODELS))}")
@@ -70,12 +72,12 @@ def as_if_trained(model: Any) -> None:
 
 def systems(of: Classifier) -> dict[str, Predict]:
     """Return each system's function from uint8 images to probabilities."""
-    found: dict[str, Predict] = {OURS: of.probabilities, "keras_torch_float32": _keras(of)}
+    predictors: dict[str, Predict] = {OURS: of.predict_proba, "keras_torch_float32": _keras(of)}
     if importlib.util.find_spec("onnxruntime") and importlib.util.find_spec("onnx"):
-        found["onnxruntime"] = _onnxruntime(of)
+        predictors["onnxruntime"] = _onnxruntime(of)
     else:
-        say("onnxruntime is left out: pip install 'cifarlab[bench]'")
-    return found
+        say(f"onnxruntime is left out; run: {install_command('bench')}")
+    return predictors
 
 
 def _keras(of: Classifier) -> Predict:
@@ -91,14 +93,17 @@ def _onnxruntime(of: Classifier) -> Predict:
 
     file = io.BytesIO()
     example = torch.zeros(2, *of.input_shape)
-    torch.onnx.export(
-        lower(of.model).eval(),
-        (example,),
-        file,
-        input_names=["images"],
-        dynamic_axes={"images": {0: "n"}},
-        dynamo=False,
-    )
+    with warnings.catch_warnings():
+        # Advice for people who write exporters, as in ``cifarlab export``.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            lower(of.model).eval(),
+            (example,),
+            file,
+            input_names=["images"],
+            dynamic_axes={"images": {0: "n"}},
+            dynamo=False,
+        )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(
@@ -113,7 +118,7 @@ def _onnxruntime(of: Classifier) -> Predict:
 
 
 def measure(of: Classifier, batch: int, rounds: int) -> dict[str, list[float]]:
-    """Return images a second by system and round, after a warm-up.
+    """Return images per second by system and round, after a warm-up.
 
     Raises:
         UsageError: two systems disagree by more than 1e-4.
@@ -143,10 +148,10 @@ def _rate(predict: Predict, images: Images) -> float:
     return len(images) / statistics.median(times)
 
 
-def table(found: Mapping[str, Mapping[str, Any]]) -> str:
+def table(results: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the figures of all models as a table for people."""
     lines = [f"{'model':12}{'batch':>6}  {'system':22}{'images/s':>10}{'cifarlab is faster':>20}"]
-    for model, batches in found.items():
+    for model, batches in results.items():
         for batch, figures in batches.items():
             for name in (n for n in figures if n != "ratios"):
                 ratio = figures["ratios"].get(name)
@@ -171,14 +176,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CifarlabError as error:
         say(f"error: {error}")
         return error.exit_code
-    found = {m: {b: summary(r) for b, r in batches.items()} for m, batches in rates.items()}
+    results = {m: {b: summary(r) for b, r in batches.items()} for m, batches in rates.items()}
     document = {
-        "models": found,
+        "models": results,
         "per_round": rates,
         "hardware": describe_hardware(torch.device("cpu")),
         "command": ["python", "-m", "benchmarks.inference", *sys.argv[1:]],
     }
-    print(json.dumps(document, indent=2) if chosen.json else table(found))
+    print(json.dumps(document, indent=2) if chosen.json else table(results))
     return 0
 
 

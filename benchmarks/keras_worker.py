@@ -14,12 +14,12 @@ import platform
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from benchmarks.answering import RefusalError, Settings, serve
+from benchmarks.answering import Message, RefusalError, serve
 
 Prepared = tuple[Mapping[str, Any], Callable[[], object]]
 
 
-def prepare(settings: Settings) -> Prepared:
+def prepare(job: Message) -> Prepared:
     """Return the facts and the work of one round."""
     backend = os.environ["KERAS_BACKEND"]
     for library in (backend, "keras", "numpy"):
@@ -27,11 +27,9 @@ def prepare(settings: Settings) -> Prepared:
             raise RefusalError("missing", library)
     import keras
 
-    model = keras.models.model_from_json(
-        with_precision(settings["architecture"], settings["precision"])
-    )
-    prepare_kind = _prediction if settings["kind"] == "prediction" else _training
-    facts, work = prepare_kind(model, settings)
+    model = keras.models.model_from_json(with_precision(job["architecture"], job["precision"]))
+    prepare_kind = _prediction if job["kind"] == "prediction" else _training
+    facts, work = prepare_kind(model, job)
     device = str(model.weights[0].value.device)
     common = {
         "python": platform.python_version(),
@@ -47,7 +45,7 @@ def prepare(settings: Settings) -> Prepared:
     return {**common, **facts}, work
 
 
-def _training(model: Any, settings: Settings) -> Prepared:
+def _training(model: Any, job: Message) -> Prepared:
     """One epoch of ``fit``, one step for each full batch."""
     import keras
 
@@ -56,25 +54,25 @@ def _training(model: Any, settings: Settings) -> Prepared:
     model.compile(
         keras.optimizers.Adam(1e-3), loss="categorical_crossentropy", metrics=["accuracy"]
     )
-    images, labels = synthetic(settings["steps"] * settings["batch_size"])
-    images = images.astype(settings["images"])
+    images, labels = synthetic(job["steps"] * job["batch_size"])
+    images = images.astype(job["images"])
     targets = keras.utils.to_categorical(labels, CLASSES)
     # It ends with the means of loss and accuracy as numbers, for which it waits for the device.
-    return {}, lambda: model.fit(images, targets, settings["batch_size"], verbose=0)
+    return {}, lambda: model.fit(images, targets, job["batch_size"], verbose=0)
 
 
-def _prediction(model: Any, settings: Settings) -> Prepared:
+def _prediction(model: Any, job: Message) -> Prepared:
     """Calls of ``predict``, each with all images in one batch, with cifarlab's weights."""
     from benchmarks.images import synthetic
 
-    model.load_weights(settings["weights"])
-    images = synthetic(settings["batch_size"])[0]
+    model.load_weights(job["weights"])
+    images = synthetic(job["batch_size"])[0]
 
     def predict() -> Any:
         return model.predict(images, batch_size=len(images), verbose=0)
 
     def calls() -> None:
-        for _ in range(settings["steps"]):
+        for _ in range(job["steps"]):
             predict()
 
     return {"probabilities": predict().astype("float32").tolist()}, calls

@@ -132,7 +132,7 @@ def _torchvision() -> dict[str, types.ModuleType]:
             mean, deviation = (v.to(images) for v in (self.mean, self.deviation))
             return (images - mean) / deviation
 
-    found = {name: types.ModuleType(name) for name in ("torchvision", "torchvision.transforms")}
-    found["torchvision"].transforms = found["torchvision.transforms"]  # type: ignore[attr-defined]
-    found["torchvision.transforms"].Normalize = Normalize  # type: ignore[attr-defined]
-    return found
+    modules = {name: types.ModuleType(name) for name in ("torchvision", "torchvision.transforms")}
+    modules["torchvision"].transforms = modules["torchvision.transforms"]  # type: ignore[attr-defined]
+    modules["torchvision.transforms"].Normalize = Normalize  # type: ignore[attr-defined]
+    return modules

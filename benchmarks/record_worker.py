@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.answering import RefusalError, Settings, Work, converse
+from benchmarks.answering import Message, RefusalError, Work, converse
 from benchmarks.on_cpu import on_cpu
 from benchmarks.published import RECORDS, names_of
 from cifarlab.data.catalog import load_dataset
@@ -21,18 +21,18 @@ from cifarlab.errors import CifarlabError
 from cifarlab.runtime.device import choose_device
 
 
-def prepare(settings: Settings) -> tuple[Mapping[str, Any], Work]:
+def prepare(job: Message) -> tuple[Mapping[str, Any], Work]:
     """Read the script and, on a GPU, warm up; return the facts and what trains once.
 
     Args:
-        settings: ``record``, a name in ``RECORDS``; ``script``, its path; ``data``; ``device``.
+        job: ``record``, a name in ``RECORDS``; ``script``, its path; ``data``; ``device``.
     """
     try:
-        device = choose_device(settings["device"])
-        data = load_dataset(settings["data"])
+        device = choose_device(job["device"])
+        data = load_dataset(job["data"])
     except CifarlabError as error:
         raise RefusalError("usage", str(error)) from error
-    record = RECORDS[settings["record"]]
+    record = RECORDS[job["record"]]
     # The script looks for its data here, and may write.
     folder = Path(tempfile.mkdtemp(prefix="cifarlab-record-"))
     _write(without_validation(data) if len(data.validation) else data, folder / "cifar10")
@@ -44,14 +44,14 @@ def prepare(settings: Settings) -> tuple[Mapping[str, Any], Work]:
             seen.update(accuracy=variables["tta_val_acc"], seconds=variables[record.seconds])
 
     with _where(device):
-        names = names_of(Path(settings["script"]))
+        names = names_of(Path(job["script"]))
         names["print_training_details"] = note
         train = record.start(names)
         # Nothing is compiled on a CPU.
         if device.type != "cpu":
             train("warmup")
 
-    def work(message: Settings) -> Mapping[str, Any]:
+    def work(message: Message) -> Mapping[str, Any]:
         torch.manual_seed(message["seed"])
         with _where(device):
             train(message["seed"])

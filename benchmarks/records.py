@@ -35,16 +35,16 @@ Runs = Mapping[str, Sequence[Mapping[str, float]]]
 
 
 def measure(
-    recipe: str, rivals: Sequence[str], runs: int, settings: Mapping[str, str], published: Path
+    recipe: str, rivals: Sequence[str], runs: int, job: Mapping[str, str], published: Path
 ) -> tuple[dict[str, list[dict[str, float]]], dict[str, Any]]:
     """Return each system's runs, with accuracy and seconds, and what ours says of the machine.
 
     Args:
-        settings: ``data`` and ``device``, for all of them.
+        job: ``data`` and ``device``, for all of them.
         published: the folder that holds, or is to hold, copies of the records' repositories.
 
     Raises:
-        CifarlabError: the code or the data cannot be had, or a process died.
+        CifarlabError: the code or the data could not be downloaded, or a process died.
     """
     scripts = {name: obtain(RECORDS[name], published) for name in rivals}
     with contextlib.ExitStack() as stack:
@@ -53,7 +53,7 @@ def measure(
             say(f"{name}: warming up")
             environment = {"KERAS_BACKEND": "torch"}
             worker = stack.enter_context(running(name, module, environment=environment))
-            return worker, worker.ask({**settings, **own})
+            return worker, worker.ask({**job, **own})
 
         ours, facts = enter(
             OURS, "benchmarks.training_worker", recipe=recipe, split="test", precision="auto"
@@ -62,14 +62,14 @@ def measure(
         for name, script in scripts.items():
             path = str(script.absolute())
             workers[name], _ = enter(name, "benchmarks.record_worker", record=name, script=path)
-        found: dict[str, list[dict[str, float]]] = {name: [] for name in workers}
+        results: dict[str, list[dict[str, float]]] = {name: [] for name in workers}
         for seed in range(runs):
             for name, worker in workers.items():
                 report = worker.ask({"seed": seed})
                 run = {"seed": seed, **{k: report[k] for k in ("accuracy", "seconds")}}
-                found[name].append(run)
+                results[name].append(run)
                 say(f"seed {seed}: {name} {run['accuracy']:.2%} in {run['seconds']:.2f} s")
-    return found, facts
+    return results, facts
 
 
 def summary(runs: Runs) -> dict[str, dict[str, float]]:
@@ -107,12 +107,12 @@ def table(recipe: str, runs: Runs) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     chosen = _parser().parse_args(arguments)
-    settings = {"data": chosen.data, "device": chosen.device}
+    job = {"data": chosen.data, "device": chosen.device}
     rivals = tuple(dict.fromkeys(chosen.against or RIVALS.get(chosen.recipe, ())))
     try:
         with contextlib.ExitStack() as stack:
             folder = chosen.published or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            runs, facts = measure(chosen.recipe, rivals, chosen.runs, settings, folder)
+            runs, facts = measure(chosen.recipe, rivals, chosen.runs, job, folder)
     except CifarlabError as error:
         say(f"error: {error}")
         return error.exit_code

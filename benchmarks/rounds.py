@@ -23,6 +23,7 @@ import numpy as np
 
 from benchmarks.command import say
 from benchmarks.workers import Crew, MissingLibraryError, Worker, WorkerError, running
+from cifarlab.runtime.extras import install_command
 
 OURS = "cifarlab"
 TRAINING, PREDICTION = "training", "prediction"
@@ -70,8 +71,8 @@ class Measurement:
     """What was measured on one model.
 
     Attributes:
-        rates: for each system its images a second, a value a round.
-        facts: for each system the versions and settings that it reports and, of predictions, the
+        rates: for each system its images per second, one value per round.
+        facts: for each system the versions and options that it reports and, of predictions, the
             largest difference to cifarlab's probabilities.
         left_out: why each of the other systems is missing.
     """
@@ -132,7 +133,7 @@ def measure(
         UsageError: no model is called so, or the device is not there.
         WorkerError: cifarlab's own worker failed. Others that fail are left out.
     """
-    settings = {
+    job = {
         "model": model,
         "arguments": dict(arguments or {}),
         "kind": workload.kind,
@@ -144,32 +145,32 @@ def measure(
     }
     left_out: dict[str, str] = {}
     # All of them import their libraries at the same time.
-    found = {name: workers.worker(name) for name in (OURS, *systems)}
+    processes = {name: workers.worker(name) for name in (OURS, *systems)}
     with tempfile.TemporaryDirectory() as folder:
-        settings["weights"] = str(Path(folder) / "model.weights.h5")
+        job["weights"] = str(Path(folder) / "model.weights.h5")
         say(f"{model}: warming up {OURS}")
-        facts = {OURS: found[OURS].ask(settings)}
-        settings["architecture"] = facts[OURS].pop("architecture")
+        facts = {OURS: processes[OURS].ask(job)}
+        job["architecture"] = facts[OURS].pop("architecture")
         for name, system in systems.items():
             say(f"{model}: warming up {name}")
             try:
-                facts[name] = found[name].ask({**settings, "precision": system.precision})
+                facts[name] = processes[name].ask({**job, "precision": system.precision})
             except MissingLibraryError as error:
-                interpreter = found[name].process.args[0]
+                interpreter = processes[name].process.args[0]
                 left_out[name] = (
-                    f"{error} is not installed for {interpreter}; pip install 'cifarlab[bench]'"
+                    f"{error} is not installed for {interpreter}; run: {install_command('bench')}"
                 )
             except WorkerError as error:
                 left_out[name] = str(error)
             if name in left_out:
                 say(f"{name} is left out: {left_out[name]}")
     _compare(facts)
-    rates = alternate({name: found[name] for name in facts}, workload, left_out)
+    rates = alternate({name: processes[name] for name in facts}, workload, left_out)
     return Measurement(rates=rates, facts=facts, left_out=left_out)
 
 
 def _compare(facts: Mapping[str, dict[str, Any]]) -> None:
-    """Put the largest difference to cifarlab's in the place of each system's probabilities."""
+    """Put the largest difference to cifarlab's instead of each system's probabilities."""
     given = {name: own.pop("probabilities", None) for name, own in facts.items()}
     for name, probabilities in given.items():
         if name != OURS and probabilities is not None:
@@ -180,7 +181,7 @@ def _compare(facts: Mapping[str, dict[str, Any]]) -> None:
 def alternate(
     workers: Mapping[str, Worker], workload: Workload, left_out: dict[str, str]
 ) -> dict[str, list[float]]:
-    """Run the rounds, each worker in turn, and return images a second by system and round.
+    """Run the rounds, each worker in turn, and return images per second by system and round.
 
     A worker that fails is reported, noted in ``left_out`` and absent from the result.
 

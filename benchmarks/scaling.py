@@ -67,18 +67,18 @@ def document(reports: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def table(found: Mapping[str, Any]) -> str:
+def table(results: Mapping[str, Any]) -> str:
     """Return ``document``'s figures as a table for people; memory in MiB."""
     titles = ("images", "s/epoch", "images/s", "s/10,000", "peak", "data", "rest (MiB)")
     lines = ["".join(f"{title:>12}" for title in titles)]
-    for size, figures in found["sizes"].items():
+    for size, figures in results["sizes"].items():
         mebibytes = [figures[f"{what}_bytes"] / 2**20 for what in ("peak", "data", "overhead")]
         lines.append(
             f"{int(size):>12,}{figures['seconds']:>12.2f}{figures['images_per_second']:>12,.0f}"
             f"{figures['seconds'] / int(size) * 10_000:>12.3f}"
             + "".join(f"{amount:>12,.0f}" for amount in mebibytes)
         )
-    lines.append(f"longest over shortest time for an image: {found['linearity']:.3f}")
+    lines.append(f"longest over shortest time for an image: {results['linearity']:.3f}")
     return "\n".join(lines)
 
 
@@ -93,8 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CifarlabError as error:
         say(f"error: {error}")
         return error.exit_code
-    found = document(reports)
-    print(json.dumps(found, indent=2) if chosen.json else table(found))
+    results = document(reports)
+    print(json.dumps(results, indent=2) if chosen.json else table(results))
     return 0
 
 

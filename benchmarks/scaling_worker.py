@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.answering import Settings, answer
+from benchmarks.answering import Message, answer
 from benchmarks.images import CLASSES, synthetic
 from cifarlab.data.dataset import Dataset, Split
 from cifarlab.recipes import find_recipe
@@ -18,16 +18,15 @@ from cifarlab.recipes.recipe import Recipe
 from cifarlab.runtime.device import choose_device, choose_precision
 from cifarlab.runtime.environment import describe_hardware
 from cifarlab.training.loop import LoopOptions, fit
-from cifarlab.training.progress import Silent
 from cifarlab.training.setup import build_model, compile_model
 
 
-def work(settings: Settings) -> Mapping[str, Any]:
-    """Train one epoch to warm up and ``settings["epochs"]`` more; report the latter."""
+def work(job: Message) -> Mapping[str, Any]:
+    """Train one epoch to warm up and ``job["epochs"]`` more; report the latter."""
     recipe = dataclasses.replace(
-        find_recipe("baseline"), epochs=1 + settings["epochs"], stop=None, keep="last"
+        find_recipe("baseline"), epochs=1 + job["epochs"], stop=None, keep="last"
     )
-    data = _data(settings["images"])
+    data = _data(job["images"])
     seconds = _seconds(recipe, data)[1:]
     splits = (data.train, data.validation)
     return {
@@ -59,15 +58,13 @@ def _seconds(recipe: Recipe, data: Dataset) -> list[float]:
     model = build_model(recipe, data, seed=0)
     compile_model(model, recipe)
     with tempfile.TemporaryDirectory() as checkpoints:
-        setting = LoopOptions(
+        options = LoopOptions(
             device=device,
             precision=choose_precision("auto", device),
             seed=0,
             checkpoints=Path(checkpoints),
         )
-        history = fit(
-            model, data.train, data.validation, recipe, setting, [], Silent(), lambda _: None
-        )
+        history = fit(model, data.train, data.validation, recipe, options)
     return [row["seconds"] for row in history]
 
 

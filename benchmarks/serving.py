@@ -1,4 +1,4 @@
-"""Images a second through REST, and what happens when there are far too many.
+"""Images per second through REST, and what happens when there are far too many.
 
 The server runs as its users run it, in a process of its own. Clients post JPEG files of about
 10 kB on the same machine, and so share its cores.
@@ -133,17 +133,17 @@ def _numbers(tally: Tally) -> dict[str, Any]:
     }
 
 
-def table(found: dict[str, Any]) -> str:
+def table(figures: dict[str, Any]) -> str:
     """Return the figures as a table for people."""
     columns = ("images/s", "p50 ms", "p99 ms", "sent", "200", "503", "other", "lost")
     lines = [f"{'':10}" + "".join(f"{name:>11}" for name in columns)]
     for name in ("capacity", "half", "overload"):
-        one = found[name]
+        one = figures[name]
         numbers = (one["images_per_second"], one["p50_ms"], one["p99_ms"])
         counts = (one[key] for key in ("sent", "answered", "refused", "other", "lost"))
         cells = [f"{x:.1f}" for x in numbers] + [f"{x:,}" for x in counts]
         lines.append(f"{name:10}" + "".join(f"{cell:>11}" for cell in cells))
-    recovered = found["overload"]["seconds_to_recover"]
+    recovered = figures["overload"]["seconds_to_recover"]
     return "\n".join([*lines, f"answered {recovered:.2f} s after the overload ended"])
 
 
@@ -152,20 +152,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description=__doc__)
     add = parser.add_argument
     add("--model", default="cifar10", help="as for cifarlab serve (%(default)s)")
-    add("--looks", default="model", help="as for cifarlab serve (%(default)s)")
+    add(
+        "--tta",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="test-time augmentation (%(default)s)",
+    )
     add("--clients", type=positive, default=32, metavar="N", help="(%(default)s)")
     add("--seconds", type=positive, default=10, metavar="N", help="each part (%(default)s)")
     add("--json", action="store_true", help="JSON on stdout, nothing else")
     chosen = parser.parse_args(arguments)
     try:
-        with server([chosen.model, "--looks", chosen.looks, "--no-page"]) as port:
-            found = asyncio.run(measure(port, chosen.clients, chosen.seconds))
+        with server([chosen.model, "--tta" if chosen.tta else "--no-tta", "--no-page"]) as port:
+            figures = asyncio.run(measure(port, chosen.clients, chosen.seconds))
     except CifarlabError as error:
         say(f"error: {error}")
         return error.exit_code
-    found = {"model": chosen.model, "looks": chosen.looks, **found}
-    found["hardware"] = describe_hardware(choose_device("cpu"))
-    print(json.dumps(found, indent=2) if chosen.json else table(found))
+    figures = {"model": chosen.model, "tta": chosen.tta, **figures}
+    figures["hardware"] = describe_hardware(choose_device("cpu"))
+    print(json.dumps(figures, indent=2) if chosen.json else table(figures))
     return 0
 
 

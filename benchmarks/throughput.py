@@ -41,16 +41,18 @@ def document(measured: Mapping[str, Measurement], workload: Workload) -> dict[st
     """Return everything as one JSON object; ``measured`` is by model."""
     first = next(iter(measured.values()))
     return {
-        "models": {model: summary(found.rates) for model, found in measured.items()},
+        "models": {model: summary(measurement.rates) for model, measurement in measured.items()},
         "hardware": first.facts[OURS]["environment"]["hardware"],
         "batch_size": workload.batch_size,
         "steps": workload.steps,
         "rounds": workload.rounds,
         "images": workload.images,
-        "per_round": {model: dict(found.rates) for model, found in measured.items()},
-        "ratios_per_round": {model: round_ratios(found.rates) for model, found in measured.items()},
-        "left_out": {model: dict(found.left_out) for model, found in measured.items()},
-        "systems": {model: dict(found.facts) for model, found in measured.items()},
+        "per_round": {model: dict(measurement.rates) for model, measurement in measured.items()},
+        "ratios_per_round": {
+            model: round_ratios(measurement.rates) for model, measurement in measured.items()
+        },
+        "left_out": {model: dict(measurement.left_out) for model, measurement in measured.items()},
+        "systems": {model: dict(measurement.facts) for model, measurement in measured.items()},
         "command": ["python", "-m", "benchmarks.throughput", *sys.argv[1:]],
     }
 
@@ -93,18 +95,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.json:
         print(json.dumps(document(measured, workload), indent=2))
     else:
-        print("\n\n".join(table(model, found.rates) for model, found in measured.items()))
+        print(
+            "\n\n".join(table(model, measurement.rates) for model, measurement in measured.items())
+        )
     return 0
 
 
 def _interpreter(python: str | None) -> str | None:
     if python is None:
         return None
-    found = shutil.which(python)
-    if found is None:
+    measurement = shutil.which(python)
+    if measurement is None:
         raise UsageError(f"--python {python}: no such program; name a Python interpreter")
     # Not resolved: the link is what tells an interpreter its environment.
-    return str(Path(found).absolute())
+    return str(Path(measurement).absolute())
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -24,22 +24,22 @@ from cifarlab.errors import CifarlabError
 SPLITS = ("test", "validation")
 
 
-def measure(settings: Mapping[str, Any]) -> dict[str, Any]:
+def measure(job: Mapping[str, Any]) -> dict[str, Any]:
     """Train once in a new process; return its report, with the wall time.
 
     Args:
-        settings: recipe, data, split, device, precision and seed, for ``training_worker``.
+        job: recipe, data, split, device, precision and seed, for ``training_worker``.
 
     Raises:
         WorkerError: the process failed.
     """
     began = time.perf_counter()
     with running(
-        f"seed {settings['seed']}",
+        f"seed {job['seed']}",
         "benchmarks.training_worker",
         environment={"KERAS_BACKEND": "torch"},
     ) as worker:
-        report = {**worker.ask(settings), **worker.ask(settings)}
+        report = {**worker.ask(job), **worker.ask(job)}
         return {**report, "wall_seconds": time.perf_counter() - began}
 
 
@@ -69,36 +69,36 @@ def document(recipe: str, split: str, reports: Mapping[int, Mapping[str, Any]]) 
     }
 
 
-def table(found: Mapping[str, Any]) -> str:
+def table(results: Mapping[str, Any]) -> str:
     """Return ``document``'s figures as a table for people."""
-    lines = [f"{found['recipe']:20}{found['split'] + ' accuracy':>20}{'s':>10}{'wall s':>10}"]
-    for run in found["runs"]:
+    lines = [f"{results['recipe']:20}{results['split'] + ' accuracy':>20}{'s':>10}{'wall s':>10}"]
+    for run in results["runs"]:
         lines.append(
             f"  {'seed ' + str(run['seed']):18}{run['accuracy']:>20.2%}"
             f"{run['seconds']:>10.1f}{run['wall_seconds']:>10.1f}"
         )
-    spread = f"{found['mean_accuracy']:.2%} +- {found['std_accuracy']:.2%}"
-    lines.append(f"  {'mean, median':18}{spread:>20}{found['median_seconds']:>10.1f}")
+    spread = f"{results['mean_accuracy']:.2%} +- {results['std_accuracy']:.2%}"
+    lines.append(f"  {'mean, median':18}{spread:>20}{results['median_seconds']:>10.1f}")
     return "\n".join(lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     chosen = _parser().parse_args(arguments)
-    settings = {
+    job = {
         name: getattr(chosen, name) for name in ("recipe", "data", "split", "device", "precision")
     }
     reports = {}
     try:
         for seed in range(chosen.first_seed, chosen.first_seed + chosen.seeds):
-            reports[seed] = measure({**settings, "seed": seed})
+            reports[seed] = measure({**job, "seed": seed})
             report = reports[seed]
             say(f"seed {seed}: {report['accuracy']:.2%} in {report['seconds']:.1f} s")
     except CifarlabError as error:
         say(f"error: {error}")
         return error.exit_code
-    found = document(chosen.recipe, chosen.split, reports)
-    print(json.dumps(found, indent=2) if chosen.json else table(found))
+    results = document(chosen.recipe, chosen.split, reports)
+    print(json.dumps(results, indent=2) if chosen.json else table(results))
     return 0
 
 

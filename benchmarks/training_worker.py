@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.answering import RefusalError, Settings, Work, converse
+from benchmarks.answering import Message, RefusalError, Work, converse
 from cifarlab.data.catalog import load_dataset
 from cifarlab.data.dataset import Dataset, Split
 from cifarlab.errors import CifarlabError
@@ -20,43 +20,41 @@ from cifarlab.lowering.model import lower
 from cifarlab.lowering.tta import tta_logits
 from cifarlab.recipes import find_recipe
 from cifarlab.recipes.recipe import TRAIN, Recipe, from_json
+from cifarlab.runs.record import data_for
 from cifarlab.runtime.device import choose_device, choose_precision, compiles
 from cifarlab.runtime.environment import describe_environment
 from cifarlab.training.loop import LoopOptions, fit, run_steps, start
-from cifarlab.training.progress import Silent
-from cifarlab.training.setup import build_model, compile_model, data_for
+from cifarlab.training.setup import build_model, compile_model
 
 
-def prepare(settings: Settings) -> tuple[Mapping[str, Any], Work]:
+def prepare(job: Message) -> tuple[Mapping[str, Any], Work]:
     """Warm up; return the facts, and what trains with a seed and measures, under the clock.
 
     Args:
-        settings: ``recipe``, a name or a recipe as JSON; ``data``; ``split``, that is measured;
+        job: ``recipe``, a name or a recipe as JSON; ``data``; ``split``, that is measured;
             ``device``; ``precision``.
     """
     try:
-        recipe = _recipe(settings["recipe"])
-        if settings["split"] == "validation":
+        recipe = _recipe(job["recipe"])
+        if job["split"] == "validation":
             recipe = dataclasses.replace(recipe, train_on=TRAIN)
-        data = data_for(recipe, load_dataset(settings["data"]))
-        device = choose_device(settings["device"])
-        precision = choose_precision(settings["precision"], device)
+        data = data_for(recipe, load_dataset(job["data"]))
+        device = choose_device(job["device"])
+        precision = choose_precision(job["precision"], device)
     except CifarlabError as error:
         raise RefusalError("usage", str(error)) from error
-    measured = getattr(data, settings["split"])
-    setting = LoopOptions(
-        device=device, precision=precision, seed=0, checkpoints=Path(), compiled=compiles(device)
-    )
-    _warm_up(recipe, data, setting)
+    measured = getattr(data, job["split"])
+    options = LoopOptions(device=device, precision=precision, seed=0, compiled=compiles(device))
+    _warm_up(recipe, data, options)
     facts = {
-        "images": {"train": len(data.train), settings["split"]: len(measured)},
+        "images": {"train": len(data.train), job["split"]: len(measured)},
         "environment": describe_environment(device, precision),
     }
 
-    def work(message: Settings) -> Mapping[str, Any]:
+    def work(message: Message) -> Mapping[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             checkpoints = Path(folder) / "checkpoint"
-            seeded = dataclasses.replace(setting, seed=message["seed"], checkpoints=checkpoints)
+            seeded = dataclasses.replace(options, seed=message["seed"], checkpoints=checkpoints)
             began = time.perf_counter()
             model, history = _train(recipe, data, seeded)
             trained = time.perf_counter()
@@ -77,37 +75,37 @@ def _recipe(named: str | Mapping[str, Any]) -> Recipe:
     return recipe
 
 
-def _warm_up(recipe: Recipe, data: Dataset, setting: LoopOptions) -> None:
+def _warm_up(recipe: Recipe, data: Dataset, options: LoopOptions) -> None:
     """One step at each resolution, and one evaluation."""
     few = np.arange(min(recipe.batch_size, len(data.train)))
     part = dataclasses.replace(data, train=data.train.subset(few))
     sides = dict.fromkeys(recipe.resolution) or {None: None}
-    model = build_model(recipe, part, setting.seed)
+    model = build_model(recipe, part, options.seed)
     for side in sides:
         once = dataclasses.replace(recipe, epochs=1, resolution=(side,) if side else ())
-        state = start(model, once, setting)
-        images = torch.from_numpy(part.train.images).to(setting.device)
-        labels = torch.from_numpy(part.train.labels.astype("int64")).to(setting.device)
-        for loss in run_steps(state, images, labels, once, setting, len(data.class_names)):
+        state = start(model, once, options)
+        images = torch.from_numpy(part.train.images).to(options.device)
+        labels = torch.from_numpy(part.train.labels.astype("int64")).to(options.device)
+        for loss in run_steps(state, images, labels, once, options, len(data.class_names)):
             loss.item()
-    _accuracy(model, recipe, part.train, setting)
+    _accuracy(model, recipe, part.train, options)
 
 
 def _train(
-    recipe: Recipe, data: Dataset, setting: LoopOptions
+    recipe: Recipe, data: Dataset, options: LoopOptions
 ) -> tuple[Any, list[dict[str, float]]]:
-    model = build_model(recipe, data, setting.seed)
+    model = build_model(recipe, data, options.seed)
     compile_model(model, recipe)
     # The final evaluation is all that counts, as in the published timing.
     none = data.validation.subset(np.arange(0))
-    return model, fit(model, data.train, none, recipe, setting, [], Silent(), lambda _: None)
+    return model, fit(model, data.train, none, recipe, options)
 
 
-def _accuracy(model: Any, recipe: Recipe, split: Split, setting: LoopOptions) -> float:
-    lowered = lower(model, setting.device)
+def _accuracy(model: Any, recipe: Recipe, split: Split, options: LoopOptions) -> float:
+    lowered = lower(model, options.device)
     lowered.strip_softmax()
     images = torch.from_numpy(np.array(split.images))
-    logits = tta_logits(lowered, images, recipe.tta, setting.precision)
+    logits = tta_logits(lowered, images, recipe.tta, options.precision)
     return float((logits.argmax(1).cpu().numpy() == split.labels).mean())
 
 

@@ -137,7 +137,7 @@ class Crew:
 
     def worker(self, name: str) -> Worker:
         """Return the worker of that name, started at the first call and again if it has died."""
-        found = self.started.get(name)
-        if found is None or found.process.poll() is not None:
-            found = self.started[name] = self.stack.enter_context(self.starts[name]())
-        return found
+        worker = self.started.get(name)
+        if worker is None or worker.process.poll() is not None:
+            worker = self.started[name] = self.stack.enter_context(self.starts[name]())
+        return worker

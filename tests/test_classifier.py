@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cifarlab.backend import keras
-from cifarlab.classifier import Classifier, evaluate
+from cifarlab.classifier import (
+    Classifier,
+    evaluate,
+    find_model,
+    is_pretrained,
+    resolve_model,
+)
 from cifarlab.data.dataset import Split
 from cifarlab.errors import InputError, UsageError
 from cifarlab.evaluation.calibration import with_temperature
@@ -176,6 +182,33 @@ def test_evaluate_measures_the_predictions(classifier):
     split = tiny_split(30, 5)
     expected = measure(classifier.predict_split(split))
     assert evaluate(classifier, split).to_json() == expected.to_json()
+
+
+# --- which model is meant
+
+
+def test_the_model_that_is_named_goes_before_the_newest_run_and_that_before_the_pretrained_one(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert find_model() == Path("cifar10")
+    assert resolve_model(device="cpu").class_names == Classifier.pretrained("cpu").class_names
+    run = tmp_path / "runs" / "mine-1"
+    run.mkdir(parents=True)
+    save_model(random_model(), run / "best.keras", class_names=CLASSES, recipe={})
+    (run / "recipe.json").write_text("{}")
+    assert find_model() == Path("runs/mine-1")
+    assert resolve_model(device="cpu").class_names == CLASSES
+    assert find_model("other.keras") == Path("other.keras")
+
+
+def test_only_a_run_or_a_file_takes_the_pretrained_models_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("cifar10").mkdir()
+    assert is_pretrained("cifar10")
+    assert not is_pretrained(tmp_path / "cifar10")
+    (tmp_path / "cifar10" / "recipe.json").write_text("{}")
+    assert not is_pretrained("cifar10")
 
 
 # --- what it refuses

@@ -1,4 +1,4 @@
-"""Where a model looks: at the shape, in numbers that add up, and without a trace in the model."""
+"""Saliency lies on the shape, its numbers add up, and the model is left unchanged."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ AIR = {**FAST94.model.arguments, "widths": (16, 24, 24)}
 
 
 def small_shape(
-    kind: int, corner: int, colours: np.ndarray, generator: np.random.Generator
+    shape: int, corner: int, colours: np.ndarray, generator: np.random.Generator
 ) -> np.ndarray:
     """A shape of shapes10 at half its size, in one quarter of a background like shapes10's."""
-    drawn = Image.fromarray(shapes._mask(shapes.CLASSES[kind], generator).astype(np.float32))
+    drawn = Image.fromarray(shapes._mask(shapes.CLASSES[shape], generator).astype(np.float32))
     row, column = divmod(corner, 2)
     mask = np.zeros((32, 32, 1))
     quarter = np.asarray(drawn.resize((16, 16), Image.Resampling.BOX))
@@ -53,15 +53,15 @@ def small_shape(
 
 
 def shape_image(label: int, corner: int, generator: np.random.Generator) -> np.ndarray:
-    """Circles, crosses and bars, in any two colours."""
-    kind = shapes.CLASSES.index(("circle", "cross", "bar")[label])
+    """Circles, crosses and bars, each in two random colours."""
+    shape = shapes.CLASSES.index(("circle", "cross", "bar")[label])
     # Lighter than the background, so that few images are enough to learn from.
     colours = np.array(sorted(shapes._two_colours(generator), key=np.sum))
-    return small_shape(kind, corner, colours, generator)
+    return small_shape(shape, corner, colours, generator)
 
 
 def colour_image(label: int, corner: int, generator: np.random.Generator) -> np.ndarray:
-    """Red, green and blue shapes of any kind on grey: what so small a baseline learns."""
+    """Red, green and blue shapes of all ten classes on grey, which a small baseline can learn."""
     front = np.array([(220, 60, 60), (60, 200, 60), (70, 80, 230)][label])
     back = np.full(3, generator.uniform(60, 190))
     colours = np.array([back, front + generator.uniform(-25, 25, 3)])
@@ -69,7 +69,7 @@ def colour_image(label: int, corner: int, generator: np.random.Generator) -> np.
 
 
 def in_corners(draw, count: int, part: int) -> Split:
-    """Each class in each corner by turns."""
+    """Each class in each corner in turn."""
     labels, corners = np.arange(count) % 3, _corners(count)
     images = [
         draw(int(label), int(corner), np.random.default_rng([part, i]))
@@ -142,16 +142,16 @@ def test_the_heat_is_where_the_shape_is(net, request):
 
 def test_pixels_of_the_shape_matter_most(air):
     classifier, test = air
-    found = integrated_gradients(classifier, test.images[:24], test.labels[:24], steps=16)
-    assert share_in_corner(found).mean() > 0.5
+    result = integrated_gradients(classifier, test.images[:24], test.labels[:24], steps=16)
+    assert share_in_corner(result).mean() > 0.5
 
 
 @pytest.mark.parametrize("net", ["air", "plain"])
 def test_attributions_add_up_to_what_the_logit_gains(net, request):
     classifier, test = request.getfixturevalue(net)
     images, labels = test.images[:12], test.labels[:12]
-    found = attributions(classifier, images, labels, steps=128)
-    assert found.shape == images.shape
+    result = attributions(classifier, images, labels, steps=128)
+    assert result.shape == images.shape
     grey = np.full_like(images, explain.GREY, np.float32)
 
     def logits(pixels):
@@ -159,7 +159,7 @@ def test_attributions_add_up_to_what_the_logit_gains(net, request):
             return classifier.lowered(torch.tensor(pixels)).numpy()[np.arange(12), labels]
 
     gained = logits(images.astype(np.float32)) - logits(grey)
-    sums = found.sum(axis=(1, 2, 3))
+    sums = result.sum(axis=(1, 2, 3))
     assert np.abs(sums - gained).mean() < 0.02 * np.abs(gained).mean()
 
 
@@ -189,7 +189,7 @@ def nested() -> keras.Model:
     )
 
 
-def run_as_itself() -> keras.Model:
+def partly_run_by_keras() -> keras.Model:
     return keras.Sequential(
         [
             keras.Input((SIDE, SIDE, 3)),
@@ -209,7 +209,7 @@ MODELS = {
     "dropout": dropout_model,
     "shared": shared_convolution,
     "nested": nested,
-    "as itself": run_as_itself,
+    "partly run by Keras": partly_run_by_keras,
 }
 
 
@@ -232,43 +232,50 @@ def without_convolution() -> Classifier:
     return Classifier.from_keras(model, CLASSES, device="cpu")
 
 
-@pytest.mark.parametrize("look", [grad_cam, integrated_gradients])
-def test_saliency_is_a_number_from_0_to_1_for_each_pixel(look, classifier):
+@pytest.mark.parametrize("explain_images", [grad_cam, integrated_gradients])
+def test_saliency_is_a_number_from_0_to_1_for_each_pixel(explain_images, classifier):
     images = tiny_split(5, 3).images
-    found = look(classifier, images)
-    assert found.shape == (5, SIDE, SIDE)
-    assert found.dtype == np.float32
-    assert np.isfinite(found).all()
-    assert found.min() >= 0
-    assert set(found.max(axis=(1, 2))) <= {0.0, 1.0}
+    result = explain_images(classifier, images)
+    assert result.shape == (5, SIDE, SIDE)
+    assert result.dtype == np.float32
+    assert np.isfinite(result).all()
+    assert result.min() >= 0
+    assert set(result.max(axis=(1, 2))) <= {0.0, 1.0}
 
 
-@pytest.mark.parametrize("look", [grad_cam, attributions])
-def test_companions_and_batches_do_not_matter(look, monkeypatch):
+@pytest.mark.parametrize("explain_images", [grad_cam, attributions])
+def test_other_images_and_batches_do_not_matter(explain_images, monkeypatch):
     classifier = Classifier.from_keras(MODELS["fast94"](), CLASSES, device="cpu")
     images = tiny_split(7, 3).images
     classes = np.arange(7) % 3
-    together = look(classifier, images, classes)
+    together = explain_images(classifier, images, classes)
     monkeypatch.setattr(explain, "BATCH", 3)
-    np.testing.assert_allclose(look(classifier, images, classes), together, atol=1e-4)
-    alone = look(classifier, images[4:5], classes[4:5])
+    np.testing.assert_allclose(explain_images(classifier, images, classes), together, atol=1e-4)
+    alone = explain_images(classifier, images[4:5], classes[4:5])
     np.testing.assert_allclose(alone, together[4:5], atol=1e-4)
 
 
-@pytest.mark.parametrize("look", [grad_cam, integrated_gradients])
-def test_by_default_the_predicted_class_is_explained(look, classifier):
+@pytest.mark.parametrize("explain_images", [grad_cam, integrated_gradients])
+def test_by_default_the_predicted_class_is_explained(explain_images, classifier):
     images = tiny_split(4, 3).images
     predicted = classifier.predict_proba(images).argmax(1)
-    np.testing.assert_array_equal(look(classifier, images), look(classifier, images, predicted))
+    np.testing.assert_array_equal(
+        explain_images(classifier, images), explain_images(classifier, images, predicted)
+    )
 
 
 def test_a_model_without_convolution_has_attributions_only():
     flat = without_convolution()
     images = tiny_split(2, 0).images
     assert integrated_gradients(flat, images).max() == 1
-    for look in (grad_cam, lambda c, x: feature_maps(c, x[0]), lambda c, _: first_layer_filters(c)):
+    explanations = (
+        grad_cam,
+        lambda c, x: feature_maps(c, x[0]),
+        lambda c, _: first_layer_filters(c),
+    )
+    for explain_images in explanations:
         with pytest.raises(InputError) as error:
-            look(flat, images)
+            explain_images(flat, images)
         assert "no convolution" in one_line(error)
 
 
@@ -285,14 +292,14 @@ def same(one, two) -> bool:
     return str(one) == str(two)
 
 
-@pytest.mark.parametrize("look", [grad_cam, integrated_gradients])
-def test_the_model_is_left_as_it_was(look, classifier, monkeypatch):
+@pytest.mark.parametrize("explain_images", [grad_cam, integrated_gradients])
+def test_the_model_is_left_as_it_was(explain_images, classifier, monkeypatch):
     images = tiny_split(2, 0).images
     classifier.predict_proba(images)
     # A mode that differs from module to module; the layers stay in evaluation.
     classifier.lowered.training = True
     before = state(classifier)
-    look(classifier, images)
+    explain_images(classifier, images)
     assert same(before, state(classifier))
 
     def broken(*_):
@@ -300,7 +307,7 @@ def test_the_model_is_left_as_it_was(look, classifier, monkeypatch):
 
     monkeypatch.setattr(explain, "_wanted", broken)
     with pytest.raises(RuntimeError, match="broken"):
-        look(classifier, images)
+        explain_images(classifier, images)
     assert same(before, state(classifier))
     classifier.lowered.eval()
 
@@ -312,7 +319,7 @@ def test_it_works_where_gradients_are_off(classifier):
         np.testing.assert_array_equal(grad_cam(classifier, images), expected)
 
 
-# --- what layers see
+# --- layers
 
 
 def test_feature_maps_are_what_keras_computes(classifier):
@@ -342,25 +349,25 @@ def test_feature_maps_by_hand():
 
 def test_filters_are_the_kernel():
     classifier = Classifier.from_keras(MODELS["fast94"](), CLASSES, device="cpu")
-    found = first_layer_filters(classifier)
+    result = first_layer_filters(classifier)
     kernel = classifier.model.get_layer("whitening").get_weights()[0]
-    assert found.dtype == np.float32
-    np.testing.assert_array_equal(found, kernel.transpose(3, 0, 1, 2))
+    assert result.dtype == np.float32
+    np.testing.assert_array_equal(result, kernel.transpose(3, 0, 1, 2))
 
 
 # --- what is refused
 
 
-@pytest.mark.parametrize("look", [grad_cam, integrated_gradients, attributions])
-def test_other_classes_and_images_are_refused(look):
+@pytest.mark.parametrize("explain_images", [grad_cam, integrated_gradients, attributions])
+def test_other_classes_and_images_are_refused(explain_images):
     classifier = Classifier.from_keras(MODELS["baseline"](), CLASSES, device="cpu")
     images = tiny_split(3, 0).images
     for classes in (np.array([0, 1]), np.array([0, 1, 3]), np.array([-1, 0, 0]), np.ones(3)):
         with pytest.raises(InputError) as error:
-            look(classifier, images, classes)
+            explain_images(classifier, images, classes)
         assert "0 to 2" in one_line(error)
     with pytest.raises(InputError):
-        look(classifier, images.astype(np.float32))
+        explain_images(classifier, images.astype(np.float32))
 
 
 def test_steps_must_be_positive():

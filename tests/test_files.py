@@ -1,4 +1,4 @@
-"""Files appear whole or not at all, and a disk that refuses them is named."""
+"""Files appear complete or not at all, and the error for a failing disk names it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def interrupted(path: Path) -> None:
         raise KeyboardInterrupt
 
 
-def test_a_name_is_shown_as_it_is_or_in_one_line(tmp_path):
+def test_a_name_is_shown_unchanged_or_escaped_to_one_line(tmp_path):
     assert printable("Bäume 🐈.png") == "Bäume 🐈.png"
     assert printable("two\nlines") == r"'two\nlines'"
     assert printable(tmp_path / "two\nlines") == repr(str(tmp_path / "two\nlines"))
@@ -65,7 +65,7 @@ def test_a_name_is_shown_as_it_is_or_in_one_line(tmp_path):
 
 
 @posix_only
-def test_a_directory_is_handed_to_the_disk(tmp_path, monkeypatch):
+def test_a_directory_is_flushed_to_the_disk(tmp_path, monkeypatch):
     synced: list[tuple[int, int]] = []
 
     def fsync(handle: int) -> None:
@@ -78,7 +78,7 @@ def test_a_directory_is_handed_to_the_disk(tmp_path, monkeypatch):
         sync_directory(tmp_path / "absent")
 
 
-def test_a_failing_writer_leaves_the_old_content_and_no_remains(tmp_path):
+def test_a_failing_writer_leaves_the_old_content_and_no_temporary_file(tmp_path):
     path = tmp_path / "file"
     path.write_text("old")
 
@@ -180,7 +180,7 @@ def test_killed_at_any_file_operation_the_file_is_old_or_new(tmp_path, how, mome
         assert path.read_bytes() in (old, new)
         seen.append(path.read_bytes() == new)
 
-        # Whatever a killed writer left does not hinder the next one, who tidies up.
+        # What a killed writer left behind does not hinder the next one, which removes it.
         write_text(path, "next")
         with lock(RunDirectory(path=directory)):
             assert path.read_text() == "next"
@@ -245,13 +245,13 @@ def test_over_the_file_size_limit(tmp_path, library):
 def tiny_disk(tmp_path):
     if sys.platform != "linux" or os.geteuid() != 0:
         pytest.skip("mounting a tiny file system takes root on Linux")
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(place)]
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(disk)]
     if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
         pytest.skip("this system does not let us mount a tiny file system")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
 
 
 @pytest.mark.parametrize("library", ["plain", "h5py", "safetensors"])
@@ -281,7 +281,7 @@ def test_a_used_up_quota_is_told_from_a_full_disk(tmp_path):
         raise OSError(errno.EDQUOT, "Disk quota exceeded")
 
 
-def test_places_that_cannot_be_written(tmp_path):
+def test_paths_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     (tmp_path / "directory").mkdir()
     for path in (

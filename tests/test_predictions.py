@@ -1,4 +1,4 @@
-"""Predictions: what everything downstream of a classifier works from."""
+"""``Predictions``: derived values, the best classes, and which shapes are refused."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ ROWS = np.array([[0.2, 0.5, 0.3], [0.4, 0.2, 0.4]], np.float32)
 
 
 def test_predicted_and_confidence():
-    found = Predictions(probabilities=ROWS, class_names=NAMES)
-    assert len(found) == 2
-    assert found.predicted.tolist() == [1, 0]
-    assert found.predicted.dtype == np.int64
-    np.testing.assert_array_equal(found.confidence, ROWS.max(1))
+    predictions = Predictions(probabilities=ROWS, class_names=NAMES)
+    assert len(predictions) == 2
+    assert predictions.predicted.tolist() == [1, 0]
+    assert predictions.predicted.dtype == np.int64
+    np.testing.assert_array_equal(predictions.confidence, ROWS.max(1))
 
 
 def test_top_is_best_first_and_ties_keep_class_order():
@@ -44,10 +44,10 @@ def test_top_gives_at_most_all_classes(k, shown):
     )
 )
 def test_the_first_of_top_is_what_is_predicted(probabilities):
-    found = Predictions(probabilities=probabilities, class_names=NAMES)
-    firsts = [row[0] for row in found.top(1)]
-    assert [NAMES.index(name) for name, _ in firsts] == found.predicted.tolist()
-    assert [value for _, value in firsts] == found.confidence.tolist()
+    predictions = Predictions(probabilities=probabilities, class_names=NAMES)
+    firsts = [row[0] for row in predictions.top(1)]
+    assert [NAMES.index(name) for name, _ in firsts] == predictions.predicted.tolist()
+    assert [value for _, value in firsts] == predictions.confidence.tolist()
 
 
 @pytest.mark.parametrize("shape", [(3,), (2, 4), (2, 3, 1), (0,)])

@@ -34,6 +34,7 @@ from cifarlab.recipes.parts import (
     Whitening,
 )
 from cifarlab.recipes.recipe import EVERYTHING_BUT_TEST, Recipe
+from cifarlab.runtime.progress import Silent
 
 CLASSES = ("dark", "medium", "bright")
 SIDE = 12
@@ -49,7 +50,7 @@ def tiny_split(count: int, seed: int) -> Split:
 
 
 def tiny_dataset() -> Dataset:
-    """150 images to train on, 30 to choose with, 30 to report on."""
+    """150 images for training, 30 for validation, 30 for the test."""
     splits = tiny_split(150, 0), tiny_split(30, 1), tiny_split(30, 2)
     a, b, c = splits
     return Dataset(
@@ -113,7 +114,7 @@ def rich_recipe(**changes: Any) -> Recipe:
 
 
 def dropout_model() -> Any:
-    """A model of the user's with dropout, native and run as itself."""
+    """A model of the user's with dropout in two layers, one of them run by Keras."""
     from cifarlab.backend import keras
 
     keras.utils.set_random_seed(5)
@@ -134,27 +135,18 @@ def dropout_model() -> Any:
     )
 
 
-class SignalAt:
-    """A reporter that sends this process signals after given steps, counted over all epochs."""
+class SignalAt(Silent):
+    """Progress that sends this process signals after given steps, counted over all epochs."""
 
     def __init__(self, signals: Mapping[int, int]) -> None:
         self.signals = dict(signals)
         self.steps = 0
 
-    def message(self, text: str) -> None:
-        """Say nothing."""
-
-    def epoch_started(self, epoch: int, epochs: int, steps: int) -> None:
-        """Say nothing."""
-
-    def stepped(self, _: int) -> None:
+    def advanced(self, count: int = 1) -> None:
         """Send what is due."""
-        self.steps += 1
+        self.steps += count
         if self.steps in self.signals:
             os.kill(os.getpid(), self.signals[self.steps])
-
-    def epoch_ended(self, row: Mapping[str, float]) -> None:
-        """Say nothing."""
 
 
 def train_in_child(directory: str, signals: Mapping[int, int], resume: bool) -> None:
@@ -166,17 +158,17 @@ def train_in_child(directory: str, signals: Mapping[int, int], resume: bool) -> 
 
     # A child of pytest ignores what pytest ignores; a program started by a shell does not.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    reporter = SignalAt(signals)
+    progress = SignalAt(signals)
     try:
         if resume:
-            training.resume(directory, tiny_dataset(), model=dropout_model(), reporter=reporter)
+            training.resume(directory, tiny_dataset(), model=dropout_model(), progress=progress)
         else:
             training.train(
                 tiny_recipe(epochs=4),
                 tiny_dataset(),
                 model=dropout_model(),
                 directory=directory,
-                reporter=reporter,
+                progress=progress,
             )
     except CifarlabError as error:
         Path(f"{directory}.error").write_text(str(error))

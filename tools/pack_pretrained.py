@@ -1,4 +1,4 @@
-"""Put a finished run's model into the package, with what is measured of it.
+"""Put a finished run's model into the package, with the figures that are measured of it.
 
 Command: ``python -m tools.pack_pretrained runs/pretrained94-1``. The test split is read once more,
 because rounding to half precision makes another model of it.
@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from cifarlab.classifier import Classifier
-from cifarlab.data.catalog import load_dataset
 from cifarlab.data.dataset import Split
 from cifarlab.errors import CifarlabError, InputError
 from cifarlab.evaluation.calibration import expected_calibration_error
@@ -24,11 +23,11 @@ from cifarlab.evaluation.selective import apply_threshold
 from cifarlab.recipes.parts import TestTimeAugmentation
 from cifarlab.recipes.recipe import Recipe
 from cifarlab.runs.directory import find_run, read_json
-from cifarlab.runs.record import data_of, read_recipe
-from cifarlab.saving.pretrained import FILE, read_pretrained, write_boxed
+from cifarlab.runs.record import dataset_of, read_recipe
+from cifarlab.saving.pretrained import FILE, read_pretrained, write_pretrained
 
 
-def box(directory: Path, file: Path) -> dict[str, Any]:
+def pack(directory: Path, file: Path) -> dict[str, Any]:
     """Write the run's model to ``file`` and return its card.
 
     Raises:
@@ -38,17 +37,32 @@ def box(directory: Path, file: Path) -> dict[str, Any]:
     if not run.metrics.exists():
         raise InputError(f"{directory}: not complete; finish it with cifarlab train --resume")
     recipe, trained = read_recipe(directory), Classifier.load(directory)
-    trust = (trained.temperature, trained.not_sure_below)
-    # Written twice: what the card says is measured on the rounded weights.
-    write_boxed(file, trained.model, trained.class_names, recipe, {}, *trust)
+    # Written twice: the figures of the card are measured with the rounded weights.
+    write_pretrained(
+        file,
+        trained.model,
+        trained.class_names,
+        recipe,
+        {},
+        trained.temperature,
+        trained.not_sure_below,
+    )
     rounded = replace(
         Classifier.from_keras(read_pretrained(file).model, trained.class_names, tta=recipe.tta),
         temperature=trained.temperature,
         not_sure_below=trained.not_sure_below,
     )
-    test = load_dataset(data_of(directory) or "cifar10").test
+    test = dataset_of(directory).test
     card = _card(recipe, rounded, test, read_json(run.metrics), read_json(run.environment))
-    write_boxed(file, trained.model, trained.class_names, recipe, card, *trust)
+    write_pretrained(
+        file,
+        trained.model,
+        trained.class_names,
+        recipe,
+        card,
+        trained.temperature,
+        trained.not_sure_below,
+    )
     return card
 
 
@@ -60,7 +74,7 @@ def _card(
     environment: Mapping[str, Any],
 ) -> dict[str, Any]:
     predictions = classifier.predict_split(test)
-    # Where it lay on the machine that trained is nobody's business.
+    # Without its path on the machine that trained.
     data = {name: value for name, value in metrics["dataset"].items() if name != "source"}
     below = classifier.not_sure_below
     return {
@@ -72,8 +86,8 @@ def _card(
             **measure(predictions).to_json(),
             "expected_calibration_error": expected_calibration_error(predictions),
         },
-        "views": _tta_in_words(recipe.tta),
-        "one_look": measure(replace(classifier, tta=None).predict_split(test)).to_json(),
+        "tta": _tta_in_words(recipe.tta),
+        "without_tta": measure(replace(classifier, tta=None).predict_split(test)).to_json(),
         "temperature": classifier.temperature,
         "not_sure": None if below is None else apply_threshold(predictions, below).to_json(),
         "trained": {
@@ -87,9 +101,9 @@ def _card(
 
 def _tta_in_words(tta: TestTimeAugmentation | None) -> str:
     if tta is None:
-        return "one look at each image, as it is"
-    looks = "the image and its mirror image" if tta.mirror else "the image"
-    return f"{looks}; the same shifted by {tta.shift} both ways" if tta.shift else looks
+        return "none"
+    averaged = "the image and its mirror image" if tta.mirror else "the image"
+    return f"{averaged}; the same shifted by {tta.shift} both ways" if tta.shift else averaged
 
 
 def _trained_on_in_words(data: Mapping[str, Any]) -> str:
@@ -99,12 +113,12 @@ def _trained_on_in_words(data: Mapping[str, Any]) -> str:
     return seen + chose if held_out else seen
 
 
-def _not_sure_in_words(found: dict[str, Any] | None) -> str:
-    if found is None or found["accuracy"] is None:
-        return "never said: no images were left to choose when"
+def _not_sure_in_words(not_sure: Mapping[str, Any] | None) -> str:
+    if not_sure is None or not_sure["accuracy"] is None:
+        return "never said: no validation images were left to choose the threshold on"
     return (
-        f"said below a confidence of {found['threshold']:.1%}; the other {found['coverage']:.1%} "
-        f"of the test images are right in {found['accuracy']:.2%}"
+        f"said below a confidence of {not_sure['threshold']:.1%}; of the other "
+        f"{not_sure['coverage']:.1%} of the test images, {not_sure['accuracy']:.2%} are right"
     )
 
 
@@ -118,15 +132,16 @@ def page(card: dict[str, Any]) -> str:
         for name, c in test["per_class"].items()
     ]
     hardware = trained["hardware"]
-    return f"""# The model in the box
+    return f"""# The pretrained model
 
-`cifarlab predict cat.jpg` uses it where there is no run; `Classifier.pretrained()` in Python,
-`--model cifar10` on the command line. Written by `python -m tools.pack_pretrained`; the figures
-travel in the weights file and a test measures them again where the real CIFAR-10 is present.
+`cifarlab predict cat.jpg` uses it where there is no run; `--model cifar10` on the command line and
+`Classifier.pretrained()` in Python name it. Written by `python -m tools.pack_pretrained`; \
+the figures are
+stored in the weights file, and a test measures them again where the real CIFAR-10 is present.
 
 | | |
 |---|---|
-| what it does | tells the ten classes of CIFAR-10 apart in images of 32x32 pixels |
+| task | the ten classes of CIFAR-10, images of 32x32 pixels |
 | test accuracy | **{test["accuracy"]:.2%}** ({interval}) |
 | top 2 | {test["top2"]:.2%} |
 | cross-entropy | {test["loss"]:.4f} |
@@ -134,8 +149,8 @@ travel in the weights file and a test measures them again where the real CIFAR-1
 with a temperature of {card["temperature"]:.3f} |
 | network | `airnet`, {card["parameters"]:,} weights and statistics, half precision |
 | "not sure" | {_not_sure_in_words(card["not_sure"])} |
-| views | {card["tta"]} |
-| at one look | {card["one_look"]["accuracy"]:.2%} (`cifarlab serve --looks once`) |
+| test-time augmentation | {card["tta"]} |
+| test accuracy without it | {card["without_tta"]["accuracy"]:.2%} (`cifarlab serve --no-tta`) |
 | trained on | {_trained_on_in_words(card["data"])} |
 | recipe | `{card["recipe"]}` with {card["epochs"]} epochs, seed {trained["seed"]} |
 | hardware | {hardware["processor"]}, {hardware["cores"]} cores, {trained["precision"]} |
@@ -144,13 +159,20 @@ with a temperature of {card["temperature"]:.3f} |
 |---|---|---|---|
 {chr(10).join(rows)}
 
+```python
+import cifarlab
+
+classifier = cifarlab.Classifier.pretrained()
+print(classifier.predict("cat.jpg").top(3))
+```
+
 ## Limits
 
 - It knows ten classes and nothing else: an image of anything else gets one of the ten, often with
-  confidence. It was never shown anything but CIFAR-10.
-- Images are brought to 32x32 first. What cannot be told at that size cannot be told.
+  high confidence. It was trained on CIFAR-10 only.
+- Images are resized to 32x32 first. What cannot be recognised at that size is not recognised.
 - The settings were chosen on a validation split of the training images. The test split was read
-  for the figures above and chose nothing.
+  for the figures above and not used to choose anything.
 - Some labels of CIFAR-10 are wrong, and 3.3% of its test images have near-duplicates among the
   training images (Barz and Denzler, "Do we train on test data?", 2020).
 """
@@ -164,7 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--page", type=Path, default=Path("docs/model_card.md"))
     chosen = parser.parse_args(arguments)
     try:
-        card = box(chosen.run, chosen.file)
+        card = pack(chosen.run, chosen.file)
     except CifarlabError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

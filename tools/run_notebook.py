@@ -35,8 +35,8 @@ def run_notebook(parameters: Mapping[str, Any], folder: Path) -> Any:
     code = "\n".join(f"{name} = {value!r}" for name, value in parameters.items())
     tagged = [i for i, cell in enumerate(notebook.cells) if "parameters" in _tags(cell)]
     notebook.cells.insert(tagged[0] + 1, _injected(code))
-    place = {"metadata": {"path": str(folder)}}
-    NotebookClient(notebook, timeout=SECONDS, resources=place, coalesce_streams=True).execute()
+    resources = {"metadata": {"path": str(folder)}}
+    NotebookClient(notebook, timeout=SECONDS, resources=resources, coalesce_streams=True).execute()
     notebook.cells = [cell for cell in notebook.cells if "injected-parameters" not in _tags(cell)]
     return notebook
 

@@ -176,7 +176,7 @@ class DeviceForm:
         model = build_model(dataclasses.replace(self.recipe, whitening=None), self.data, seed)
         fresh = {variable.path: variable.value for variable in model.variables}
         for binding in self.lowered.bindings:
-            binding.tensor.copy_(binding.layout.to_engine(fresh[binding.path]))
+            binding.tensor.copy_(binding.layout.to_torch(fresh[binding.path]))
         for group in self.groups:
             torch._foreach_zero_(group.velocities)
         self.position.zero_()

@@ -7,26 +7,26 @@ from typing import Any
 
 import torch
 
-from benchmarks.answering import RefusalError, Settings, Work, converse
+from benchmarks.answering import Message, RefusalError, Work, converse
 from benchmarks.gpu.device_form import DeviceForm
 from cifarlab.data.catalog import load_dataset
 from cifarlab.errors import CifarlabError
 from cifarlab.recipes.recipe import from_json
+from cifarlab.runs.record import data_for
 from cifarlab.runtime.device import choose_device, choose_precision
 from cifarlab.runtime.environment import describe_environment
-from cifarlab.training.setup import data_for
 
 
-def prepare(settings: Settings) -> tuple[Mapping[str, Any], Work]:
+def prepare(job: Message) -> tuple[Mapping[str, Any], Work]:
     """Compile and capture; return the facts, and what trains with a seed and measures.
 
     Args:
-        settings: ``recipe`` as JSON, ``data``, ``device``.
+        job: ``recipe`` as JSON, ``data``, ``device``.
     """
     try:
-        recipe = from_json(settings["recipe"])
-        data = data_for(recipe, load_dataset(settings["data"]))
-        device = choose_device(settings["device"])
+        recipe = from_json(job["recipe"])
+        data = data_for(recipe, load_dataset(job["data"]))
+        device = choose_device(job["device"])
         precision = choose_precision("auto", device)
         form = DeviceForm(recipe, data, data.test, device, precision)
     except CifarlabError as error:
@@ -35,7 +35,7 @@ def prepare(settings: Settings) -> tuple[Mapping[str, Any], Work]:
     # The first run still meets memory that was never allocated.
     form.train(0)
 
-    def work(message: Settings) -> Mapping[str, Any]:
+    def work(message: Message) -> Mapping[str, Any]:
         accuracy, seconds = form.train(message["seed"])
         return {"accuracy": accuracy, "seconds": seconds}
 

@@ -90,8 +90,8 @@ def worst_error(cases: Sequence[Case], device: torch.device, precision: torch.dt
         lowered = lower(each.model, device)
         side = Side(lowered=lowered, dtype=torch.float32, precision=precision)
         for training, expected in each.expected.items():
-            found = results(side, each.inputs, training)
-            worst = max(worst, largest_distance(found, expected))
+            actual = results(side, each.inputs, training)
+            worst = max(worst, largest_distance(actual, expected))
     return worst
 
 
@@ -117,7 +117,7 @@ def _is_steady(reference: Side, inputs: Tensor, nudged: Tensor) -> bool:
     for training in (False, True):
         expected = results(reference, inputs, training)
         near = (results(reference, x, training) for x in nudged)
-        if any(largest_distance(found, expected) > STEADY for found in near):
+        if any(largest_distance(actual, expected) > STEADY for actual in near):
             return False
     return True
 
@@ -162,19 +162,19 @@ def _flat(tensors: Sequence[Tensor]) -> Tensor:
     return torch.cat(flat) if flat else torch.zeros(0, dtype=torch.float64)
 
 
-def largest_distance(found: Results, expected: Results) -> float:
-    """Return the largest of ``||found - expected|| / ||expected||`` over the names.
+def largest_distance(actual: Results, expected: Results) -> float:
+    """Return the largest of ``||actual - expected|| / ||expected||`` over the names.
 
     Raises:
         ValueError: one is not finite, or has another number of values.
     """
     largest = 0.0
     for name, reference in expected.items():
-        if found[name].shape != reference.shape:
-            raise ValueError(f"{len(found[name])} {name} instead of {len(reference)}")
-        if not bool(found[name].isfinite().all()):
+        if actual[name].shape != reference.shape:
+            raise ValueError(f"{len(actual[name])} {name} instead of {len(reference)}")
+        if not bool(actual[name].isfinite().all()):
             raise ValueError(f"{name} are not finite")
-        difference, norm = (found[name] - reference).norm(), reference.norm()
+        difference, norm = (actual[name] - reference).norm(), reference.norm()
         largest = max(largest, float(difference / norm if norm > 0 else difference))
     return largest
 

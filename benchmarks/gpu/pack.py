@@ -161,7 +161,7 @@ def _make_anew(folder: Path) -> Path:
 
 def steps(data: str, out: Path, python: str, published: Path | None) -> dict[str, Step]:
     """Return what packs each thing, by its name."""
-    found: dict[str, Step] = {
+    packing: dict[str, Step] = {
         "wheels": partial(pack_wheels, out / "wheels", python),
         "commit": partial(pack_commit, out / "commit.txt"),
         "data": lambda: pack_data(catalog.load_dataset(data, progress=say), out),
@@ -170,8 +170,8 @@ def steps(data: str, out: Path, python: str, published: Path | None) -> dict[str
     for name, record in RECORDS.items():
         repositories.setdefault(record.repository, []).append(name)
     for repository, names in repositories.items():
-        found[repository] = partial(pack_repository, names, out / "published", published)
-    return found
+        packing[repository] = partial(pack_repository, names, out / "published", published)
+    return packing
 
 
 def run(chosen: Mapping[str, Step]) -> list[str]:
@@ -179,15 +179,15 @@ def run(chosen: Mapping[str, Step]) -> list[str]:
     failed = []
     for name, step in chosen.items():
         try:
-            places = step()
+            paths = step()
         except (CifarlabError, OSError) as error:
             say(f"error: {name}: {' '.join(str(error).split())}")
             failed.append(name)
             continue
-        for place in places:
-            files = [file for file in (place, *place.rglob("*")) if file.is_file()]
+        for path in paths:
+            files = [file for file in (path, *path.rglob("*")) if file.is_file()]
             size = sum(file.stat().st_size for file in files) / MEBIBYTE
-            print(f"{name}: {place}, {len(files)} files, {size:.1f} MiB", flush=True)
+            print(f"{name}: {path}, {len(files)} files, {size:.1f} MiB", flush=True)
     return failed
 
 

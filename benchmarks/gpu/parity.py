@@ -1,6 +1,6 @@
 """Whether the engine computes on a GPU what it computes on the CPU.
 
-Every lowered layer, the model in the box, and an epoch of training, each in float32 and in
+Every lowered layer, the pretrained model, and an epoch of training, each in float32 and in
 bfloat16, beside the CPU. Nothing is chosen by these figures, so images of the test split may serve.
 """
 
@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,7 +30,6 @@ from cifarlab.recipes.parts import ModelSpec
 from cifarlab.recipes.recipe import Recipe
 from cifarlab.runtime.device import compiles
 from cifarlab.training.loop import LoopOptions, fit
-from cifarlab.training.progress import Silent
 from cifarlab.training.setup import build_model, compile_model
 
 Images = np.ndarray[Any, Any]
@@ -45,7 +42,7 @@ TF32 = "tf32"
 # Norm of the difference over norm of the reference. Float32 rounds by up to 2^-24, 6e-8: on a CPU
 # 4e-7 was the largest error. Bfloat16 rounds by up to 2^-8, 4e-3, once for each layer: 1e-2 was.
 LAYER_TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2}
-# Largest difference of a probability. On a CPU, of 2,000 validation images, 1,000 drawn and 512
+# Largest difference of a probability. On a CPU, of 2,000 validation images, 1,000 generated and 512
 # random ones: 5e-6 between the prepared and the lowered form, 0.04 between float32 and bfloat16.
 # TF32 rounds by up to 2^-11, an eighth of what bfloat16 does.
 PROBABILITY_TOLERANCE = {"float32": 1e-4, TF32: 2e-2, "bfloat16": 1e-1}
@@ -61,7 +58,7 @@ LONGEST_FAILURE = 300
 
 
 def rows(setup: Setup) -> Rows:
-    """Yield a row for each layer, for the model in the box and for an epoch, by precision.
+    """Yield a row for each layer, for the pretrained model and for an epoch, by precision.
 
     Each has ``check``, ``precision`` and ``ok``; one that could not be computed has ``failure``.
     """
@@ -110,7 +107,7 @@ def _compare_layer(cases: Callable[[], list[Case]], device: torch.device, name: 
     }
 
 
-# The model in the box
+# The pretrained model
 
 
 def images_to_classify(data: Dataset, count: int) -> Images:
@@ -132,18 +129,18 @@ def _compare_probabilities(
 ) -> Values:
     expected = reference()
     if name == TF32:
-        found = probabilities(images, device, torch.float32)
+        actual = probabilities(images, device, torch.float32)
     else:
         with without_tf32():
-            found = probabilities(images, device, PRECISIONS[name])
-    if not np.isfinite(found).all():
+            actual = probabilities(images, device, PRECISIONS[name])
+    if not np.isfinite(actual).all():
         raise ValueError("probabilities are not finite")
-    difference, tolerance = float(np.abs(found - expected).max()), PROBABILITY_TOLERANCE[name]
+    difference, tolerance = float(np.abs(actual - expected).max()), PROBABILITY_TOLERANCE[name]
     return {
         "largest_difference": difference,
         "tolerance": tolerance,
         "ok": difference < tolerance,
-        "differing_classes": int((found.argmax(1) != expected.argmax(1)).sum()),
+        "differing_classes": int((actual.argmax(1) != expected.argmax(1)).sum()),
         "images": len(images),
     }
 
@@ -174,18 +171,18 @@ def epoch_rows(setup: Setup, data: Dataset, device: torch.device) -> Rows:
         small = ModelSpec(name="baseline", arguments={"filters": (4, 6), "units": 8})
         recipe = dataclasses.replace(recipe, model=small)
     part = some_of(data, *(TINY_EPOCH_IMAGES if setup.tiny else EPOCH_IMAGES))
-    reference = functools.cache(functools.partial(train, recipe, part, CPU, torch.float32, False))
+    reference = functools.cache(functools.partial(train, recipe, part, CPU, torch.float32))
     for compiled in (False, True) if compiles(device) else (False,):
         for name in PRECISIONS:
             compute = functools.partial(
-                _compare_epochs, recipe, part, device, name, compiled, reference
+                _compare_epochs, recipe, part, device, name, reference, compiled=compiled
             )
             check = "compiled epoch" if compiled else "epoch"
             yield attempt({"check": check, "precision": name}, compute)
 
 
 def some_of(data: Dataset, train: int, validation: int) -> Dataset:
-    """Return the dataset with at most so many images to train on and to choose with, at random."""
+    """Return the dataset with at most so many images for training and validation, at random."""
     draws = np.random.default_rng(SEED)
     chosen = draws.permutation(len(data.train))[:train]
     kept = draws.permutation(len(data.validation))[:validation]
@@ -199,23 +196,24 @@ def _compare_epochs(
     data: Dataset,
     device: torch.device,
     name: str,
-    compiled: bool,
     reference: Callable[[], Mapping[str, float]],
+    *,
+    compiled: bool,
 ) -> Values:
     expected = reference()
-    found = train(recipe, data, device, PRECISIONS[name], compiled)
+    actual = train(recipe, data, device, PRECISIONS[name], compiled=compiled)
     difference, after = (
-        abs(found[key] - expected[key]) / expected[key] for key in ("loss", "val_loss")
+        abs(actual[key] - expected[key]) / expected[key] for key in ("loss", "val_loss")
     )
     tolerance = LOSS_TOLERANCE[name]
     return {
         "loss_cpu": expected["loss"],
-        "loss_device": found["loss"],
+        "loss_device": actual["loss"],
         "relative_difference": difference,
         "accuracy_cpu": expected["accuracy"],
-        "accuracy_device": found["accuracy"],
+        "accuracy_device": actual["accuracy"],
         "validation_loss_cpu": expected["val_loss"],
-        "validation_loss_device": found["val_loss"],
+        "validation_loss_device": actual["val_loss"],
         "validation_relative_difference": after,
         "tolerance": tolerance,
         "images": len(data.train),
@@ -224,28 +222,26 @@ def _compare_epochs(
 
 
 def train(
-    recipe: Recipe, data: Dataset, device: torch.device, precision: torch.dtype, compiled: bool
+    recipe: Recipe,
+    data: Dataset,
+    device: torch.device,
+    precision: torch.dtype,
+    *,
+    compiled: bool = False,
 ) -> Mapping[str, float]:
     """Train the recipe's only epoch; return its row of the history, as ``fit`` gives it."""
     # Keras draws on the device that it has chosen, and draws something else on each.
     with keras.device(CPU.type):
         weights = build_model(recipe, data, SEED).get_weights()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        keras.device(device.type),
-        without_tf32(),
-    ):
+    with keras.device(device.type), without_tf32():
         model = build_model(recipe, data, SEED)
         model.set_weights(weights)
         compile_model(model, recipe)
-        setting = LoopOptions(
+        options = LoopOptions(
             device=device,
             precision=precision,
             seed=SEED,
-            checkpoints=Path(folder) / "checkpoint",
             compiled=compiled,
         )
-        (row,) = fit(
-            model, data.train, data.validation, recipe, setting, [], Silent(), lambda _: None
-        )
+        (row,) = fit(model, data.train, data.validation, recipe, options)
     return row

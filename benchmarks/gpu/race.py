@@ -11,8 +11,8 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.gpu.arms import FAST94_GPU, tiny
 from benchmarks.gpu.setup import Rows, Setup
+from benchmarks.gpu.variants import FAST94_GPU, tiny
 from benchmarks.published import RECORDS, obtain
 from benchmarks.workers import Worker, running
 from cifarlab.errors import CifarlabError
@@ -37,15 +37,15 @@ def rows(setup: Setup) -> Rows:
     with contextlib.ExitStack() as stack:
         workers: dict[str, Worker] = {}
         for name in seeds:
-            module, settings = _work(name, setup)
+            module, job = _work(name, setup)
             try:
                 if name in PUBLISHED:
                     script = obtain(RECORDS[name], setup.published)
-                    settings = {**settings, "record": name, "script": str(script.absolute())}
+                    job = {**job, "record": name, "script": str(script.absolute())}
                 worker = stack.enter_context(
                     running(name, module, environment={"KERAS_BACKEND": "torch"})
                 )
-                facts = worker.ask(settings)
+                facts = worker.ask(job)
                 workers[name] = worker
                 yield {"system": name, "facts": facts}
             except CifarlabError as error:
@@ -63,12 +63,12 @@ def rows(setup: Setup) -> Rows:
 
 
 def _work(name: str, setup: Setup) -> tuple[str, Mapping[str, Any]]:
-    """Return the worker's module and its settings."""
+    """Return the worker's module and its job."""
     common = {"data": setup.data, "device": setup.device}
     if name in PUBLISHED:
         return "benchmarks.record_worker", common
     recipe = FAST94 if name == AS_IT_IS else FAST94_GPU
-    settings = {**common, "recipe": to_json(tiny(recipe) if setup.tiny else recipe)}
+    job = {**common, "recipe": to_json(tiny(recipe) if setup.tiny else recipe)}
     if name == DEVICE_FORM:
-        return "benchmarks.gpu.device_worker", settings
-    return "benchmarks.training_worker", {**settings, "split": "test", "precision": "auto"}
+        return "benchmarks.gpu.device_worker", job
+    return "benchmarks.training_worker", {**job, "split": "test", "precision": "auto"}

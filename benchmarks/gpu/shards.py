@@ -64,8 +64,8 @@ def _undivided(data: Dataset) -> Split:
     order = np.empty(len(both), dtype=np.int64)
     # Of each class the training images come first in ``both``, and so they do on the right side.
     for label in np.unique(both.labels):
-        places = [part[both.labels[part] == label] for part in (kept, held)]
-        order[np.concatenate(places)] = np.flatnonzero(both.labels == label)
+        indices = [part[both.labels[part] == label] for part in (kept, held)]
+        order[np.concatenate(indices)] = np.flatnonzero(both.labels == label)
     return both.subset(order)
 
 
@@ -80,10 +80,10 @@ def _png(image: np.ndarray[Any, Any]) -> bytes:
 def runs(sizes: Sequence[int], limit: int) -> Iterator[slice]:
     """Cut what has these sizes into runs that add up to at most ``limit``, or are one alone."""
     first = total = 0
-    for place, size in enumerate(sizes):
-        if total + size > limit and place > first:
-            yield slice(first, place)
-            first, total = place, 0
+    for number, size in enumerate(sizes):
+        if total + size > limit and number > first:
+            yield slice(first, number)
+            first, total = number, 0
         total += size
     yield slice(first, len(sizes))
 
@@ -113,9 +113,9 @@ def _write(
 
 def check_shards(data: Dataset, folder: Path) -> None:
     """Raise ``InputError`` unless the files in ``folder`` hold the images and names of ``data``."""
-    found = parquet.find(folder)
-    assert found is not None
-    content = parquet.read(found, image_size=data.test.images.shape[1], progress=say)
+    shards = parquet.find(folder)
+    assert shards is not None
+    content = parquet.read(shards, image_size=data.test.images.shape[1], progress=say)
     assert content.test is not None
     for part, read, packed in (
         ("train", fingerprint(content.train), train_fingerprint(data)),

@@ -1,4 +1,4 @@
-"""Images a second in training and prediction, beside ``keras.Model.fit`` and ``predict``.
+"""Images per second in training and prediction, beside ``keras.Model.fit`` and ``predict``.
 
 Four networks, cifarlab and Keras on PyTorch in turn (``benchmarks/rounds.py``). Cifarlab trains in
 the precision that it chooses on the device and predicts in float32; Keras does both with each of
@@ -61,25 +61,25 @@ def rows(setup: Setup) -> Rows:
                 what = {"network": network, "kind": here.kind, "batch": here.batch_size}
                 arguments = tiny if setup.tiny else {}
                 try:
-                    found = measure(network, systems, here, workers, arguments)
+                    measurement = measure(network, systems, here, workers, arguments)
                 except CifarlabError as error:
                     yield {**what, "failure": _one_line(error)}
                     continue
-                for row in _results(found, here):
+                for row in _results(measurement, here):
                     yield {**what, **row}
 
 
-def _results(found: Measurement, workload: Workload) -> Rows:
-    ratios = round_ratios(found.rates)
-    for name, rates in found.rates.items():
+def _results(measurement: Measurement, workload: Workload) -> Rows:
+    ratios = round_ratios(measurement.rates)
+    for name, rates in measurement.rates.items():
         yield {
             "system": name,
             **_figures(rates),
             "steps": workload.steps,
             "ratio": None if name == OURS else statistics.median(ratios[name]),
-            **_circumstances(name, found.facts[name]),
+            **_circumstances(name, measurement.facts[name]),
         }
-    for name, reason in found.left_out.items():
+    for name, reason in measurement.left_out.items():
         yield {"system": name, "failure": _one_line(reason)}
 
 

@@ -35,7 +35,7 @@ from cifarlab.runtime.device import choose_precision
 from cifarlab.runtime.environment import describe_environment
 
 # Each part, and its share of the minutes; the last one has what the others leave.
-PARTS: Mapping[str, float] = {"parity": 0.13, "race": 0.42, "speed": 0.25, "arms": 1.0}
+PARTS: Mapping[str, float] = {"parity": 0.13, "race": 0.42, "speed": 0.25, "variants": 1.0}
 GRACE_SECONDS = 5.0
 
 
@@ -73,7 +73,8 @@ def run_part(
             start_new_session=True,
         )
         lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        threading.Thread(target=_read, args=(process, lines), daemon=True).start()
+        reader = threading.Thread(target=_read, args=(process, lines), daemon=True)
+        reader.start()
         try:
             while (line := _next(lines, began + seconds)) is not None:
                 progress.rows.append(json.loads(line))
@@ -84,6 +85,7 @@ def run_part(
             progress.status = "out of time"
         finally:
             _end(process)
+            reader.join(GRACE_SECONDS)
         progress.seconds = time.monotonic() - began
         if progress.status == "failed":
             progress.failure = what_went_wrong(errors.seek(0) or errors.read())
@@ -103,8 +105,9 @@ def as_json(setup: Setup) -> str:
 
 def _read(process: subprocess.Popen[str], lines: queue.SimpleQueue[str | None]) -> None:
     assert process.stdout is not None
-    for line in process.stdout:
-        lines.put(line)
+    with process.stdout as output:
+        for line in output:
+            lines.put(line)
     lines.put(None)
 
 

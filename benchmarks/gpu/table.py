@@ -46,7 +46,7 @@ def _machine(document: Mapping[str, Any]) -> str:
 
 
 def _named(row: Row) -> str:
-    keys = ("system", "arm", "network", "layer", "check")
+    keys = ("system", "variant", "network", "layer", "check")
     return str(next((row[key] for key in keys if key in row), "?"))
 
 
@@ -78,8 +78,8 @@ def _race(rows: Sequence[Row]) -> str:
     return _table(["System", "Test accuracy", "n", "Median seconds (min – max)"], lines)
 
 
-def _arms(rows: Sequence[Row]) -> str:
-    runs = _by("arm", rows)
+def _variants(rows: Sequence[Row]) -> str:
+    runs = _by("variant", rows)
     base = {row["seed"]: row for row in runs.get("base", ())}
     lines = []
     for name, own in runs.items():
@@ -96,7 +96,7 @@ def _arms(rows: Sequence[Row]) -> str:
             ]
         )
     head = [
-        "Arm",
+        "Variant",
         "Validation accuracy",
         "n",
         "Points over base (95% interval)",
@@ -120,11 +120,11 @@ def _speed(rows: Sequence[Row]) -> str:
 
 
 def _by(key: str, rows: Sequence[Row]) -> dict[str, list[Row]]:
-    found: dict[str, list[Row]] = defaultdict(list)
+    grouped: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         if "seed" in row:
-            found[row[key]].append(row)
-    return dict(found)
+            grouped[row[key]].append(row)
+    return dict(grouped)
 
 
 def _column(rows: Sequence[Row], key: str) -> list[float]:
@@ -154,13 +154,13 @@ TITLES = {
     "parity": "The same values as on a CPU",
     "race": "fast94 beside the published records",
     "speed": "Training and prediction speed",
-    "arms": "Changes to fast94, on validation",
+    "variants": "Changes to fast94, on validation",
 }
 TABLES: Mapping[str, Callable[[Sequence[Row]], str]] = {
     "parity": _parity,
     "race": _race,
     "speed": _speed,
-    "arms": _arms,
+    "variants": _variants,
 }
 
 

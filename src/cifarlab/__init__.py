@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from cifarlab.recipes.recipe import Recipe
     from cifarlab.reporting.build import report
     from cifarlab.serving.page.demo import demo
-    from cifarlab.training.train import Run, TrainOptions, resume, train
+    from cifarlab.training.run import Run
+    from cifarlab.training.train import TrainOptions, resume, train
 
 __version__ = "0.2.0.dev0"
 
@@ -62,7 +63,7 @@ _HOMES = {
     "Options": "training.train",
     "Predictions": "predictions",
     "Recipe": "recipes.recipe",
-    "Run": "training.train",
+    "Run": "training.run",
     "Split": "data.dataset",
     "TrainOptions": "training.train",
     "compare": "experiments.compare",

@@ -1,15 +1,16 @@
-"""Keras, on the one backend that the engine can train: PyTorch.
+"""Keras, on the one backend that cifarlab can train with: PyTorch.
 
 Every module that needs Keras takes it from here, so that the choice of backend
 is made, and checked, in one place::
 
-    from cifarlab.backend import keras
+    from cifarlab.backend import KerasModel, keras
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from typing import TypeAlias
 
 from cifarlab.errors import UsageError
 
@@ -17,13 +18,13 @@ REMEDY = "set KERAS_BACKEND=torch, or import cifarlab before keras"
 
 
 def require_torch(active: str) -> None:
-    """Raise ``UsageError`` unless ``active`` (what Keras runs on) is ``"torch"``."""
+    """Raise ``UsageError`` unless ``active``, the name of Keras's backend, is ``"torch"``."""
     if active != "torch":
         raise UsageError(f"Keras runs on {active!r}; cifarlab needs its torch backend: {REMEDY}")
 
 
 if "keras" not in sys.modules:
-    # Checked before the import, which fails in its own way where TensorFlow is missing.
+    # Checked before the import: that fails with another message where TensorFlow is missing.
     # KERAS_BACKEND overrules Keras's own configuration file.
     require_torch(os.environ.setdefault("KERAS_BACKEND", "torch"))
 
@@ -31,4 +32,8 @@ import keras  # noqa: E402
 
 require_torch(keras.backend.backend())
 
-__all__ = ["keras"]
+# The type of every parameter and result that is a Keras model. Keras has no type information, so
+# that mypy reads it as ``Any``; a person reads which of the two models is meant.
+KerasModel: TypeAlias = keras.Model
+
+__all__ = ["KerasModel", "keras"]

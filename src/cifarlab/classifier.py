@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from cifarlab.backend import KerasModel
 from cifarlab.data.dataset import Split
 from cifarlab.data.image import read_image
 from cifarlab.errors import InputError
@@ -23,11 +24,12 @@ from cifarlab.lowering.tta import tta_logits
 from cifarlab.predictions import Predictions
 from cifarlab.recipes.parts import TestTimeAugmentation
 from cifarlab.recipes.recipe import EVERYTHING_BUT_TEST, Recipe, current_names, from_json
-from cifarlab.runs.directory import find_run
+from cifarlab.runs.directory import RunDirectory, find_run, newest_run
 from cifarlab.runtime.device import choose_device
 from cifarlab.runtime.memory import keeping_freed_memory
 from cifarlab.saving.model_file import LoadedModel, load_model
-from cifarlab.saving.pretrained import NAME, read_pretrained
+from cifarlab.saving.pretrained import NAME as PRETRAINED
+from cifarlab.saving.pretrained import read_pretrained
 
 # From here on it pays to keep memory between batches.
 MANY = 200
@@ -41,7 +43,7 @@ class Classifier:
 
     Attributes:
         model: the Keras model, pixels 0 to 255 ``[N, H, W, 3]`` in, probabilities out.
-        class_names: one name a class, in the order of the model's outputs.
+        class_names: one name per class, in the order of the model's outputs.
         lowered: the native form that computes.
         tta: test-time augmentation, the same for every image, so that an answer never depends
             on the other images of a batch; ``None`` for none.
@@ -49,9 +51,15 @@ class Classifier:
         temperature: logits are divided by it before the softmax; 1 changes nothing.
         not_sure_below: an answer of lower confidence, 0 to 1, is "not sure"; ``None`` where
             nothing is known of that.
+
+    Example:
+        >>> classifier = Classifier.pretrained("cpu")
+        >>> images = np.zeros((2, 32, 32, 3), np.uint8)
+        >>> classifier.predict(images).probabilities.shape
+        (2, 10)
     """
 
-    model: Any
+    model: KerasModel
     class_names: tuple[str, ...]
     lowered: LoweredModel
     tta: TestTimeAugmentation | None = None
@@ -64,12 +72,16 @@ class Classifier:
         """Read a run directory, a ``.keras`` or an ``.h5`` file; never runs code from it.
 
         Test-time augmentation is what the recipe in the file says, for every image alike.
-        ``"cifar10"`` is the model that comes with the package.
+        ``"cifar10"`` is the pretrained model that comes with the package.
 
         Raises:
             InputError: no such file, not a model, or a model that is no classifier.
             UnsafeError: the file asks for more than stock layers.
             UsageError: ``device`` is not there.
+
+        Example:
+            >>> Classifier.load("runs/baseline-1").predict("cat.jpg").top(1)  # doctest: +SKIP
+            [[('cat', 0.93)]]
         """
         return _of_loaded(_load(Path(path)), device)
 
@@ -80,12 +92,16 @@ class Classifier:
         Raises:
             InputError: its file is missing or damaged.
             UsageError: ``device`` is not there.
+
+        Example:
+            >>> Classifier.pretrained("cpu").input_shape
+            (32, 32, 3)
         """
         return _of_loaded(read_pretrained(), device)
 
     @staticmethod
     def from_keras(
-        model: Any,
+        model: KerasModel,
         class_names: Sequence[str],
         device: str = "auto",
         tta: TestTimeAugmentation | None = None,
@@ -120,7 +136,7 @@ class Classifier:
 
     @property
     def named(self) -> bool:
-        """Whether the model told the names of its classes; else they are only counted."""
+        """Whether the model file holds the names of its classes; else they are numbered."""
         return self.class_names != _numbered(len(self.class_names))
 
     @cached_property
@@ -172,9 +188,8 @@ class Classifier:
         """Return accuracy, loss and the measures of each class on labelled images.
 
         Example:
-            >>> import numpy as np
-            >>> from cifarlab import Classifier, Split
-            >>> split = Split(np.zeros((4, 32, 32, 3), np.uint8), np.array([0, 1, 2, 3]))
+            >>> images = np.zeros((4, 32, 32, 3), np.uint8)
+            >>> split = Split(images=images, labels=np.array([0, 1, 2, 3]))
             >>> Classifier.pretrained("cpu").evaluate(split).n
             4
         """
@@ -215,8 +230,57 @@ class Classifier:
     probabilities = predict_proba
 
 
+def find_model(what: PathLike | None = None) -> Path:
+    """Return which model is meant: ``what``, else the newest run, else the pretrained model.
+
+    Args:
+        what: a run directory, a model file, or the pretrained model's name.
+
+    Example:
+        >>> find_model("runs/baseline-1").name
+        'baseline-1'
+    """
+    return Path(what or newest_run() or PRETRAINED)
+
+
+def is_pretrained(what: PathLike) -> bool:
+    """Whether that name means the pretrained model; a run or a file of the same name goes first.
+
+    Example:
+        >>> is_pretrained("cifar10"), is_pretrained("runs/baseline-1")
+        (True, False)
+    """
+    path = Path(what)
+    if str(path) != PRETRAINED:
+        return False
+    return not path.is_file() and not RunDirectory(path=path).recipe.is_file()
+
+
+def resolve_model(what: PathLike | None = None, device: str = "auto") -> Classifier:
+    """Load the model that ``find_model`` names.
+
+    Raises:
+        As ``Classifier.load``.
+
+    Example:
+        >>> resolve_model("cifar10", "cpu").class_names[:2]
+        ('airplane', 'automobile')
+    """
+    return Classifier.load(find_model(what), device)
+
+
 def evaluate(classifier: Classifier, split: Split) -> Metrics:
-    """Return what ``classifier.evaluate(split)`` returns.
+    """Measure a classifier on labelled images, as ``classifier.evaluate(split)`` does.
+
+    Args:
+        classifier: its image size is that of the split.
+        split: uint8 images ``[N, H, W, 3]`` and int64 labels ``[N]``; N is 1 or more.
+
+    Returns:
+        Accuracy with its interval, loss, and precision, recall and F1 of each class.
+
+    Raises:
+        InputError: the images are of another size, or there are none.
 
     Example:
         >>> evaluate(classifier, data.test).accuracy  # doctest: +SKIP
@@ -249,16 +313,16 @@ def _of_loaded(loaded: LoadedModel, device: str) -> Classifier:
     )
 
 
-def _load(place: Path) -> LoadedModel:
-    if place.is_dir():
-        return load_model(find_run(place).best_keras)
-    if place.exists():
-        return load_model(place)
-    if str(place) == NAME:
+def _load(path: Path) -> LoadedModel:
+    if is_pretrained(path):
         return read_pretrained()
+    if path.is_dir():
+        return load_model(find_run(path).best_keras)
+    if path.exists():
+        return load_model(path)
     raise InputError(
-        f"{place}: no such run or model file; check the path, or take {NAME!r}, the model "
-        "that comes with cifarlab"
+        f"{path}: no such run or model file; check the path, or take {PRETRAINED!r}, the "
+        "pretrained model that comes with cifarlab"
     )
 
 
@@ -271,7 +335,7 @@ def _tta(recipe: Mapping[str, Any] | None) -> TestTimeAugmentation | None:
     return None
 
 
-def _check_input(model: Any) -> None:
+def _check_input(model: KerasModel) -> None:
     shape = model.input_shape
     if len(shape) != 4 or None in shape[1:] or shape[3] != 3:
         raise InputError(
@@ -280,7 +344,7 @@ def _check_input(model: Any) -> None:
         )
 
 
-def _classes(model: Any) -> int:
+def _classes(model: KerasModel) -> int:
     last = model.output_shape[-1]
     # Several outputs, which ``Classifier.from_keras`` refuses, have a shape each.
     return last if isinstance(last, int) else 0

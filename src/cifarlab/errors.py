@@ -8,7 +8,16 @@ from __future__ import annotations
 
 
 class CifarlabError(Exception):
-    """Base of every error that a user can do something about."""
+    """Base of every error that a user can do something about.
+
+    Example:
+        >>> import cifarlab
+        >>> try:
+        ...     cifarlab.load_dataset("no/such/folder")
+        ... except cifarlab.CifarlabError as error:
+        ...     print(error.exit_code)
+        2
+    """
 
     exit_code = 1
 
@@ -26,11 +35,11 @@ class InputError(CifarlabError):
 
 
 class TooLargeError(InputError):
-    """An image or file of more bytes or pixels than are taken."""
+    """An image or file with more bytes or pixels than are accepted."""
 
 
 class UnsupportedFormatError(InputError):
-    """Not an image, or one of a format that is not read."""
+    """Not an image, or an image in a format that is not supported."""
 
 
 class UnsafeError(CifarlabError):
@@ -40,13 +49,13 @@ class UnsafeError(CifarlabError):
 
 
 class NetworkError(CifarlabError):
-    """A download failed, or brought something other than what was asked for."""
+    """A download failed, or brought something else than was requested."""
 
     exit_code = 5
 
 
 class ResourceError(CifarlabError):
-    """Disk or memory ran out, or a place cannot be written."""
+    """Disk or memory ran out, or a file or directory cannot be written."""
 
     exit_code = 6
 

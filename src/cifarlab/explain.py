@@ -1,7 +1,7 @@
-"""Where a classifier looks: which places of an image speak for a class.
+"""Saliency: which parts of an image speak for a class.
 
-All of it explains one plain look at the image, without the further views that a classifier may
-take, and leaves the classifier as it was.
+Everything here explains the model's answer for the image itself, without test-time augmentation,
+and leaves the classifier unchanged.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cifarlab.backend import keras
+from cifarlab.backend import KerasModel, keras
 from cifarlab.classifier import Classifier
 from cifarlab.errors import InputError
 from cifarlab.lowering.graph import KerasModule
@@ -23,12 +23,12 @@ from cifarlab.lowering.weighted_layers import Convolution, SeparableConvolution
 
 Array = np.ndarray[Any, Any]
 
-# Images that are worked on at a time, so that memory does not grow with their number.
+# Images per batch, so that memory does not grow with their number.
 BATCH = 128
-# A map must have at least this share of the image's side to tell places apart.
+# A map whose side is at least this share of the image's is fine enough to locate something.
 FINE_ENOUGH = 1 / 5
 # What an image is compared with: mid-grey, which is as far from white as from black. With black,
-# dark places could never be the reason for anything.
+# dark pixels could never be the reason for anything.
 GREY = 127.5
 CONVOLUTIONS = (
     keras.layers.Conv2D,
@@ -39,18 +39,18 @@ CONVOLUTIONS = (
 
 
 def grad_cam(classifier: Classifier, images: Array, classes: Array | None = None) -> Array:
-    """Return how much each place of a convolution's map speaks for a class, over the image.
+    """Return how much each part of an image speaks for a class, from a convolution's output map.
 
     Gradient-weighted class activation maps (Selvaraju et al., "Grad-CAM", ICCV 2017) in the
     element-wise variant of Draelos & Carin ("Use HiResCAM instead of Grad-CAM", 2020): gradient
-    times activation at each position, summed over the channels, what speaks against the class
-    left out. With a shape in one quarter of the image, 98% of this map lies in that quarter for
-    ``airnet`` with or without residuals, where Grad-CAM's mean gradient gives 91 and 80%; for a
-    small ``baseline`` it is 60 against 67%.
+    times activation at each position, summed over the channels, with negative sums set to 0.
+    With a shape in one quarter of the image, 98% of this map lies in that quarter for ``airnet``
+    with or without residuals, where Grad-CAM's mean gradient gives 91 and 80%; for a small
+    ``baseline`` it is 60 against 67%.
 
     The map is the last one after a convolution whose side is at least a fifth of the image's
-    (``airnet`` ends at 3x3, which tells too little), or the last of the largest where none is;
-    it is enlarged bilinearly.
+    (``airnet`` ends at 3x3, which is too coarse), or the last of the largest where none is; it is
+    enlarged bilinearly.
 
     Args:
         images: uint8 ``[N, H, W, 3]`` of the model's size, 0 to 255.
@@ -64,16 +64,16 @@ def grad_cam(classifier: Classifier, images: Array, classes: Array | None = None
         InputError: the model has no convolution, or images or classes that do not fit it.
     """
     chosen = _classes(classifier, images, classes)
-    place = _finest_late_map(classifier)
+    call = _last_fine_map(classifier)
     parts = [slice(start, start + BATCH) for start in range(0, len(images), BATCH)]
-    heat = [_heat(classifier.lowered, images[part], chosen[part], place) for part in parts]
+    heat = [_heat(classifier.lowered, images[part], chosen[part], call) for part in parts]
     return _up_to_one(np.concatenate(heat))
 
 
 def integrated_gradients(
     classifier: Classifier, images: Array, classes: Array | None = None, steps: int = 32
 ) -> Array:
-    """Return how much each pixel matters for a class: ``attributions``, their sizes added up.
+    """Return how much each pixel matters for a class: the sum of its absolute ``attributions``.
 
     Finer and noisier than ``grad_cam``; works for every model, with convolutions or without.
 
@@ -94,15 +94,15 @@ def attributions(
 ) -> Array:
     """Return what each value of an image adds to the logit of a class, by integrated gradients.
 
-    The gradient is averaged along the straight way from a mid-grey image (127.5) to this one,
-    and multiplied with the difference of the two; an image's attributions add up to the
-    difference of the two logits, but for the finite number of steps (Sundararajan et al.,
+    The gradient is averaged along the straight line from a mid-grey image (127.5) to this one,
+    and multiplied by the difference of the two; an image's attributions add up to the
+    difference of the two logits, up to the error of a finite number of steps (Sundararajan et al.,
     "Axiomatic attribution for deep networks", ICML 2017).
 
     Args:
         images: uint8 ``[N, H, W, 3]`` of the model's size, 0 to 255.
         classes: int ``[N]``, which class to explain for each image; by default the predicted.
-        steps: at how many points of the way, 1 or more; each costs a pass through the model.
+        steps: at how many points of the line, 1 or more; each costs a pass through the model.
 
     Returns:
         float32 ``[N, H, W, 3]``; positive values speak for the class.
@@ -113,23 +113,23 @@ def attributions(
     if steps < 1:
         raise InputError(f"steps is {steps}: it must be 1 or more; use 32")
     chosen = _classes(classifier, images, classes)
-    # Every point of every image's way is worth a place in a batch.
+    # Batches are filled with points across images, so that each batch is full.
     image, step = np.divmod(np.arange(len(images) * steps), steps)
     total = np.zeros(images.shape, np.float64)
     for start in range(0, len(image), BATCH):
         which = image[start : start + BATCH]
         share = ((step[start : start + BATCH] + 0.5) / steps).astype(np.float32)
-        ways = GREY + share[:, None, None, None] * (images[which].astype(np.float32) - GREY)
-        np.add.at(total, which, _gradients(classifier.lowered, ways, chosen[which]))
+        points = GREY + share[:, None, None, None] * (images[which].astype(np.float32) - GREY)
+        np.add.at(total, which, _gradients(classifier.lowered, points, chosen[which]))
     return np.asarray((images - GREY) * total / steps, dtype=np.float32)
 
 
 def feature_maps(classifier: Classifier, image: Array, layer: str | None = None) -> Array:
-    """Return what a layer of the Keras model makes of one image.
+    """Return the output of one layer of the Keras model for one image.
 
     Args:
         image: uint8 ``[H, W, 3]`` of the model's size, 0 to 255.
-        layer: the name of a layer that gives maps; by default the first convolution.
+        layer: the name of a layer with maps as output; by default the first convolution.
 
     Returns:
         float32 ``[h, w, C]``, a map for each of the layer's channels.
@@ -139,26 +139,26 @@ def feature_maps(classifier: Classifier, image: Array, layer: str | None = None)
     """
     _classes(classifier, image[None], None)
     maps = _layers_with_maps(classifier.model)
-    first = next((n for n, found in maps.items() if isinstance(found, CONVOLUTIONS)), None)
+    first = next((key for key, value in maps.items() if isinstance(value, CONVOLUTIONS)), None)
     name = first if layer is None else layer
     if name is None:
         raise _without_convolution(classifier)
     if name not in maps:
         raise InputError(
-            f"layer {name!r} of model {classifier.model.name!r} gives no maps; "
-            f"those that do are {', '.join(maps)}"
+            f"layer {name!r} of model {classifier.model.name!r} has no maps as output; "
+            f"those that have are {', '.join(maps)}"
         )
     # Named, so that Keras's numbering of the user's own models is left alone.
     upto = keras.Model(classifier.model.inputs[0], maps[name].output, name="feature_maps")
     with torch.no_grad():
-        found = upto(image[None].astype(np.float32), training=False)
-    return np.asarray(keras.ops.convert_to_numpy(found)[0], dtype=np.float32)
+        output = upto(image[None].astype(np.float32), training=False)
+    return np.asarray(keras.ops.convert_to_numpy(output)[0], dtype=np.float32)
 
 
 def first_layer_filters(classifier: Classifier) -> Array:
     """Return the filters of the first convolution, float32 ``[n, height, width, 3]``.
 
-    They are the model's weights as they are: of either sign and any size.
+    They are the model's weights unscaled: of either sign and any size.
 
     Raises:
         InputError: the model has no convolution, or its first one does not see the three colours.
@@ -169,8 +169,8 @@ def first_layer_filters(classifier: Classifier) -> Array:
     kernel = first.kernel if isinstance(first, Convolution) and first.groups == 1 else None
     if kernel is None or kernel.shape[1] != 3:
         raise InputError(
-            f"the first convolution of model {classifier.model.name!r} does not turn three "
-            "colours into maps by filters of its own; feature_maps shows what it gives"
+            f"the first convolution of model {classifier.model.name!r} does not apply its own "
+            "filters to three colours; feature_maps shows its output"
         )
     return np.asarray(kernel.detach().permute(0, 2, 3, 1).cpu().numpy(), dtype=np.float32)
 
@@ -178,8 +178,8 @@ def first_layer_filters(classifier: Classifier) -> Array:
 # --- gradients
 
 
-def _finest_late_map(classifier: Classifier) -> int:
-    """Return the number of the last call after a convolution whose maps still tell places apart."""
+def _last_fine_map(classifier: Classifier) -> int:
+    """Return the number of the last call after a convolution whose maps are fine enough."""
     calls: list[tuple[int, int]] = []
     seen = False
 
@@ -198,11 +198,11 @@ def _finest_late_map(classifier: Classifier) -> int:
     return [number for number, side in calls if side >= enough][-1]
 
 
-def _heat(lowered: LoweredModel, pixels: Array, classes: Array, place: int) -> Array:
+def _heat(lowered: LoweredModel, pixels: Array, classes: Array, call: int) -> Array:
     maps: list[Tensor] = []
 
     def begin_here(_: nn.Module, number: int, output: Any) -> Any:
-        if number != place:
+        if number != call:
             return None
         # Nothing before this call needs a gradient.
         maps.append(output.detach().requires_grad_())
@@ -225,7 +225,7 @@ def _gradients(lowered: LoweredModel, pixels: Array, classes: Array) -> Array:
 
 
 def _nothing(*_: Any) -> None:
-    """Look at nothing."""
+    """Ignore the output: ``watched`` is wanted for evaluation mode alone."""
 
 
 def _wanted(lowered: LoweredModel, x: Tensor, classes: Array) -> Tensor:
@@ -262,20 +262,20 @@ def _is_convolution(module: nn.Module) -> bool:
     return isinstance(module, (Convolution, SeparableConvolution))
 
 
-def _layers_with_maps(model: Any) -> dict[str, Any]:
-    """Return the layers that give maps, by name; those that stand in several places left out."""
-    found = {}
+def _layers_with_maps(model: KerasModel) -> dict[str, Any]:
+    """Return the layers with maps as output, by name; those that are called twice are left out."""
+    layers = {}
     for layer in model.layers:
         # Keras knows no single output of a layer that is called more than once.
         output = getattr(layer, "output", None)
         shape = getattr(output, "shape", ())
         if len(shape) == 4 and not isinstance(layer, keras.layers.InputLayer):
-            found[layer.name] = layer
-    return found
+            layers[layer.name] = layer
+    return layers
 
 
 def _without_convolution(classifier: Classifier) -> InputError:
     return InputError(
-        f"model {classifier.model.name!r} has no convolution to look at; "
+        f"model {classifier.model.name!r} has no convolution; "
         "integrated_gradients works for every model"
     )

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and clear words for a disk that refuses them."""
+"""Atomic writes: a file appears complete or not at all, and a failed write says why."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ def printable(name: str | Path) -> str:
 
 @contextmanager
 def replacing(path: Path, size: int | None = None) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` to write to, then put that file in its place.
+    """Yield a temporary path beside ``path`` to write to, then rename that file to ``path``.
 
-    For libraries that insist on opening a path themselves. Whenever the process dies,
-    ``path`` holds its old content or the whole new one. When the block raises, the old
-    content stays and the temporary file goes.
+    For libraries that open a path themselves. Whenever the process dies, ``path`` holds its
+    old content or all of the new one. When the block raises, the old content stays and the
+    temporary file is removed.
 
     Args:
         path: where the file ends up; the temporary path has the same suffix.
         size: how many bytes will be written, when that is known, for the error message.
 
     Raises:
-        ResourceError: the disk is full or the place cannot be written to.
+        ResourceError: the disk is full or the directory cannot be written to.
 
     Example:
         >>> with replacing(Path("best.keras")) as temporary:  # doctest: +SKIP
@@ -70,12 +70,12 @@ def replacing(path: Path, size: int | None = None) -> Iterator[Path]:
 
 
 def atomic_write(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Let ``write`` fill a binary stream, then make that the content of ``path``, whole or not.
+    """Let ``write`` fill a binary stream, then make that the content of ``path``, all or nothing.
 
-    The stream is in memory and can seek, but has no file number.
+    The stream is in memory: it can seek, but has no file descriptor.
 
     Raises:
-        ResourceError: the disk is full or the place cannot be written to.
+        ResourceError: the disk is full or the directory cannot be written to.
     """
     content = io.BytesIO()
     write(content)
@@ -95,7 +95,7 @@ def write_json(path: Path, value: object) -> None:
     """Write ``value`` as JSON, keys in their order; see ``atomic_write``.
 
     Raises:
-        ValueError: it holds NaN or infinity, which JSON has no words for.
+        ValueError: it holds NaN or infinity, which JSON cannot express.
     """
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
@@ -119,7 +119,7 @@ def check_writable(path: Path) -> None:
     """Write a small file into the directory ``path`` and remove it.
 
     Raises:
-        ResourceError: that failed.
+        ResourceError: the directory cannot be written to, or the disk is full.
     """
     probe = _temporary(path, "")
     try:
@@ -135,9 +135,9 @@ def check_writable(path: Path) -> None:
 
 
 def sync_directory(path: Path) -> None:
-    """Bring the names in the directory ``path`` to the disk.
+    """Flush the directory ``path`` itself to the disk.
 
-    A file that was created or renamed is sure to be found under its name only after this.
+    Only after this a file that was created or renamed is sure to have its name after a crash.
     Where directories cannot be opened (Windows) nothing is done.
 
     Raises:
@@ -172,8 +172,8 @@ def _error_number(error: Exception) -> int | None:
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno
     # HDF5 and safetensors raise errors of their own and put the number into the text.
-    found = re.search(r"(?:errno = |os error )(\d+)", str(error))
-    return int(found[1]) if found else None
+    match = re.search(r"(?:errno = |os error )(\d+)", str(error))
+    return int(match[1]) if match else None
 
 
 def _needed(temporary: Path, size: int | None) -> str:
@@ -190,15 +190,16 @@ def cannot_write(path: Path, error: Exception, needed: str = "") -> ResourceErro
     Args:
         path: what was to be written.
         error: what the attempt raised, by the system or a library.
-        needed: words on how much room it takes, such as ``" and 8 bytes are needed"``.
+        needed: text on the space that it takes, such as ``" and 8 bytes are needed"``.
     """
     shown, number = printable(path), _error_number(error)
     if number in _EXHAUSTED:
         what, remedy = _EXHAUSTED[number]
-        return ResourceError(f"{shown}: {what}{needed}; {remedy} or write to another place")
+        return ResourceError(f"{shown}: {what}{needed}; {remedy} or write to another directory")
     reason = os.strerror(number) if number is not None else str(error)
     return ResourceError(
-        f"{shown}: cannot be written ({reason}); choose a place that exists and can be written to"
+        f"{shown}: cannot be written ({reason}); "
+        "choose a directory that exists and can be written to"
     )
 
 

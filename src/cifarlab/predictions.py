@@ -1,4 +1,4 @@
-"""Predictions: the one thing that evaluation, plots and reports need to know."""
+"""``Predictions``: all that evaluation, plots and reports need from a classifier."""
 
 from __future__ import annotations
 
@@ -16,13 +16,18 @@ from cifarlab.files import atomic_write
 
 @dataclass(frozen=True, kw_only=True)
 class Predictions:
-    """What a classifier said about N images of K classes.
+    """A classifier's probabilities for N images and K classes.
 
     Attributes:
         probabilities: float32 ``[N, K]``, rows sum to 1.
         class_names: K names.
         labels: int64 ``[N]``, the true classes, or ``None`` when they are not known.
         names: N strings that tell the images apart (file names, or indices as text).
+
+    Example:
+        >>> probabilities = np.array([[0.25, 0.75]], np.float32)
+        >>> Predictions(probabilities=probabilities, class_names=("cat", "dog")).top(1)
+        [[('dog', 0.75)]]
     """
 
     probabilities: np.ndarray[Any, Any]
@@ -42,7 +47,6 @@ class Predictions:
                 f"labels of shape {list(self.labels.shape)}: "
                 f"there must be one for each of the {shape[0]} images"
             )
-
         if self.names and len(self.names) != shape[0]:
             raise InputError(
                 f"{len(self.names)} names: there must be one for each of the {shape[0]} images, "
@@ -72,7 +76,13 @@ class Predictions:
         )
 
     def top(self, k: int = 3) -> list[list[tuple[str, float]]]:
-        """For each image, the ``k`` likeliest classes with their probabilities, best first."""
+        """Return, for each image, the ``k`` likeliest classes and their probabilities, best first.
+
+        Example:
+            >>> rows = np.array([[0.1, 0.7, 0.2]], dtype=np.float32)
+            >>> Predictions(probabilities=rows, class_names=("cat", "dog", "bird")).top(1)
+            [[('dog', 0.699999988079071)]]
+        """
         order = np.argsort(-self.probabilities, axis=1, kind="stable")[:, :k]
         return [
             [(self.class_names[j], float(row[j])) for j in best]
@@ -81,10 +91,10 @@ class Predictions:
 
 
 def write_predictions(path: Path, splits: Mapping[str, Predictions]) -> None:
-    """Write labelled predictions by split as one ``.npz``, whole or not at all.
+    """Write the predictions of each split into one ``.npz`` file, complete or not at all.
 
     Raises:
-        ResourceError: the disk is full or the place cannot be written to.
+        ResourceError: the disk is full or the directory cannot be written to.
     """
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     for split, predictions in splits.items():
@@ -94,7 +104,7 @@ def write_predictions(path: Path, splits: Mapping[str, Predictions]) -> None:
             arrays[f"{split}/labels"] = predictions.labels
         if predictions.names:
             arrays[f"{split}/names"] = np.array(predictions.names, dtype=np.str_)
-    # NumPy's types take the names of arrays for options.
+    # NumPy's type hints would read the array names as options.
     save: Any = np.savez_compressed
     atomic_write(path, lambda file: save(file, **arrays))
 
@@ -103,7 +113,7 @@ def read_predictions(path: Path) -> dict[str, Predictions]:
     """Return what ``write_predictions`` wrote; nothing in the file is run.
 
     Raises:
-        InputError: the file is missing or something else.
+        InputError: the file is missing, damaged or not a file of predictions.
     """
     try:
         with np.load(path, allow_pickle=False) as file:

@@ -31,8 +31,8 @@ def test_every_layer_with_a_kernel_is_counted_once() -> None:
         frozen=("whitening/kernel",),
     )
     state = start(airnet(widths=(4, 6, 8), whitening_bias=False), recipe, SETTING)
-    found = kernels(state, torch.zeros(2, 32, 32, 3, dtype=torch.uint8))
-    assert [tuple(k.size) for k in found] == [
+    listed = kernels(state, torch.zeros(2, 32, 32, 3, dtype=torch.uint8))
+    assert [tuple(k.size) for k in listed] == [
         (2, 3, 32, 32),
         (2, 24, 31, 31),
         (2, 4, 15, 15),
@@ -43,7 +43,7 @@ def test_every_layer_with_a_kernel_is_counted_once() -> None:
         (2, 8),
     ]
     # Nothing before the second convolution is trained, so no gradient goes back through it.
-    assert [k.passes_back for k in found] == [False, False, True, True, True, True, True, True]
+    assert [k.passes_back for k in listed] == [False, False, True, True, True, True, True, True]
 
 
 def test_json_has_the_promised_shape(capsys: pytest.CaptureFixture[str]) -> None:

@@ -138,9 +138,9 @@ def test_whitening_is_that_of_the_trainer_but_for_signs() -> None:
     images = np.random.default_rng(0).normal(size=(50, 8, 8, 3)).astype("float32")
     images = images.cumsum(1).cumsum(2)
     expected = whitening_kernel(images, 2, 24, 5e-4).transpose(3, 2, 0, 1)
-    found = whitening_filters(torch.from_numpy(images), 2, 24, 5e-4).numpy()
-    np.testing.assert_allclose(np.abs(found), np.abs(expected), rtol=1e-2, atol=1e-3)
-    np.testing.assert_array_equal(found[12:], -found[:12])
+    filters = whitening_filters(torch.from_numpy(images), 2, 24, 5e-4).numpy()
+    np.testing.assert_allclose(np.abs(filters), np.abs(expected), rtol=1e-2, atol=1e-3)
+    np.testing.assert_array_equal(filters[12:], -filters[:12])
 
 
 def test_a_recipe_that_it_has_no_form_for_is_refused(data: Dataset) -> None:

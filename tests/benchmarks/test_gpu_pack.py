@@ -179,8 +179,8 @@ def test_published_code_travels_without_its_history(tmp_path: Path) -> None:
 
     (packed,) = pack_repository(names, tmp_path / "out", tmp_path / "copies")
 
-    found = sorted(file.relative_to(tmp_path / "out") for file in packed.rglob("*"))
-    assert found == [Path("cifar10-airbench", RECORDS[name].script) for name in names]
+    files = sorted(file.relative_to(tmp_path / "out") for file in packed.rglob("*"))
+    assert files == [Path("cifar10-airbench", RECORDS[name].script) for name in names]
 
 
 def test_a_step_that_fails_says_why_and_the_others_run(

@@ -50,29 +50,31 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def shown(found: list[Row], check: str) -> dict[str, Row]:
-    return {row["precision"]: row for row in found if row["check"] == check}
+def shown(results: list[Row], check: str) -> dict[str, Row]:
+    return {row["precision"]: row for row in results if row["check"] == check}
 
 
 def test_a_dry_run_finds_all_the_same_and_leaves_nothing_out() -> None:
-    found = list(rows(SETUP))
-    assert [row for row in found if not row["ok"]] == []
-    layers = {(row["layer"], row["precision"]) for row in found if row["check"] == "layer"}
+    results = list(rows(SETUP))
+    assert [row for row in results if not row["ok"]] == []
+    layers = {(row["layer"], row["precision"]) for row in results if row["check"] == "layer"}
     assert layers == {(kind.__name__, name) for kind in LOWERED for name in BOTH}
-    assert len(layers) == sum(row["check"] == "layer" for row in found)
-    pretrained = shown(found, "pretrained")
+    assert len(layers) == sum(row["check"] == "layer" for row in results)
+    pretrained = shown(results, "pretrained")
     assert set(pretrained) == {*BOTH, "tf32"}
     assert {row["images"] for row in pretrained.values()} == {64}
-    epochs = shown(found, "epoch")
+    epochs = shown(results, "epoch")
     assert set(epochs) == BOTH
     assert epochs["float32"]["relative_difference"] < 1e-4
     assert all(0.0 < row["accuracy_device"] < 1.0 for row in epochs.values())
     # Bfloat16 is another computation; were it float32, there would be no difference.
     assert epochs["bfloat16"]["relative_difference"] > 0.0
     assert pretrained["bfloat16"]["largest_difference"] > 1e-4
-    layers_in_bfloat16 = [row for row in found if "layer" in row and row["precision"] == "bfloat16"]
+    layers_in_bfloat16 = [
+        row for row in results if "layer" in row and row["precision"] == "bfloat16"
+    ]
     assert all(row["error"] > 1e-3 for row in layers_in_bfloat16)
-    json.dumps(found, allow_nan=False)
+    json.dumps(results, allow_nan=False)
 
 
 def twice_as_steep(y: Tensor) -> Tensor:
@@ -90,8 +92,8 @@ def test_an_error_on_one_side_is_found(monkeypatch: pytest.MonkeyPatch, change: 
         return y if x.dtype == torch.float64 else change(y)
 
     monkeypatch.setattr(F, "elu", wrong)
-    found = {(row["layer"], row["precision"]): row["ok"] for row in layer_rows(TWO, CPU)}
-    assert found == {
+    results = {(row["layer"], row["precision"]): row["ok"] for row in layer_rows(TWO, CPU)}
+    assert results == {
         (kind.__name__, name): kind.__name__ == "Flatten" for kind in TWO for name in BOTH
     }
 
@@ -175,10 +177,10 @@ def test_tf32_is_off_within_a_check_and_as_before_after_it(monkeypatch: pytest.M
 def test_other_probabilities_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     right = np.array([[0.9, 0.1], [0.45, 0.55]])
 
-    def found(_: Any, __: Any, precision: torch.dtype) -> Any:
+    def results(_: Any, __: Any, precision: torch.dtype) -> Any:
         return right if precision == torch.float32 else right + np.array([-0.15, 0.15])
 
-    monkeypatch.setattr(parity, "probabilities", found)
+    monkeypatch.setattr(parity, "probabilities", results)
     float32, bfloat16, tf32 = pretrained_rows(np.zeros((2, 32, 32, 3), "uint8"), CPU)
     assert [float32["ok"], bfloat16["ok"], tf32["ok"]] == [True, False, True]
     assert bfloat16["largest_difference"] == pytest.approx(0.15)
@@ -190,7 +192,9 @@ def test_other_probabilities_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_another_loss_is_found_and_a_failure_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
-    def training(_: Any, __: Any, ___: Any, precision: torch.dtype, compiled: bool) -> Any:
+    def training(
+        _: Any, __: Any, ___: Any, precision: torch.dtype, *, compiled: bool = False
+    ) -> Any:
         calls.append((precision, compiled))
         if compiled:
             raise RuntimeError("no compiler")
@@ -199,19 +203,19 @@ def test_another_loss_is_found_and_a_failure_is_a_row(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(parity, "train", training)
     monkeypatch.setattr(parity, "compiles", lambda _: True)
-    found = list(epoch_rows(SETUP, tiny_dataset(), CPU))
+    results = list(epoch_rows(SETUP, tiny_dataset(), CPU))
     # The reference, then each precision, then each compiled.
     assert calls == [(torch.float32, False)] + [
         (p, c) for c in (False, True) for p in PRECISIONS.values()
     ]
-    assert [(row["check"], row["precision"], row["ok"]) for row in found] == [
+    assert [(row["check"], row["precision"], row["ok"]) for row in results] == [
         ("epoch", "float32", False),
         ("epoch", "bfloat16", True),
         ("compiled epoch", "float32", False),
         ("compiled epoch", "bfloat16", False),
     ]
-    assert found[0]["validation_relative_difference"] == pytest.approx(0.02)
-    assert found[2]["failure"] == "RuntimeError: no compiler"
+    assert results[0]["validation_relative_difference"] == pytest.approx(0.02)
+    assert results[2]["failure"] == "RuntimeError: no compiler"
 
 
 def test_images_of_another_size_are_not_classified() -> None:

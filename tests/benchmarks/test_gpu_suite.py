@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from benchmarks.gpu import suite
-from benchmarks.gpu.arms import ARMS, FAST94_GPU
 from benchmarks.gpu.setup import Setup
 from benchmarks.gpu.suite import PARTS, as_json, run
 from benchmarks.gpu.table import markdown
+from benchmarks.gpu.variants import FAST94_GPU, VARIANTS
 from benchmarks.workers import ROOT
 
 SETUP = Setup(device="cpu", data="shapes10", published=Path("published"), tiny=True)
@@ -40,13 +40,13 @@ def test_a_dry_run_runs_every_part_and_nothing_is_left_out(dry: dict[str, Any]) 
     runs = [(row["system"], row["seed"]) for row in parts["race"]["rows"] if "seed" in row]
     systems = ("fast94_gpu", "airbench94_muon", "hiverge", "fast94")
     assert runs == [(name, seed) for seed in range(2) for name in systems]
-    assert {row["arm"] for row in parts["arms"]["rows"]} == set(ARMS)
+    assert {row["variant"] for row in parts["variants"]["rows"]} == set(VARIANTS)
     assert dry["environment"]["hardware"]["accelerator"] is None
 
 
 def test_its_table_has_every_system_arm_and_network(dry: dict[str, Any]) -> None:
     text = markdown(dry)
-    shown = [*ARMS, "fast94_gpu", "airbench94_muon", "hiverge", "Conv2D"]
+    shown = [*VARIANTS, "fast94_gpu", "airbench94_muon", "hiverge", "Conv2D"]
     networks = {row["network"] for row in dry["parts"]["speed"]["rows"]}
     assert len(networks) == 4
     assert [name for name in (*shown, *networks) if f"{name} |" not in text] == []
@@ -104,8 +104,8 @@ def test_without_a_gpu_the_suite_says_what_to_do(capsys: pytest.CaptureFixture[s
 
 
 def test_every_arm_differs_from_the_base_and_is_trained_as_long() -> None:
-    assert ARMS["base"] is FAST94_GPU
-    others = [recipe for name, recipe in ARMS.items() if name != "base"]
+    assert VARIANTS["base"] is FAST94_GPU
+    others = [recipe for name, recipe in VARIANTS.items() if name != "base"]
     assert FAST94_GPU not in others
     assert len({repr(recipe) for recipe in others}) == len(others)
     assert {recipe.epochs for recipe in others} == {FAST94_GPU.epochs}
@@ -121,17 +121,17 @@ def document(rows: list[dict[str, Any]]) -> dict[str, Any]:
             "cudnn": 91000,
             "git": "abc",
         },
-        "parts": {"arms": {"status": "done", "seconds": 9.0, "failure": None, "rows": rows}},
+        "parts": {"variants": {"status": "done", "seconds": 9.0, "failure": None, "rows": rows}},
     }
 
 
 def test_gains_are_taken_seed_by_seed() -> None:
     rows: list[dict[str, Any]] = [
-        {"arm": "base", "seed": 0, "accuracy": 0.90, "seconds": 2.0},
-        {"arm": "wide", "seed": 0, "accuracy": 0.91, "seconds": 3.0},
-        {"arm": "base", "seed": 1, "accuracy": 0.92, "seconds": 2.0},
-        {"arm": "wide", "seed": 1, "accuracy": 0.95, "seconds": 3.0},
-        {"arm": "tall", "failure": "out of memory"},
+        {"variant": "base", "seed": 0, "accuracy": 0.90, "seconds": 2.0},
+        {"variant": "wide", "seed": 0, "accuracy": 0.91, "seconds": 3.0},
+        {"variant": "base", "seed": 1, "accuracy": 0.92, "seconds": 2.0},
+        {"variant": "wide", "seed": 1, "accuracy": 0.95, "seconds": 3.0},
+        {"variant": "tall", "failure": "out of memory"},
     ]
     text = markdown(document(rows))
     assert "| wide | 93.00% ± 2.83% | 2 | +2.00 (+0.04 to +3.96) | 1.500 |" in text

@@ -32,12 +32,12 @@ def test_table_has_a_row_for_each_system() -> None:
 
 def test_json_has_every_model_and_batch(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--models", "baseline", "--batches", "1", "3", "--rounds", "2", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert list(found["models"]["baseline"]) == ["1", "3"]
-    for figures in found["models"]["baseline"].values():
+    results = json.loads(capsys.readouterr().out)
+    assert list(results["models"]["baseline"]) == ["1", "3"]
+    for figures in results["models"]["baseline"].values():
         assert figures["cifarlab"] > 0
         assert figures["ratios"]["keras_torch_float32"] > 0
-    assert found["hardware"]["cores"] >= 1
+    assert results["hardware"]["cores"] >= 1
 
 
 def test_systems_that_disagree_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,15 +50,15 @@ def test_code_for_cuda_runs_on_the_cpu_and_its_own_figures_are_read(
 
     monkeypatch.setattr(record_worker, "load_dataset", load_dataset)
     monkeypatch.setattr(record_worker, "RECORDS", {"ours": record()})
-    settings = {"record": "ours", "script": str(script), "data": "tiny", "device": "cpu"}
+    job = {"record": "ours", "script": str(script), "data": "tiny", "device": "cpu"}
 
-    facts, work = record_worker.prepare(settings)
-    found = work({"seed": 0})
+    facts, work = record_worker.prepare(job)
+    results = work({"seed": 0})
 
     assert facts == {"images": 180}
     # It calls all images of the test split, of three classes, the first one.
-    assert found["accuracy"] == pytest.approx(1 / 3)
-    assert found["seconds"] > 0.0
+    assert results["accuracy"] == pytest.approx(1 / 3)
+    assert results["seconds"] > 0.0
 
 
 def test_nothing_of_it_is_left_behind(script: Path) -> None:
@@ -122,11 +122,11 @@ RUNS: dict[str, Any] = {
 
 
 def test_ratios_are_taken_side_by_side() -> None:
-    found = summary(RUNS)
-    assert found["hiverge"]["share"] == pytest.approx((0.5 + 0.25) / 2)
-    assert found["cifarlab"]["mean_accuracy"] == pytest.approx(0.945)
-    assert found["hiverge"]["median_seconds"] == 8.0
-    assert found["hiverge"]["n"] == 2
+    results = summary(RUNS)
+    assert results["hiverge"]["share"] == pytest.approx((0.5 + 0.25) / 2)
+    assert results["cifarlab"]["mean_accuracy"] == pytest.approx(0.945)
+    assert results["hiverge"]["median_seconds"] == 8.0
+    assert results["hiverge"]["n"] == 2
 
 
 def test_table_has_a_row_for_each_system() -> None:

@@ -23,9 +23,9 @@ def reports() -> dict[int, dict[str, object]]:
 
 
 def test_figures_follow_from_the_reports() -> None:
-    found = document(reports())
+    results = document(reports())
 
-    assert found["sizes"]["10000"] == {
+    assert results["sizes"]["10000"] == {
         "seconds": 4.0,
         "images_per_second": 2500.0,
         "peak_bytes": 5 * 2**20,
@@ -33,8 +33,8 @@ def test_figures_follow_from_the_reports() -> None:
         "overhead_bytes": 4 * 2**20,
     }
     # 0.4 and 0.5 milliseconds an image.
-    assert found["linearity"] == pytest.approx(1.25)
-    assert found["hardware"] == {"cores": 2}
+    assert results["linearity"] == pytest.approx(1.25)
+    assert results["hardware"] == {"cores": 2}
 
 
 def test_table_shows_time_for_ten_thousand_images_and_memory_in_mebibytes() -> None:
@@ -50,11 +50,11 @@ def test_json_has_the_promised_shape() -> None:
 
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
 
-    found = json.loads(done.stdout)
-    assert list(found["sizes"]) == ["20", "60"]
-    assert found["linearity"] >= 1
-    assert found["hardware"]["cores"] >= 1
-    for size, figures in found["sizes"].items():
+    results = json.loads(done.stdout)
+    assert list(results["sizes"]) == ["20", "60"]
+    assert results["linearity"] >= 1
+    assert results["hardware"]["cores"] >= 1
+    for size, figures in results["sizes"].items():
         assert figures["seconds"] > 0
         # Images of 3,072 bytes and labels of 8, and a tenth as many to validate on.
         assert figures["data_bytes"] == int(size) * 1.1 * (3072 + 8)

@@ -39,7 +39,7 @@ RATES = {
     "keras_b": [200.0, 10.0, 100.0],
 }
 
-# A worker that takes as many seconds for each round as the settings say.
+# A worker that takes as many seconds for each round as the job say.
 FAKE = """
 import json, sys
 seconds = json.loads(sys.stdin.readline())["seconds"]
@@ -60,11 +60,11 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> contextlib.ExitStac
 @pytest.fixture
 def workers(fake: contextlib.ExitStack) -> Iterator[dict[str, Worker]]:
     with fake as stack:
-        found = {}
+        results = {}
         for name, seconds in ((OURS, [1.0, 2.0, 4.0]), ("keras_a", [2.0, 8.0, 8.0])):
-            found[name] = stack.enter_context(running(name, "fake_worker"))
-            found[name].ask({"seconds": seconds})
-        yield found
+            results[name] = stack.enter_context(running(name, "fake_worker"))
+            results[name].ask({"seconds": seconds})
+        yield results
 
 
 def run(*arguments: str) -> tuple[dict[str, Any], str]:
@@ -85,9 +85,9 @@ def test_medians_are_of_the_rounds_and_ratios_are_medians_of_the_rounds_ratios()
 
 
 def test_medians_of_an_even_number_of_rounds_lie_between_the_middle_two() -> None:
-    found = summary({"cifarlab": [10.0, 20.0], "keras_a": [5.0, 5.0]})
+    results = summary({"cifarlab": [10.0, 20.0], "keras_a": [5.0, 5.0]})
 
-    assert found == {"cifarlab": 15.0, "keras_a": 5.0, "ratios": {"keras_a": 3.0}}
+    assert results == {"cifarlab": 15.0, "keras_a": 5.0, "ratios": {"keras_a": 3.0}}
 
 
 def test_table_shows_median_spread_and_ratio() -> None:
@@ -151,35 +151,35 @@ def test_without_cifarlabs_own_worker_there_is_no_result(workers: Mapping[str, W
 
 
 def test_json_has_the_promised_shape() -> None:
-    found, _ = run("--json", "--systems", "keras_torch_float32")
+    results, _ = run("--json", "--systems", "keras_torch_float32")
 
-    model = found["models"]["baseline"]
+    model = results["models"]["baseline"]
     assert set(model) == {"cifarlab", "keras_torch_float32", "ratios"}
     assert set(model["ratios"]) == {"keras_torch_float32"}
-    rates = found["per_round"]["baseline"]
+    rates = results["per_round"]["baseline"]
     assert [len(values) for values in rates.values()] == [2, 2]
     for name, values in rates.items():
         assert model[name] == statistics.median(values) > 0
     ratios = [a / b for a, b in zip(rates["cifarlab"], rates["keras_torch_float32"], strict=True)]
     assert math.isclose(model["ratios"]["keras_torch_float32"], statistics.median(ratios))
-    assert found["hardware"]["cores"] >= 1
-    assert (found["batch_size"], found["steps"], found["rounds"]) == (4, 2, 2)
-    assert found["systems"]["baseline"]["keras_torch_float32"]["torch"]
-    assert found["left_out"] == {"baseline": {}}
-    assert found["command"][2:] == ["benchmarks.throughput", *TINY, *found["command"][9:]]
+    assert results["hardware"]["cores"] >= 1
+    assert (results["batch_size"], results["steps"], results["rounds"]) == (4, 2, 2)
+    assert results["systems"]["baseline"]["keras_torch_float32"]["torch"]
+    assert results["left_out"] == {"baseline": {}}
+    assert results["command"][2:] == ["benchmarks.throughput", *TINY, *results["command"][9:]]
 
 
 def test_a_missing_backend_is_left_out_with_the_remedy(capsys: pytest.CaptureFixture[str]) -> None:
     systems = {"keras_other": System(backend="a_backend_that_is_nowhere", precision="float32")}
 
     with crew(systems) as workers:
-        found = measure("baseline", systems, Workload(batch_size=4, steps=1, rounds=1), workers)
+        results = measure("baseline", systems, Workload(batch_size=4, steps=1, rounds=1), workers)
 
-    assert list(found.rates) == ["cifarlab"]
+    assert list(results.rates) == ["cifarlab"]
     message = capsys.readouterr().err
     assert "keras_other is left out: a_backend_that_is_nowhere is not installed" in message
     assert "pip install 'cifarlab[bench]'" in message
-    assert "pip install" in found.left_out["keras_other"]
+    assert "pip install" in results.left_out["keras_other"]
 
 
 @pytest.mark.parametrize(
@@ -228,9 +228,9 @@ def test_precision_reaches_every_layer_but_the_last() -> None:
 
     model = {"config": {"layers": [layer("Conv2D"), layer("Dense"), layer("Dense")]}}
 
-    found = json.loads(with_precision(json.dumps(model), "mixed_bfloat16"))
+    results = json.loads(with_precision(json.dumps(model), "mixed_bfloat16"))
 
-    names = [part["config"]["dtype"]["config"]["name"] for part in found["config"]["layers"]]
+    names = [part["config"]["dtype"]["config"]["name"] for part in results["config"]["layers"]]
     assert names == ["mixed_bfloat16", "mixed_bfloat16", "float32"]
 
 

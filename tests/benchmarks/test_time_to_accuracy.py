@@ -28,14 +28,19 @@ REPORTS = {
 
 
 def test_figures_follow_from_the_reports() -> None:
-    found = document("fast94", "test", REPORTS)
+    results = document("fast94", "test", REPORTS)
 
-    assert found["recipe"] == "fast94"
-    assert found["runs"][1] == {"seed": 1, "accuracy": 0.95, "seconds": 50.0, "wall_seconds": 55.0}
-    assert found["mean_accuracy"] == pytest.approx(0.94)
-    assert found["std_accuracy"] == pytest.approx(0.01)
-    assert found["median_seconds"] == 30.0
-    assert found["hardware"] == {"cores": 2}
+    assert results["recipe"] == "fast94"
+    assert results["runs"][1] == {
+        "seed": 1,
+        "accuracy": 0.95,
+        "seconds": 50.0,
+        "wall_seconds": 55.0,
+    }
+    assert results["mean_accuracy"] == pytest.approx(0.94)
+    assert results["std_accuracy"] == pytest.approx(0.01)
+    assert results["median_seconds"] == 30.0
+    assert results["hardware"] == {"cores": 2}
 
 
 def test_one_seed_has_no_spread() -> None:
@@ -68,14 +73,14 @@ def test_json_has_the_promised_shape(photos: Path, split: str, trained: int, mea
 
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
 
-    found = json.loads(done.stdout)
-    assert found["recipe"] == "baseline"
-    assert [run["seed"] for run in found["runs"]] == [0, 1]
-    for run in found["runs"]:
+    results = json.loads(done.stdout)
+    assert results["recipe"] == "baseline"
+    assert [run["seed"] for run in results["runs"]] == [0, 1]
+    for run in results["runs"]:
         assert 0.0 <= run["accuracy"] <= 1.0
         assert 0.0 < run["seconds"] < run["wall_seconds"]
-    assert found["images"] == {"train": trained, split: measured}
-    assert found["hardware"]["cores"] >= 1
+    assert results["images"] == {"train": trained, split: measured}
+    assert results["hardware"]["cores"] >= 1
 
 
 def test_an_unknown_recipe_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from PIL import Image
 
 from cifarlab import recipes
 from cifarlab.cli.main import main
-from cifarlab.data import download
+from cifarlab.data import download, image
 from cifarlab.errors import NetworkError
 from cifarlab.recipes.parts import Constant, ModelSpec
 from tiny import tiny_recipe
@@ -53,8 +54,8 @@ def write_images(folder: Path, each: int = 20) -> Path:
         for number in range(each):
             pixels = generator.integers(0, 90, (20, 28, 3))
             pixels[..., 2 - kind] += 120
-            image = Image.fromarray(pixels.astype(np.uint8))
-            image.save(folder / name / f"{number:02d}.png")
+            drawn = Image.fromarray(pixels.astype(np.uint8))
+            drawn.save(folder / name / f"{number:02d}.png")
     return folder
 
 
@@ -115,6 +116,20 @@ def broken(tmp_path: Path) -> Callable[[int], Path]:
         return folder
 
     return make
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The name of every image that is decoded from here on, as often as it is."""
+    names: list[str] = []
+    decode = image.decode_image
+
+    def counting(data: bytes, *, name: str, **options: Any) -> Any:
+        names.append(name)
+        return decode(data, name=name, **options)
+
+    monkeypatch.setattr(image, "decode_image", counting)
+    return names
 
 
 @pytest.fixture(scope="session")

@@ -122,7 +122,7 @@ def test_a_model_for_other_classes_exits_3(cifarlab, trained, tmp_path):
 
 
 @pytest.mark.parametrize("verb", [("train",), ("data", "info"), ("data", "download")])
-def test_data_that_cannot_be_had_exits_5_with_the_remedy(cifarlab, verb):
+def test_data_that_cannot_be_downloaded_exits_5_with_the_remedy(cifarlab, verb):
     result = cifarlab(*verb)
     assert result.code == 5
     last = result.err.splitlines()[-1]
@@ -153,7 +153,7 @@ def test_a_directory_in_use_exits_2_with_the_process(cifarlab, photos, tmp_path)
         import sys
         from pathlib import Path
         from cifarlab.runs.directory import RunDirectory, lock
-        with lock(RunDirectory(Path(sys.argv[1]))):
+        with lock(RunDirectory(path=Path(sys.argv[1]))):
             print("locked", flush=True)
             sys.stdin.read()
         """,

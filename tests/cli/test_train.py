@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from cifarlab.cli.progress import epoch_line
 from cifarlab.data import shapes
@@ -30,7 +31,7 @@ def test_the_run_directory_says_where_everything_is(cifarlab, photos, tmp_path):
     assert f"  cifarlab predict IMAGE --model {directory}" in result.out.splitlines()
     for file in RunDirectory(path=directory).results:
         assert file.exists() == (file.name in result.out.split())
-    assert "baseline on photos: 48 images to train on, 6 to choose with" in result.out
+    assert "baseline on photos: 48 images for training, 6 for validation" in result.out
 
 
 def test_no_line_is_wider_than_80_columns(cifarlab, photos, tmp_path):
@@ -81,6 +82,7 @@ def test_the_fallback_is_named_everywhere(cifarlab, tmp_path, monkeypatch):
     result = cifarlab("train", "--fallback", "shapes10", "--epochs", "1")
     assert result.code == 0
     flat = " ".join(result.out.split())
+    assert "cifar10 could not be downloaded" in flat
     assert "Training on shapes10 instead." in flat
     assert "Every number below is about shapes10, not cifar10." in flat
     assert "CIFARLAB_DATA=" in flat
@@ -114,8 +116,27 @@ def test_a_run_without_its_bad_images_goes_on_without_them(cifarlab, broken, tmp
     folder = broken(1)
     assert cifarlab("train", "--data", folder, "--skip-bad", "-o", "run").code == 0
     interrupt(RunDirectory(path=tmp_path / "run"))
-    assert cifarlab("train", "--resume", "run").code == 3
-    assert cifarlab("train", "--resume", "run", "--skip-bad").code == 0
+    assert cifarlab("train", "--resume", "run").code == 0
+    interrupt(RunDirectory(path=tmp_path / "run"))
+    Image.new("RGB", (20, 28)).save(folder / "red" / "new.png")
+    refused = cifarlab("train", "--resume", "run")
+    assert refused.code == 3
+    assert "train split is not the one that is recorded" in refused.err
+
+
+def test_each_image_file_is_decoded_once_report_included(cifarlab, photos, tmp_path, decoded):
+    assert cifarlab("train", "--data", photos, "-o", "run").code == 0
+    run = RunDirectory(path=tmp_path / "run")
+    assert run.report.exists()
+    files = sorted(str(path) for path in photos.rglob("*.png"))
+    assert sorted(decoded) == files
+
+    interrupt(run)
+    run.report.unlink()
+    decoded.clear()
+    assert cifarlab("train", "--resume", "run").code == 0
+    assert run.report.exists()
+    assert sorted(decoded) == files
 
 
 def test_a_changed_recipe_does_not_resume_and_the_differences_are_shown(

@@ -1,4 +1,4 @@
-"""What several tests of the data room need: images, files of them, and a server to fetch from."""
+"""Fixtures of the tests of ``data``: images, files of them, and a server to download from."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from data.published import PARTS
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Every test of the data room has an empty cache of its own."""
-    place = tmp_path / "own-cache"
-    monkeypatch.setenv("CIFARLAB_CACHE", str(place))
-    return place
+    """Every test of ``data`` has an empty cache of its own."""
+    directory = tmp_path / "own-cache"
+    monkeypatch.setenv("CIFARLAB_CACHE", str(directory))
+    return directory
 
 
 @pytest.fixture
@@ -62,9 +62,9 @@ def write_parquet() -> Callable[..., Path]:
         rows = [{"bytes": png(p), "path": f"{i}.png"} for i, p in enumerate(split.images)]
         for row, content in (damage or {}).items():
             rows[row]["bytes"] = content
-        kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+        image_type = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
         values = pa.array(split.labels.tolist() if labels is None else labels)
-        table = pa.table({columns[0]: pa.array(rows, kind), columns[1]: values})
+        table = pa.table({columns[0]: pa.array(rows, image_type), columns[1]: values})
         path.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(table.replace_schema_metadata(metadata), path)
         return path
@@ -91,8 +91,8 @@ def folder(tmp_path: Path, write_parquet: Callable[..., Path], train: Split, tes
 
 
 @pytest.fixture
-def kind_of() -> Callable[[Split, Split], cifar.CifarVariant]:
-    """Make a dataset of three classes in CIFAR-10's formats around other images."""
+def variant_of() -> Callable[[Split, Split], cifar.CifarVariant]:
+    """Make a variant of three classes in CIFAR-10's formats, with other images."""
 
     def make(train: Split, test: Split) -> cifar.CifarVariant:
         return dataclasses.replace(
@@ -109,9 +109,9 @@ def kind_of() -> Callable[[Split, Split], cifar.CifarVariant]:
 
 
 class Server:
-    """An HTTP server on 127.0.0.1 whose answers a test writes as plain functions.
+    """An HTTP server on 127.0.0.1 whose answers are plain functions of a test.
 
-    ``pages`` has a function for each path; it is handed the request and answers it.
+    ``pages`` has a function for each path; it gets the request and answers it.
     ``seen`` has the path and the ``Range`` of every request, in order.
     """
 
@@ -161,8 +161,8 @@ class Server:
                 if start >= len(body):
                     self.send(request, b"", status=416)
                     return
-                place = f"bytes {start}-{len(body) - 1}/{len(body)}"
-                self.send(request, body[start:], status=206, ETag=etag, Content_Range=place)
+                sent = f"bytes {start}-{len(body) - 1}/{len(body)}"
+                self.send(request, body[start:], status=206, ETag=etag, Content_Range=sent)
             else:
                 self.send(request, body, ETag=etag)
 
@@ -178,7 +178,7 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def tiny(server, kind_of, train, test) -> cifar.CifarVariant:
+def tiny(server, variant_of, train, test) -> cifar.CifarVariant:
     """A dataset of three classes with two sources on the server, parquet and an archive."""
     files = tuple(
         download.RemoteFile(url=f"{server.url}/{name}", name=name, magic=b"PAR1", max_bytes=10**7)
@@ -191,4 +191,4 @@ def tiny(server, kind_of, train, test) -> cifar.CifarVariant:
         cifar.Source(name="parquet", files=files),
         cifar.Source(name="archive", files=(packed,)),
     )
-    return dataclasses.replace(kind_of(train, test), sources=sources)
+    return dataclasses.replace(variant_of(train, test), sources=sources)

@@ -1,4 +1,4 @@
-"""The cache holds whole entries or none, and never stands in the way."""
+"""The cache holds complete entries or none, and loading works without it."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def same(one: cache.Decoded, other: cache.Decoded) -> bool:
     )
 
 
-def test_where_it_is(monkeypatch, tmp_path):
+def test_the_directory(monkeypatch, tmp_path):
     monkeypatch.setenv("CIFARLAB_CACHE", str(tmp_path / "chosen"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -113,7 +113,7 @@ def test_no_home_is_an_error_that_says_what_to_set(monkeypatch):
         cache.directory()
 
 
-def test_what_goes_in_comes_out_memory_mapped(decoded):
+def test_an_entry_is_read_back_memory_mapped(decoded):
     built = cache.get("toy", lambda: decoded)
     again = cache.get("toy", never)
     assert same(built, decoded)
@@ -163,16 +163,16 @@ def test_killed_at_any_moment_of_a_write(tmp_path, own_cache, moment):
     """Five files, the entry's directory, the rename and the directory above it: eight moments."""
     log = tmp_path / "log"
     assert run(KILLED_AT, log, moment).returncode == -signal.SIGKILL
-    found = cache.read("toy")
-    assert (found is None) == (moment < 7)
+    entry = cache.read("toy")
+    assert (entry is None) == (moment < 7)
     assert run('cache.get("toy", build)', log).returncode == 0
-    found = cache.read("toy")
-    assert found is not None
-    assert len(found.train) == 30
+    entry = cache.read("toy")
+    assert entry is not None
+    assert len(entry.train) == 30
     assert not list(own_cache.glob("*.tmp-*"))
 
 
-def test_the_moments_above_are_all_there_are(tmp_path):
+def test_the_moments_above_are_all_moments(tmp_path):
     assert run(KILLED_AT, tmp_path / "log", 8).returncode == 0
 
 
@@ -187,7 +187,7 @@ def test_four_processes_build_it_once(tmp_path):
     assert log.read_text() == "built\n"
 
 
-def test_a_place_that_cannot_be_written_costs_a_warning_only(monkeypatch, tmp_path, decoded):
+def test_a_directory_that_cannot_be_written_gives_only_a_warning(monkeypatch, tmp_path, decoded):
     (tmp_path / "plain").write_text("a file, not a directory")
     monkeypatch.setenv("CIFARLAB_CACHE", str(tmp_path / "plain" / "cache"))
     said: list[str] = []
@@ -197,7 +197,7 @@ def test_a_place_that_cannot_be_written_costs_a_warning_only(monkeypatch, tmp_pa
     assert "CIFARLAB_CACHE" in said[0]
 
 
-def test_the_warning_goes_to_the_log_when_nobody_listens(monkeypatch, tmp_path, decoded, caplog):
+def test_the_warning_goes_to_the_log_without_progress(monkeypatch, tmp_path, decoded, caplog):
     (tmp_path / "plain").write_text("")
     monkeypatch.setenv("CIFARLAB_CACHE", str(tmp_path / "plain" / "cache"))
     cache.get("toy", lambda: decoded)
@@ -205,7 +205,7 @@ def test_the_warning_goes_to_the_log_when_nobody_listens(monkeypatch, tmp_path, 
 
 
 @pytest.mark.skipif(os.name == "nt", reason="file size limits are POSIX")
-def test_a_disk_that_fills_up_costs_a_warning_only(tmp_path, own_cache):
+def test_a_disk_that_fills_up_gives_only_a_warning(tmp_path, own_cache):
     code = """
 import resource
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
@@ -233,7 +233,7 @@ def test_reading_a_filled_cache_writes_nothing(decoded, own_cache):
     assert after == before
 
 
-def test_an_error_of_the_builder_is_not_taken_for_one_of_the_cache(own_cache):
+def test_an_error_of_the_builder_is_not_reported_as_one_of_the_cache(own_cache):
     def fail() -> cache.Decoded:
         raise FileNotFoundError("the source went away")
 

@@ -1,4 +1,4 @@
-"""A name or a path becomes a dataset, and is never called what it is not."""
+"""Names and paths are loaded as datasets, under the right name."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from data.published import pack, write_binary
 @pytest.fixture
 def tiny_is_known(monkeypatch, tiny) -> cifar.CifarVariant:
     """Local content is recognised as ``tiny``, and ``cifar10`` asks for it."""
-    kind = dataclasses.replace(tiny, name="cifar10")
-    monkeypatch.setattr(cifar, "KINDS", (kind,))
-    monkeypatch.setattr(cifar, "CIFAR10", kind)
-    return kind
+    variant = dataclasses.replace(tiny, name="cifar10")
+    monkeypatch.setattr(cifar, "VARIANTS", (variant,))
+    monkeypatch.setattr(cifar, "CIFAR10", variant)
+    return variant
 
 
 def stop(*_arguments: object, **_options: object) -> None:
@@ -85,9 +85,7 @@ def test_the_seed_decides_which_tenth_that_is(
     assert len([entry for entry in own_cache.iterdir() if entry.is_dir()]) == 1
 
 
-def test_a_test_part_of_which_nothing_is_left_is_not_made_up_for(
-    tmp_path, train, test, write_parquet
-):
+def test_a_test_part_without_good_images_is_not_replaced(tmp_path, train, test, write_parquet):
     write_parquet(tmp_path / "train.parquet", train)
     write_parquet(tmp_path / "test.parquet", test, damage=dict.fromkeys(range(len(test))))
     with pytest.raises(InputError, match=r"\(test\): holds no images"):
@@ -95,8 +93,8 @@ def test_a_test_part_of_which_nothing_is_left_is_not_made_up_for(
 
 
 def test_other_content_is_never_called_cifar10(folder):
-    place = folder.rename(folder.parent / "cifar10")
-    assert catalog.load_dataset(place).name == "local-cifar10"
+    path = folder.rename(folder.parent / "cifar10")
+    assert catalog.load_dataset(path).name == "local-cifar10"
 
 
 @pytest.mark.usefixtures("tiny_is_known")
@@ -111,35 +109,35 @@ def test_torontos_files_packed_and_unpacked(tmp_path, train, test):
     unpacked = write_binary(tmp_path / "here" / "cifar-10-batches-bin", train, test)
     (tmp_path / "packed").mkdir()
     packed = pack(unpacked, tmp_path / "packed" / "cifar-10-binary.tar.gz")
-    for place in (unpacked, unpacked.parent, packed, packed.parent):
-        data = catalog.load_dataset(place)
+    for path in (unpacked, unpacked.parent, packed, packed.parent):
+        data = catalog.load_dataset(path)
         assert data.name == "cifar10"
         np.testing.assert_array_equal(data.test.images, test.images)
 
 
 def test_torontos_format_with_other_content_is_refused(tmp_path, train, test):
-    place = write_binary(tmp_path / "cifar-10-batches-bin", train, test)
+    path = write_binary(tmp_path / "cifar-10-batches-bin", train, test)
     with pytest.raises(InputError, match="are not cifar10") as caught:
-        catalog.load_dataset(place)
+        catalog.load_dataset(path)
     assert caught.value.exit_code == 3
 
 
 def test_a_missing_batch_is_named(tmp_path, train, test):
-    place = write_binary(tmp_path / "cifar-10-batches-bin", train, test)
-    (place / "data_batch_1.bin").unlink()
+    path = write_binary(tmp_path / "cifar-10-batches-bin", train, test)
+    (path / "data_batch_1.bin").unlink()
     with pytest.raises(InputError, match=r"data_batch_1\.bin"):
-        catalog.load_dataset(place)
+        catalog.load_dataset(path)
 
 
 def test_a_gadget_in_an_archive_is_refused(tmp_path):
     canary = tmp_path / "canary"
-    place = tmp_path / "cifar-10-batches-py"
-    place.mkdir()
+    path = tmp_path / "cifar-10-batches-py"
+    path.mkdir()
     for name in cifar.CIFAR10.layouts[1].train + cifar.CIFAR10.layouts[1].test:
-        (place / name).write_bytes(b"cos\nsystem\n(S'touch %s'\ntR." % str(canary).encode())
-    for path in (place, pack(place, tmp_path / "cifar-10-python.tar.gz")):
+        (path / name).write_bytes(b"cos\nsystem\n(S'touch %s'\ntR." % str(canary).encode())
+    for gadget in (path, pack(path, tmp_path / "cifar-10-python.tar.gz")):
         with pytest.raises(UnsafeError, match=r"os\.system") as caught:
-            catalog.load_dataset(path)
+            catalog.load_dataset(gadget)
         assert caught.value.exit_code == 4
     assert not canary.exists()
 
@@ -150,9 +148,9 @@ def test_a_folder_of_images(tmp_path, some_images):
     for i, (image, label) in enumerate(
         zip(some_images(60).images, some_images(60).labels, strict=True)
     ):
-        place = tmp_path / "cifar10" / "abc"[label]
-        place.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image).save(place / f"{i}.png")
+        path = tmp_path / "cifar10" / "abc"[label]
+        path.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path / f"{i}.png")
     (tmp_path / "cifar10" / "a" / "bad.png").write_bytes(b"not an image")
     with pytest.raises(InputError):
         catalog.load_dataset(tmp_path / "cifar10")
@@ -162,13 +160,13 @@ def test_a_folder_of_images(tmp_path, some_images):
     assert data.class_names == ("a", "b", "c")
     assert data.train.images.shape[1:] == (16, 16, 3)
     with pytest.warns(UserWarning, match="left out 1"):
-        found = inspection.check(tmp_path / "cifar10")
-    assert len(found["bad_files"]) == 1
-    assert "bad.png" in found["bad_files"][0]
-    assert not found["ok"]
+        result = inspection.check(tmp_path / "cifar10")
+    assert len(result["bad_files"]) == 1
+    assert "bad.png" in result["bad_files"][0]
+    assert not result["ok"]
 
 
-@pytest.mark.parametrize("spec", ["cifar11", "no/such/place", "", "x" * 5000, "nul\0byte"])
+@pytest.mark.parametrize("spec", ["cifar11", "no/such/path", "", "x" * 5000, "nul\0byte"])
 def test_an_unknown_name_lists_the_known_ones(spec, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match="cifar10, cifar100, shapes10"):
@@ -181,35 +179,35 @@ def test_a_file_that_is_no_dataset(tmp_path):
         catalog.load_dataset(tmp_path / "notes.txt")
 
 
-def test_a_path_of_two_lines_is_told_in_one(tmp_path, train, test, write_parquet, monkeypatch):
-    place = tmp_path / "two\nlines"
-    toronto = write_binary(place / "cifar-10-batches-bin", train, test)
-    packed = pack(toronto, place / "cifar-10-binary.tar.gz")
+def test_a_path_of_two_lines_is_shown_in_one(tmp_path, train, test, write_parquet, monkeypatch):
+    path = tmp_path / "two\nlines"
+    toronto = write_binary(path / "cifar-10-batches-bin", train, test)
+    packed = pack(toronto, path / "cifar-10-binary.tar.gz")
     (toronto / "data_batch_1.bin").unlink()
-    cut_off = place / "cut\noff.tar.gz"
+    cut_off = path / "cut\noff.tar.gz"
     cut_off.write_bytes(packed.read_bytes()[:1000])
-    (place / "notes.txt").write_text("hello")
-    (place / "no.parquet").write_text("hello")
-    (place / "none").mkdir()
-    column = write_parquet(place / "column.parquet", train, columns=("a\nb", "label"))
-    labels = write_parquet(place / "labels.parquet", train, labels=["a"] * len(train))
-    bad = write_parquet(place / "bad\n.parquet", train, damage={3: None})
-    few = write_parquet(place / "few" / "train.parquet", train.subset(np.arange(1)))
-    shard = write_parquet(place / "shard" / "train-00000-of-00002.parquet", train).parent
-    files = [toronto, packed, cut_off, column, labels, bad, few, shard, place / "absent"]
-    files += [place / "notes.txt", place / "no.parquet", place / "none"]
+    (path / "notes.txt").write_text("hello")
+    (path / "no.parquet").write_text("hello")
+    (path / "none").mkdir()
+    column = write_parquet(path / "column.parquet", train, columns=("a\nb", "label"))
+    labels = write_parquet(path / "labels.parquet", train, labels=["a"] * len(train))
+    bad = write_parquet(path / "bad\n.parquet", train, damage={3: None})
+    few = write_parquet(path / "few" / "train.parquet", train.subset(np.arange(1)))
+    shard = write_parquet(path / "shard" / "train-00000-of-00002.parquet", train).parent
+    files = [toronto, packed, cut_off, column, labels, bad, few, shard, path / "absent"]
+    files += [path / "notes.txt", path / "no.parquet", path / "none"]
     for file in files:
         refused(file)
         monkeypatch.setenv("CIFARLAB_DATA", str(file))
         refused("cifar10")
     monkeypatch.delenv("CIFARLAB_DATA")
-    monkeypatch.setenv("CIFARLAB_CACHE", str(place))
+    monkeypatch.setenv("CIFARLAB_CACHE", str(path))
     refused("cifar10", offline=True)
-    monkeypatch.setenv("CIFARLAB_CACHE", str(place / "notes.txt"))
+    monkeypatch.setenv("CIFARLAB_CACHE", str(path / "notes.txt"))
     refused("cifar10")
     said: list[str] = []
-    write_parquet(place / "good\n.parquet", train)
-    catalog.load_dataset(place / "good\n.parquet", progress=said.append)
+    write_parquet(path / "good\n.parquet", train)
+    catalog.load_dataset(path / "good\n.parquet", progress=said.append)
     assert len(said) == 3
     assert not any("\n" in line for line in said)
 
@@ -267,7 +265,7 @@ def test_nothing_named_means_cifar10(folder, monkeypatch):
     assert catalog.load_dataset(None).name == catalog.load_dataset().name == "cifar10"
 
 
-def test_the_variable_must_name_the_real_thing(folder, tmp_path, monkeypatch):
+def test_the_variable_must_name_cifar10(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("CIFARLAB_DATA", str(folder))
     with pytest.raises(InputError, match=r"CIFARLAB_DATA=.* are not cifar10"):
         catalog.load_dataset("cifar10")
@@ -288,7 +286,7 @@ def test_offline_with_an_empty_cache(name):
     assert ("CIFARLAB_DATA" if name == "cifar10" else "CIFARLAB_CACHE") in str(caught.value)
 
 
-def test_importing_the_catalog_is_light():
+def test_importing_the_catalog_imports_no_large_library():
     code = (
         "import sys, cifarlab.data.catalog;"
         "print(*{'pyarrow', 'PIL', 'requests', 'keras', 'torch', 'sklearn'} & set(sys.modules))"
@@ -306,11 +304,11 @@ def test_the_real_cifar10(real_cifar10, monkeypatch):
     data = catalog.load_dataset("cifar10")
     assert data.name == "cifar10"
     assert data.class_names == cifar.CIFAR10_CLASSES
-    found = inspection.describe(data)
-    assert found["train_fingerprint"] == cifar.CIFAR10_TRAIN_FINGERPRINT
-    assert found["splits"]["test"]["fingerprint"] == cifar.CIFAR10_TEST_FINGERPRINT
-    assert set(found["splits"]["validation"]["per_class"].values()) == {500}
-    assert set(found["splits"]["train"]["per_class"].values()) == {4500}
+    result = inspection.describe(data)
+    assert result["train_fingerprint"] == cifar.CIFAR10_TRAIN_FINGERPRINT
+    assert result["splits"]["test"]["fingerprint"] == cifar.CIFAR10_TEST_FINGERPRINT
+    assert set(result["splits"]["validation"]["per_class"].values()) == {500}
+    assert set(result["splits"]["train"]["per_class"].values()) == {4500}
     monkeypatch.setattr(parquet, "read", stop)
     assert catalog.load_dataset("cifar10").validation.names == data.validation.names
 
@@ -318,13 +316,13 @@ def test_the_real_cifar10(real_cifar10, monkeypatch):
 @pytest.mark.real
 def test_the_real_cifar10_in_torontos_formats(real_cifar10, tmp_path):
     content = parquet.read(parquet.find(real_cifar10))
-    place = write_binary(tmp_path / "cifar-10-batches-bin", content.train, content.test)
+    path = write_binary(tmp_path / "cifar-10-batches-bin", content.train, content.test)
     data = catalog.load_dataset(tmp_path)
     assert data.name == "cifar10"
     assert inspection.train_fingerprint(data) == cifar.CIFAR10_TRAIN_FINGERPRINT
-    # One swapped byte in 150 million is found.
-    raw = bytearray((place / "data_batch_3.bin").read_bytes())
+    # One swapped byte in 150 million is result.
+    raw = bytearray((path / "data_batch_3.bin").read_bytes())
     raw[1_000_000] ^= 1
-    (place / "data_batch_3.bin").write_bytes(raw)
+    (path / "data_batch_3.bin").write_bytes(raw)
     with pytest.raises(InputError, match=cifar.CIFAR10_TRAIN_FINGERPRINT):
-        catalog.load_dataset(place)
+        catalog.load_dataset(path)

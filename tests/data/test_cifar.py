@@ -1,4 +1,4 @@
-"""CIFAR is what its fingerprints and counts say, and nothing else is."""
+"""CIFAR-10 and CIFAR-100 are recognised by fingerprints and counts, and nothing else is."""
 
 from __future__ import annotations
 
@@ -20,31 +20,33 @@ def test_the_class_names():
 
 
 def test_every_source_is_https_and_every_archive_has_a_hash():
-    for kind in cifar.KINDS:
-        for source in kind.sources:
+    for variant in cifar.VARIANTS:
+        for source in variant.sources:
             for remote in source.files:
                 assert remote.url.startswith("https://")
                 assert remote.digest or remote.name.endswith(".parquet")
 
 
-def test_verify_shows_both_fingerprints(some_images, kind_of):
+def test_verify_shows_both_fingerprints(some_images, variant_of):
     train, test = some_images(30), some_images(12, seed=1)
-    kind, other = kind_of(train, test), some_images(12, seed=2)
-    cifar.verify(kind, train, test, "here")
+    variant, other = variant_of(train, test), some_images(12, seed=2)
+    cifar.verify(variant, train, test, "here")
     with pytest.raises(InputError) as caught:
-        cifar.verify(kind, train, other, "here")
+        cifar.verify(variant, train, other, "here")
     assert fingerprint(test) in str(caught.value)
     assert fingerprint(other) in str(caught.value)
 
 
-def test_verify_counts_where_no_fingerprint_is_known(some_images, kind_of):
+def test_verify_counts_where_no_fingerprint_is_known(some_images, variant_of):
     train, test = some_images(30), some_images(12, seed=1)
-    kind = dataclasses.replace(kind_of(train, test), train_fingerprint="", test_fingerprint="")
-    cifar.verify(kind, some_images(30, seed=5), some_images(12, seed=6), "here")
+    variant = dataclasses.replace(
+        variant_of(train, test), train_fingerprint="", test_fingerprint=""
+    )
+    cifar.verify(variant, some_images(30, seed=5), some_images(12, seed=6), "here")
     for wrong in (some_images(31), some_images(30, classes=2), some_images(30, size=16)):
         with pytest.raises(InputError, match="its train images are not tiny"):
-            cifar.verify(kind, wrong, test, "here")
+            cifar.verify(variant, wrong, test, "here")
 
 
-def test_random_images_are_nobodys(some_images):
+def test_random_images_are_not_identified(some_images):
     assert cifar.identify(some_images(30), some_images(12)) is None

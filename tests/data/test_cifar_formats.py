@@ -1,4 +1,4 @@
-"""Toronto's formats are read as data, whatever somebody has put into them."""
+"""Toronto's formats are read as data only, whatever a file contains."""
 
 from __future__ import annotations
 
@@ -120,11 +120,11 @@ def test_rows_run_from_top_to_bottom():
 @pytest.mark.parametrize("coarse", [False, True])
 def test_records_come_back_as_they_went_in(some_images, coarse):
     split = some_images(9)
-    found = cifar_formats.decode_records(
+    decoded = cifar_formats.decode_records(
         records(split, coarse=coarse), "here", label_bytes=2 if coarse else 1
     )
-    np.testing.assert_array_equal(found.images, split.images)
-    np.testing.assert_array_equal(found.labels, split.labels)
+    np.testing.assert_array_equal(decoded.images, split.images)
+    np.testing.assert_array_equal(decoded.labels, split.labels)
 
 
 @pytest.mark.parametrize("length", [0, 1, 3072, 3074])
@@ -136,10 +136,10 @@ def test_records_that_are_cut_off(length):
 @pytest.mark.parametrize("encode", [pickled, pickled_by_python_2])
 def test_pickles_come_back_as_they_went_in(some_images, encode):
     split = some_images(9)
-    found = cifar_formats.decode_pickle(encode(split), "here", label_key=b"labels")
-    np.testing.assert_array_equal(found.images, split.images)
-    np.testing.assert_array_equal(found.labels, split.labels)
-    assert len(found.names) == 9
+    decoded = cifar_formats.decode_pickle(encode(split), "here", label_key=b"labels")
+    np.testing.assert_array_equal(decoded.images, split.images)
+    np.testing.assert_array_equal(decoded.labels, split.labels)
+    assert len(decoded.names) == 9
 
 
 def test_the_hand_written_pickle_is_a_real_one(some_images):
@@ -148,8 +148,8 @@ def test_the_hand_written_pickle_is_a_real_one(some_images):
     np.testing.assert_array_equal(batch[b"data"], planes(split))
 
 
-@pytest.mark.parametrize("place", ["extra", "labels", "data"])
-def test_a_gadget_is_refused_and_does_not_run(some_images, tmp_path, place):
+@pytest.mark.parametrize("key", ["extra", "labels", "data"])
+def test_a_gadget_is_refused_and_does_not_run(some_images, tmp_path, key):
     canary = tmp_path / "canary"
     for gadget in (
         Gadget(os.system, f"touch {canary}"),
@@ -161,7 +161,7 @@ def test_a_gadget_is_refused_and_does_not_run(some_images, tmp_path, place):
     ):
         split = some_images(3)
         batch = {b"data": planes(split), b"labels": [0, 1, 2]}
-        batch[place.encode()] = [gadget]
+        batch[key.encode()] = [gadget]
         with pytest.raises(UnsafeError, match="refused: the pickle asks for") as caught:
             cifar_formats.decode_pickle(pickle.dumps(batch), "here", label_key=b"labels")
         assert caught.value.exit_code == 4
@@ -220,17 +220,17 @@ def test_a_damaged_pickle_never_ends_in_another_error(some_images, data):
     raw = bytearray(pickled_by_python_2(some_images(1)))
     # The 3,072 pixels are of no interest: damage what is around them.
     for _ in range(data.draw(st.integers(1, 4))):
-        place = data.draw(st.integers(0, 180) | st.integers(len(raw) - 40, len(raw) - 1))
-        raw[place] = data.draw(st.integers(0, 255))
+        position = data.draw(st.integers(0, 180) | st.integers(len(raw) - 40, len(raw) - 1))
+        raw[position] = data.draw(st.integers(0, 255))
     end = data.draw(st.integers(0, 180) | st.just(len(raw)))
     with contextlib.suppress(InputError, UnsafeError):
         cifar_formats.decode_pickle(bytes(raw[:end]), "here", label_key=b"labels")
 
 
 @pytest.mark.parametrize(("layout", "encode"), [(BIN, records), (PY, pickled)])
-def test_folder_and_archive_hold_the_same(some_images, kind_of, tmp_path, layout, encode):
+def test_folder_and_archive_hold_the_same(some_images, variant_of, tmp_path, layout, encode):
     train, test = some_images(30), some_images(12, seed=1)
-    kind, files = kind_of(train, test), batches(layout, train, test, encode)
+    variant, files = variant_of(train, test), batches(layout, train, test, encode)
     folder = tmp_path / layout.folder
     folder.mkdir()
     for name, content in files.items():
@@ -238,10 +238,10 @@ def test_folder_and_archive_hold_the_same(some_images, kind_of, tmp_path, layout
     packed = archive(
         tmp_path / "a.tar.gz", {f"{layout.folder}/{name}": raw for name, raw in files.items()}
     )
-    cifar.verify(kind, *cifar_files.read_folder(kind, layout, folder), "folder")
-    found, *splits = cifar_files.read_archive(packed, (cifar.CIFAR100, kind))
-    assert found is kind
-    cifar.verify(kind, *splits, "archive")
+    cifar.verify(variant, *cifar_files.read_folder(variant, layout, folder), "folder")
+    variant_read, *splits = cifar_files.read_archive(packed, (cifar.CIFAR100, variant))
+    assert variant_read is variant
+    cifar.verify(variant, *splits, "archive")
 
 
 @pytest.mark.parametrize(("layout", "key"), [(BIN100, None), (PY100, b"fine_labels")])
@@ -254,14 +254,14 @@ def test_cifar100_takes_the_fine_label(some_images, tmp_path, layout, key):
 
     files = batches(layout, train, test, encode)
     packed = archive(tmp_path / "a.tar.gz", {f"{layout.folder}/{n}": c for n, c in files.items()})
-    kind, *splits = cifar_files.read_archive(packed, cifar.KINDS)
-    assert kind.name == "cifar100"
+    variant, *splits = cifar_files.read_archive(packed, cifar.VARIANTS)
+    assert variant.name == "cifar100"
     assert [split.labels.tolist() for split in splits] == [
         train.labels.tolist(), test.labels.tolist(),
     ]  # fmt: skip
 
 
-def test_members_with_evil_paths_leave_no_trace(some_images, kind_of, tmp_path):
+def test_members_with_evil_paths_leave_no_trace(some_images, variant_of, tmp_path):
     train, test = some_images(30), some_images(12, seed=1)
     inner = tmp_path / "one" / "two"
     inner.mkdir(parents=True)
@@ -275,8 +275,8 @@ def test_members_with_evil_paths_leave_no_trace(some_images, kind_of, tmp_path):
     }
     packed = archive(inner / "a.tar.gz", evil | good, {"link": "/etc/passwd"})
     before = sorted(tmp_path.rglob("*"))
-    kind, *splits = cifar_files.read_archive(packed, (kind_of(train, test),))
-    cifar.verify(kind, *splits, "archive")
+    variant, *splits = cifar_files.read_archive(packed, (variant_of(train, test),))
+    cifar.verify(variant, *splits, "archive")
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -284,7 +284,7 @@ def test_a_member_that_is_a_link_is_refused(tmp_path):
     name = f"{BIN.folder}/{BIN.train[0]}"
     packed = archive(tmp_path / "a.tar.gz", {}, {name: "/etc/passwd"})
     with pytest.raises(UnsafeError, match="is a link or comes twice"):
-        cifar_files.read_archive(packed, cifar.KINDS)
+        cifar_files.read_archive(packed, cifar.VARIANTS)
 
 
 def test_a_member_that_comes_twice_is_refused(some_images, tmp_path):
@@ -292,7 +292,7 @@ def test_a_member_that_comes_twice_is_refused(some_images, tmp_path):
     raw = records(some_images(3))
     packed = archive(tmp_path / "a.tar.gz", {name: raw, f"./{name}": raw})
     with pytest.raises(UnsafeError, match="is a link or comes twice"):
-        cifar_files.read_archive(packed, cifar.KINDS)
+        cifar_files.read_archive(packed, cifar.VARIANTS)
 
 
 def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
@@ -300,7 +300,7 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
     packed = archive(tmp_path / "a.tar.gz", {"unwanted": bytes(3_000_000)})
     assert packed.stat().st_size < 20_000
     with pytest.raises(UnsafeError, match="unpacks to more than"):
-        cifar_files.read_archive(packed, cifar.KINDS)
+        cifar_files.read_archive(packed, cifar.VARIANTS)
 
 
 def test_a_gadget_inside_an_archive(some_images, tmp_path):
@@ -309,7 +309,7 @@ def test_a_gadget_inside_an_archive(some_images, tmp_path):
     files["test_batch"] = pickle.dumps(Gadget(os.system, f"touch {canary}"))
     packed = archive(tmp_path / "a.tar.gz", {f"{PY.folder}/{n}": c for n, c in files.items()})
     with pytest.raises(UnsafeError, match="test_batch: refused"):
-        cifar_files.read_archive(packed, cifar.KINDS)
+        cifar_files.read_archive(packed, cifar.VARIANTS)
     assert not canary.exists()
 
 
@@ -320,13 +320,13 @@ def test_an_archive_that_is_cut_off(some_images, tmp_path, keep):
     size = packed.stat().st_size
     os.truncate(packed, int(keep * size) if isinstance(keep, float) else keep)
     with pytest.raises(InputError, match="copy it again"):
-        cifar_files.read_archive(packed, cifar.KINDS)
+        cifar_files.read_archive(packed, cifar.VARIANTS)
 
 
 def test_an_archive_of_something_else(tmp_path):
     packed = archive(tmp_path / "a.tar.gz", {"holiday.jpg": b"..."})
     with pytest.raises(InputError, match="holds none of cifar-10-batches-bin"):
-        cifar_files.read_archive(packed, cifar.KINDS)
+        cifar_files.read_archive(packed, cifar.VARIANTS)
 
 
 def test_a_missing_batch_is_named(some_images, tmp_path):
@@ -334,7 +334,7 @@ def test_a_missing_batch_is_named(some_images, tmp_path):
     del files["data_batch_3.bin"]
     packed = archive(tmp_path / "a.tar.gz", {f"{BIN.folder}/{n}": c for n, c in files.items()})
     with pytest.raises(InputError, match=r"data_batch_3\.bin missing"):
-        cifar_files.read_archive(packed, cifar.KINDS)
+        cifar_files.read_archive(packed, cifar.VARIANTS)
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=r"data_batch_3\.bin: cannot be read"):

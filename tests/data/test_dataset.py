@@ -1,4 +1,4 @@
-"""Splits, their promises, and the fingerprint that proves content."""
+"""Splits, their checks, and the fingerprint of their content."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def test_fingerprint_does_not_depend_on_order(order):
 
 
 @given(st.integers(0, 5), st.integers(0, 11), st.integers(1, 255))
-def test_fingerprint_changes_with_any_pixel(image, place, change):
+def test_fingerprint_changes_with_any_pixel(image, position, change):
     split = split_of([0, 1, 2, 0, 1, 2])
     images = split.images.copy()
-    images.reshape(6, -1)[image, place] ^= np.uint8(change)
+    images.reshape(6, -1)[image, position] ^= np.uint8(change)
     assert fingerprint(Split(images=images, labels=split.labels)) != fingerprint(split)
 
 
@@ -48,7 +48,7 @@ def test_fingerprint_changes_when_two_labels_are_swapped():
     )
 
 
-def test_fingerprint_of_a_image_does_not_depend_on_memory_layout():
+def test_fingerprint_of_an_image_does_not_depend_on_memory_layout():
     split = split_of([0, 1], side=4)
     planes = np.ascontiguousarray(split.images.transpose(0, 3, 1, 2))
     assert fingerprint(

@@ -1,4 +1,4 @@
-"""A download is whole and right under its final name, or there is no such name."""
+"""A download is complete and checked under its final name, or that file does not exist."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ try:
     fetch(
         RemoteFile(url=url, name="file", magic=b"PAR1", max_bytes=10_000_000, digest=digest),
         Path(folder),
-        manner=DownloadOptions(pause_seconds=0.01, allow_loopback_http=True),
+        options=DownloadOptions(pause_seconds=0.01, allow_loopback_http=True),
     )
 except CifarlabError as error:
     print(error, file=sys.stderr)
@@ -60,7 +60,7 @@ def left_in(folder: Path) -> set[str]:
 
 def test_brings_the_file_and_leaves_nothing_else(server, remote, tmp_path):
     server.serve("/file", BODY)
-    path = fetch(remote, tmp_path, manner=QUICK)
+    path = fetch(remote, tmp_path, options=QUICK)
     assert path == tmp_path / "file"
     assert path.read_bytes() == BODY
     assert left_in(tmp_path) <= {"file"} | {"own-cache"}
@@ -68,20 +68,20 @@ def test_brings_the_file_and_leaves_nothing_else(server, remote, tmp_path):
 
 def test_a_file_that_is_there_is_not_fetched_again(server, remote, tmp_path):
     (tmp_path / "file").write_bytes(BODY)
-    fetch(remote, tmp_path, manner=QUICK)
+    fetch(remote, tmp_path, options=QUICK)
     assert server.seen == []
 
 
 def test_a_wrong_file_under_the_final_name_is_replaced(server, remote, tmp_path):
     (tmp_path / "file").write_bytes(BODY[:-1])
     server.serve("/file", BODY)
-    assert fetch(remote, tmp_path, manner=QUICK).read_bytes() == BODY
+    assert fetch(remote, tmp_path, options=QUICK).read_bytes() == BODY
 
 
-def test_progress_is_told_in_megabytes(server, remote, tmp_path):
+def test_progress_is_reported_in_megabytes(server, remote, tmp_path):
     server.serve("/file", BODY)
     said: list[str] = []
-    fetch(remote, tmp_path, manner=QUICK, progress=said.append)
+    fetch(remote, tmp_path, options=QUICK, progress=said.append)
     assert said
     assert all(line.endswith("of 1 MB") for line in said)
 
@@ -90,7 +90,7 @@ def test_connection_dropped_at_half_every_time(server, remote, tmp_path):
     half = BODY[: len(BODY) // 2]
     server.pages["/file"] = lambda request: server.send(request, half, length=len(BODY))
     with pytest.raises(NetworkError, match="3 attempts") as caught:
-        fetch(remote, tmp_path, manner=QUICK)
+        fetch(remote, tmp_path, options=QUICK)
     assert caught.value.exit_code == 5
     assert len(server.seen) == 3
     assert not (tmp_path / "file").exists()
@@ -104,18 +104,18 @@ def test_connection_dropped_once_is_continued_where_it_stopped(server, remote, t
         server.send(request, half, length=len(BODY), ETag='"one"')
 
     server.pages["/file"] = first
-    assert fetch(remote, tmp_path, manner=QUICK).read_bytes() == BODY
+    assert fetch(remote, tmp_path, options=QUICK).read_bytes() == BODY
     start = int(server.seen[1][1].removeprefix("bytes=").removesuffix("-"))
     assert 0 < start <= len(half)
 
 
 @pytest.mark.parametrize("etag", ['"two"', 'W/"one"', ""])
-def test_another_version_is_never_glued_to_an_old_part(server, remote, tmp_path, etag):
+def test_another_version_is_never_appended_to_an_old_part(server, remote, tmp_path, etag):
     (tmp_path / "file.part").write_bytes(b"PAR1 of another version")
     (tmp_path / "file.part.etag").write_text('"one"' if etag == '"two"' else "")
     server.serve("/file", BODY, etag=etag)
     remote = dataclasses.replace(remote, digest="")
-    assert fetch(remote, tmp_path, manner=QUICK).read_bytes() == BODY
+    assert fetch(remote, tmp_path, options=QUICK).read_bytes() == BODY
 
 
 def test_a_weak_tag_does_not_promise_the_same_bytes(server, remote, tmp_path):
@@ -126,7 +126,7 @@ def test_a_weak_tag_does_not_promise_the_same_bytes(server, remote, tmp_path):
         server.send(request, half, length=len(BODY), ETag='W/"one"')
 
     server.pages["/file"] = first
-    assert fetch(remote, tmp_path, manner=QUICK).read_bytes() == BODY
+    assert fetch(remote, tmp_path, options=QUICK).read_bytes() == BODY
     assert server.seen == [("/file", None)] * 2
 
 
@@ -134,7 +134,7 @@ def test_a_part_that_cannot_be_continued_is_started_again(server, remote, tmp_pa
     (tmp_path / "file.part").write_bytes(BODY)
     (tmp_path / "file.part.etag").write_text('"one"')
     server.serve("/file", BODY)
-    assert fetch(remote, tmp_path, manner=QUICK).read_bytes() == BODY
+    assert fetch(remote, tmp_path, options=QUICK).read_bytes() == BODY
     assert [asked for _, asked in server.seen] == [f"bytes={len(BODY)}-", None]
 
 
@@ -142,7 +142,7 @@ def test_a_damaged_part_is_started_again_after_the_hash_fails(server, remote, tm
     (tmp_path / "file.part").write_bytes(b"PAR1" + b"?" * 1000)
     (tmp_path / "file.part.etag").write_text('"one"')
     server.serve("/file", BODY)
-    assert fetch(remote, tmp_path, manner=QUICK).read_bytes() == BODY
+    assert fetch(remote, tmp_path, options=QUICK).read_bytes() == BODY
 
 
 def test_killed_in_mid_download_and_run_again(server, remote, tmp_path):
@@ -161,7 +161,7 @@ def test_killed_in_mid_download_and_run_again(server, remote, tmp_path):
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.communicate()
     over.set()
     assert not (tmp_path / "file").exists()
 
@@ -180,9 +180,9 @@ def test_a_server_that_stalls(server, remote, tmp_path):
         over.wait(60)
 
     server.pages["/file"] = stall
-    manner = dataclasses.replace(QUICK, attempts=2, silent_seconds=0.3)
+    options = dataclasses.replace(QUICK, attempts=2, silent_seconds=0.3)
     with pytest.raises(NetworkError, match=r"no data for 0\.3 s \(2 attempts\)") as caught:
-        fetch(remote, tmp_path, manner=manner)
+        fetch(remote, tmp_path, options=options)
     over.set()
     assert "CIFARLAB_DATA" in str(caught.value)
     assert not (tmp_path / "file").exists()
@@ -191,26 +191,26 @@ def test_a_server_that_stalls(server, remote, tmp_path):
 def test_a_server_that_accepts_and_says_nothing(server, remote, tmp_path):
     over = threading.Event()
     server.pages["/file"] = lambda _request: over.wait(60) and None
-    manner = dataclasses.replace(QUICK, attempts=1, silent_seconds=0.3)
+    options = dataclasses.replace(QUICK, attempts=1, silent_seconds=0.3)
     with pytest.raises(NetworkError, match=r"no data for 0\.3 s"):
-        fetch(remote, tmp_path, manner=manner)
+        fetch(remote, tmp_path, options=options)
     over.set()
 
 
-def test_nobody_listens(server, remote, tmp_path):
+def test_a_port_without_a_server(server, remote, tmp_path):
     server.http.shutdown()
     server.http.server_close()
     with pytest.raises(NetworkError, match="the connection failed"):
-        fetch(remote, tmp_path, manner=QUICK)
+        fetch(remote, tmp_path, options=QUICK)
 
 
 @pytest.mark.parametrize("honest", [True, False])
 def test_an_html_page_with_status_200(server, remote, tmp_path, honest):
     page = b"<!DOCTYPE html><title>Log in</title>"
-    kind = "text/html; charset=utf-8" if honest else "application/octet-stream"
-    server.pages["/file"] = lambda request: server.send(request, page, Content_Type=kind)
+    content_type = "text/html; charset=utf-8" if honest else "application/octet-stream"
+    server.pages["/file"] = lambda request: server.send(request, page, Content_Type=content_type)
     with pytest.raises(NetworkError, match="login page"):
-        fetch(dataclasses.replace(remote, digest=""), tmp_path, manner=QUICK)
+        fetch(dataclasses.replace(remote, digest=""), tmp_path, options=QUICK)
     assert len(server.seen) == 1
     assert left_in(tmp_path) <= {"own-cache"}
 
@@ -219,7 +219,7 @@ def test_wrong_hash_shows_both_and_keeps_nothing(server, remote, tmp_path):
     wrong = BODY[:-1] + b"?"
     server.serve("/file", wrong)
     with pytest.raises(NetworkError) as caught:
-        fetch(remote, tmp_path, manner=QUICK)
+        fetch(remote, tmp_path, options=QUICK)
     assert hashlib.sha256(wrong).hexdigest() in str(caught.value)
     assert SHA256.removeprefix("sha256:") in str(caught.value)
     assert left_in(tmp_path) <= {"own-cache"}
@@ -228,16 +228,16 @@ def test_wrong_hash_shows_both_and_keeps_nothing(server, remote, tmp_path):
 def test_md5_is_checked_too(server, remote, tmp_path):
     server.serve("/file", BODY)
     right = "md5:" + hashlib.md5(BODY, usedforsecurity=False).hexdigest()
-    fetch(dataclasses.replace(remote, digest=right), tmp_path, manner=QUICK)
+    fetch(dataclasses.replace(remote, digest=right), tmp_path, options=QUICK)
     (tmp_path / "file").unlink()
     with pytest.raises(NetworkError, match="wrong content: md5"):
-        fetch(dataclasses.replace(remote, digest="md5:" + "0" * 32), tmp_path, manner=QUICK)
+        fetch(dataclasses.replace(remote, digest="md5:" + "0" * 32), tmp_path, options=QUICK)
 
 
 def test_plain_http_is_refused_before_anything_is_sent(server, remote, tmp_path):
     server.serve("/file", BODY)
     with pytest.raises(NetworkError, match="only https"):
-        fetch(remote, tmp_path, manner=dataclasses.replace(QUICK, allow_loopback_http=False))
+        fetch(remote, tmp_path, options=dataclasses.replace(QUICK, allow_loopback_http=False))
     assert server.seen == []
 
 
@@ -245,24 +245,24 @@ def test_plain_http_is_refused_before_anything_is_sent(server, remote, tmp_path)
 def test_a_redirect_away_from_https_is_refused(server, remote, tmp_path, target):
     server.pages["/file"] = lambda request: server.send(request, b"", status=302, Location=target)
     with pytest.raises(NetworkError, match="only https"):
-        fetch(remote, tmp_path, manner=QUICK)
+        fetch(remote, tmp_path, options=QUICK)
 
 
 def test_a_redirect_is_followed_and_a_loop_is_not(server, remote, tmp_path):
     server.pages["/file"] = lambda request: server.send(request, b"", status=302, Location="/there")
     server.serve("/there", BODY)
-    assert fetch(remote, tmp_path, manner=QUICK).read_bytes() == BODY
+    assert fetch(remote, tmp_path, options=QUICK).read_bytes() == BODY
     server.pages["/there"] = server.pages["/file"]
     (tmp_path / "file").unlink()
     with pytest.raises(NetworkError, match="more than 5 redirects"):
-        fetch(remote, tmp_path, manner=QUICK)
+        fetch(remote, tmp_path, options=QUICK)
 
 
 @pytest.mark.parametrize(("status", "requests"), [(404, 1), (403, 1), (503, 3), (429, 3)])
-def test_only_passing_troubles_are_tried_again(server, remote, tmp_path, status, requests):
+def test_only_temporary_failures_are_retried(server, remote, tmp_path, status, requests):
     server.pages["/file"] = lambda request: server.send(request, b"", status=status)
     with pytest.raises(NetworkError, match=f"answered {status}"):
-        fetch(remote, tmp_path, manner=QUICK)
+        fetch(remote, tmp_path, options=QUICK)
     assert len(server.seen) == requests
 
 
@@ -271,14 +271,14 @@ def test_empty_or_endless_files_are_refused(server, remote, tmp_path, body):
     server.serve("/file", body)
     small = dataclasses.replace(remote, digest="", max_bytes=1000)
     with pytest.raises(NetworkError):
-        fetch(small, tmp_path, manner=QUICK)
+        fetch(small, tmp_path, options=QUICK)
     assert left_in(tmp_path) <= {"own-cache"}
 
 
 def test_a_folder_that_cannot_be_written(remote, tmp_path):
     (tmp_path / "plain").write_text("a file, not a folder")
     with pytest.raises(ResourceError) as caught:
-        fetch(remote, tmp_path / "plain", manner=QUICK)
+        fetch(remote, tmp_path / "plain", options=QUICK)
     assert caught.value.exit_code == 6
 
 

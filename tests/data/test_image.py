@@ -1,4 +1,4 @@
-"""One untrusted image becomes the right pixels, or one clear error."""
+"""An untrusted image is decoded to the right pixels, or raises one clear error."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ ENCODERS = {
 LOSSLESS = ("PNG", "WEBP", "BMP")
 
 
-def encode(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+def encode(image: Image.Image, image_format: str = "PNG", **options: Any) -> bytes:
     file = io.BytesIO()
-    image.save(file, kind, **options)
+    image.save(file, image_format, **options)
     return file.getvalue()
 
 
@@ -45,9 +45,9 @@ def decode(data: bytes, **options: Any) -> np.ndarray[Any, Any]:
 def png_header(width: int, height: int) -> bytes:
     """A PNG that declares any size at all and holds next to nothing."""
 
-    def chunk(kind: bytes, body: bytes) -> bytes:
+    def chunk(name: bytes, body: bytes) -> bytes:
         return (
-            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
         )
 
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
@@ -58,10 +58,10 @@ def png_header(width: int, height: int) -> bytes:
 # Pixels
 
 
-@pytest.mark.parametrize("kind", LOSSLESS)
-def test_a_image_of_the_right_size_comes_through_bit_for_bit(kind: str) -> None:
+@pytest.mark.parametrize("image_format", LOSSLESS)
+def test_an_image_of_the_right_size_comes_through_bit_for_bit(image_format: str) -> None:
     pixels = noise(32, 32)
-    result = decode(encode(Image.fromarray(pixels), kind, **ENCODERS[kind]))
+    result = decode(encode(Image.fromarray(pixels), image_format, **ENCODERS[image_format]))
     assert result.dtype == np.uint8
     np.testing.assert_array_equal(result, pixels)
 
@@ -72,10 +72,10 @@ def test_red_stays_in_the_first_channel() -> None:
     np.testing.assert_array_equal(decode(encode(Image.fromarray(pixels)))[0, 0], [200, 0, 10])
 
 
-@pytest.mark.parametrize("kind", ENCODERS)
-def test_every_accepted_format_decodes(kind: str) -> None:
+@pytest.mark.parametrize("image_format", ENCODERS)
+def test_every_accepted_format_decodes(image_format: str) -> None:
     flat = Image.new("RGB", (40, 50), (0, 128, 255))
-    result = decode(encode(flat, kind, **ENCODERS[kind]))
+    result = decode(encode(flat, image_format, **ENCODERS[image_format]))
     assert result.shape == (32, 32, 3)
     assert np.abs(result.astype(int) - [0, 128, 255]).max() <= 3
 
@@ -132,7 +132,7 @@ def test_every_mode_becomes_rgb_as_documented(
     np.testing.assert_array_equal(decode(encode(image))[5, 5], expected)
 
 
-def test_a_transparent_palette_entry_is_laid_on_white() -> None:
+def test_a_transparent_palette_entry_is_put_on_white() -> None:
     image = Image.new("P", (32, 32), 1)
     image.putpalette([0, 0, 0, 9, 9, 9])
     np.testing.assert_array_equal(decode(encode(image, transparency=1))[0, 0], [255, 255, 255])
@@ -160,8 +160,8 @@ def test_a_transparent_16_bit_grey_value_is_white() -> None:
 
 def test_of_an_animation_the_first_frame_is_used_and_said_so() -> None:
     frames = [Image.new("RGB", (32, 32), colour) for colour in ("red", "lime", "blue")]
-    for kind in ("GIF", "WEBP", "PNG"):
-        data = encode(frames[0], kind, save_all=True, append_images=frames[1:], duration=50)
+    for image_format in ("GIF", "WEBP", "PNG"):
+        data = encode(frames[0], image_format, save_all=True, append_images=frames[1:], duration=50)
         with pytest.warns(UserWarning, match="image: animated; only its first frame") as caught:
             result = decode(data)
         assert len(caught) == 1
@@ -172,8 +172,8 @@ def test_of_an_animation_the_first_frame_is_used_and_said_so() -> None:
 def test_a_still_image_gives_no_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for kind in ENCODERS:
-            decode(encode(Image.fromarray(noise(32, 32)), kind))
+        for image_format in ENCODERS:
+            decode(encode(Image.fromarray(noise(32, 32)), image_format))
 
 
 # Sizes
@@ -244,10 +244,10 @@ def test_other_formats_are_refused_with_the_accepted_ones_listed(data: bytes) ->
         decode_image(data, name="cat.png")
 
 
-@pytest.mark.parametrize("kind", ENCODERS)
+@pytest.mark.parametrize("image_format", ENCODERS)
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9])
-def test_a_truncated_image_is_an_error_and_never_filled_up(kind: str, share: float) -> None:
-    data = encode(Image.fromarray(noise(64, 64)), kind, **ENCODERS[kind])
+def test_a_truncated_image_is_an_error_and_never_filled_up(image_format: str, share: float) -> None:
+    data = encode(Image.fromarray(noise(64, 64)), image_format, **ENCODERS[image_format])
     with pytest.raises(InputError):
         decode(data[: int(len(data) * share)])
 
@@ -267,7 +267,7 @@ def test_too_many_pixels_are_refused_from_the_header(side: int) -> None:
         decode(png_header(side, side))
 
 
-def test_a_caller_may_take_fewer_pixels() -> None:
+def test_a_caller_may_allow_fewer_pixels() -> None:
     data = encode(Image.new("RGB", (30, 20)))
     assert decode_image(data, name="cat.png", max_pixels=600).shape == (32, 32, 3)
     with pytest.raises(TooLargeError, match="30 x 20 pixels; at most 599 are decoded"):
@@ -321,14 +321,14 @@ def test_a_message_is_one_line_whatever_the_name() -> None:
 def mutated(seed: int) -> bytes:
     """An image with some bytes changed, cut out, repeated or cut off."""
     draw = np.random.default_rng(seed)
-    kind = list(ENCODERS)[seed % len(ENCODERS)]
+    image_format = list(ENCODERS)[seed % len(ENCODERS)]
     shape = (int(draw.integers(1, 48)), int(draw.integers(1, 48)))
     image = Image.fromarray(noise(*shape, seed)).convert("L" if seed % 3 == 0 else "RGB")
-    if kind in ("PNG", "WEBP") and seed % 2:
+    if image_format in ("PNG", "WEBP") and seed % 2:
         image = image.convert("RGBA")
-    if kind in ("PNG", "GIF") and seed % 5 == 0:
+    if image_format in ("PNG", "GIF") and seed % 5 == 0:
         image = image.convert("P")
-    data = bytearray(encode(image, kind))
+    data = bytearray(encode(image, image_format))
     for _ in range(int(draw.integers(1, 6))):
         # Headers are short, and most of what can go wrong is in them.
         reach = len(data) if draw.random() < 0.5 else min(len(data), 64)

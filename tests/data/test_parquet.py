@@ -12,7 +12,7 @@ from cifarlab.data import parquet
 from cifarlab.errors import InputError
 
 
-def test_a_file_comes_back_as_it_went_in(some_images, write_parquet, tmp_path):
+def test_a_file_is_read_as_it_was_written(some_images, write_parquet, tmp_path):
     split = some_images(30)
     files = parquet.Files(train=(write_parquet(tmp_path / "a.parquet", split),), test=())
     content = parquet.read(files)
@@ -69,7 +69,7 @@ def test_metadata_that_does_not_fit_is_ignored(some_images, write_parquet, tmp_p
     assert parquet.read(parquet.Files(train=(path,), test=())).class_names == ("0", "1", "2")
 
 
-def test_other_sizes_are_brought_to_one(some_images, write_parquet, tmp_path):
+def test_other_sizes_are_resized(some_images, write_parquet, tmp_path):
     files = tuple(
         write_parquet(tmp_path / f"{size}.parquet", some_images(6, size=size)) for size in (20, 48)
     )
@@ -120,7 +120,7 @@ def test_a_missing_column_is_named_with_those_that_are_there(some_images, write_
 def test_a_file_that_is_cut_off(some_images, write_parquet, tmp_path, keep):
     path = write_parquet(tmp_path / "a.parquet", some_images(30))
     os.truncate(path, int(path.stat().st_size * keep))
-    with pytest.raises(InputError, match="not a whole parquet file"):
+    with pytest.raises(InputError, match="incomplete or damaged parquet file"):
         parquet.read(parquet.Files(train=(path,), test=()))
 
 
@@ -137,10 +137,10 @@ def test_a_file_with_bytes_overwritten_in_the_middle(some_images, write_parquet,
 def test_shards_are_found_in_order(some_images, write_parquet, tmp_path, subfolder):
     for name in ("train-00001-of-00002", "train-00000-of-00002", "test-00000-of-00001"):
         write_parquet(tmp_path / subfolder / f"{name}.parquet", some_images(3))
-    found = parquet.find(tmp_path)
-    assert found is not None
-    assert [path.name[:11] for path in found.train] == ["train-00000", "train-00001"]
-    assert [path.name[:10] for path in found.test] == ["test-00000"]
+    files = parquet.find(tmp_path)
+    assert files is not None
+    assert [path.name[:11] for path in files.train] == ["train-00000", "train-00001"]
+    assert [path.name[:10] for path in files.test] == ["test-00000"]
 
 
 def test_a_missing_shard_is_named(some_images, write_parquet, tmp_path):
@@ -150,12 +150,12 @@ def test_a_missing_shard_is_named(some_images, write_parquet, tmp_path):
         parquet.find(tmp_path)
 
 
-def test_validation_serves_where_no_test_is(some_images, write_parquet, tmp_path):
+def test_validation_files_are_used_without_test_files(some_images, write_parquet, tmp_path):
     for name in ("train", "validation"):
         write_parquet(tmp_path / f"{name}.parquet", some_images(3))
-    found = parquet.find(tmp_path)
-    assert found is not None
-    assert [path.name for path in found.test] == ["validation.parquet"]
+    files = parquet.find(tmp_path)
+    assert files is not None
+    assert [path.name for path in files.test] == ["validation.parquet"]
 
 
 def test_files_with_other_names_are_all_train(some_images, write_parquet, tmp_path):
@@ -163,7 +163,7 @@ def test_files_with_other_names_are_all_train(some_images, write_parquet, tmp_pa
     assert parquet.find(tmp_path) == parquet.Files(train=(tmp_path / "animals.parquet",), test=())
 
 
-def test_nothing_is_found_where_nothing_is(tmp_path):
+def test_a_path_without_parquet_files(tmp_path):
     (tmp_path / "cat.png").write_bytes(b"")
     assert parquet.find(tmp_path) is None
     assert parquet.find(tmp_path / "cat.png") is None

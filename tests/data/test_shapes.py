@@ -76,7 +76,7 @@ def test_every_class_looks_different():
         masks.append(np.stack(drawings))
     for i, one in enumerate(masks):
         for other in masks[i + 1 :]:
-            # The same random numbers give the same place, size and turn.
+            # The same random numbers give the same position, size and rotation.
             assert np.abs(one - other).mean() > 0.01
 
 
@@ -86,7 +86,7 @@ def test_impossible_requests(arguments):
         shapes.draw(*arguments)
 
 
-def test_the_cache_name_tells_versions_sizes_and_seeds_apart():
+def test_the_cache_key_depends_on_version_sizes_and_seed():
     assert len({shapes.key(), shapes.key(train=10), shapes.key(test=10), shapes.key(seed=1)}) == 4
 
 

@@ -1,4 +1,4 @@
-"""A named dataset comes whole from the first source that has it, or not at all."""
+"""A named dataset is loaded completely from the first source that has it, or not at all."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ files = tuple(
     download.RemoteFile(url=f"{url}/{part}-00000-of-00001.parquet",
                         name=f"{part}-00000-of-00001.parquet", magic=b"PAR1", max_bytes=10**7)
     for part in ("train", "test"))
-kind = dataclasses.replace(
+variant = dataclasses.replace(
     cifar.CIFAR10, name="tiny", class_names=("a", "b", "c"), train_count=30, test_count=12,
     train_fingerprint=train, test_fingerprint=test,
     sources=(cifar.Source(name="there", files=files),))
-manner = download.DownloadOptions(pause_seconds=0.01, allow_loopback_http=True)
-print(len(sources.obtain(kind, manner=manner).train))
+options = download.DownloadOptions(pause_seconds=0.01, allow_loopback_http=True)
+print(len(sources.obtain(variant, options=options).train))
 """
 
 
-def test_no_cache_to_download_to(tmp_path, monkeypatch, tiny, server):
+def test_a_cache_that_cannot_be_created(tmp_path, monkeypatch, tiny, server):
     (tmp_path / "plain").write_text("")
     monkeypatch.setenv("CIFARLAB_CACHE", str(tmp_path / "plain" / "cache"))
     with pytest.raises(NetworkError, match="CIFARLAB_CACHE"):
-        sources.obtain(tiny, manner=QUICK)
+        sources.obtain(tiny, options=QUICK)
     assert server.seen == []
 
 
@@ -48,23 +48,23 @@ def serve_parquet(server, folder: Path) -> None:
 
 def test_the_first_source_that_answers_is_used_and_kept(server, folder, tiny, own_cache, test):
     serve_parquet(server, folder)
-    found = sources.obtain(tiny, manner=QUICK)
-    assert (found.name, found.class_names) == ("tiny", ("a", "b", "c"))
-    assert found.source.startswith(server.url)
-    np.testing.assert_array_equal(found.test.images, test.images)
+    decoded = sources.obtain(tiny, options=QUICK)
+    assert (decoded.name, decoded.class_names) == ("tiny", ("a", "b", "c"))
+    assert decoded.source.startswith(server.url)
+    np.testing.assert_array_equal(decoded.test.images, test.images)
     assert len(server.seen) == 2
-    again = sources.obtain(tiny, offline=True, manner=QUICK)
+    again = sources.obtain(tiny, offline=True, options=QUICK)
     np.testing.assert_array_equal(again.test.images, test.images)
     assert len(server.seen) == 2
     assert not list((own_cache / "downloads").iterdir())
 
 
-def test_the_next_source_serves_when_the_first_has_gone(server, tmp_path, tiny, train, test):
+def test_the_next_source_is_used_when_the_first_is_gone(server, tmp_path, tiny, train, test):
     for name in PARTS:
         server.pages[f"/{name}"] = lambda request: server.send(request, b"", status=404)
-    place = write_binary(tmp_path / "cifar-10-batches-bin", train, test)
-    server.serve("/a.tar.gz", pack(place, tmp_path / "made.tar.gz").read_bytes())
-    assert sources.obtain(tiny, manner=QUICK).source.endswith("a.tar.gz")
+    unpacked = write_binary(tmp_path / "cifar-10-batches-bin", train, test)
+    server.serve("/a.tar.gz", pack(unpacked, tmp_path / "made.tar.gz").read_bytes())
+    assert sources.obtain(tiny, options=QUICK).source.endswith("a.tar.gz")
 
 
 def test_wrong_content_is_never_used_and_not_kept(
@@ -75,7 +75,7 @@ def test_wrong_content_is_never_used_and_not_kept(
         server.serve(f"/{name}", write_parquet(tmp_path / name, split).read_bytes())
     server.pages["/a.tar.gz"] = lambda request: server.send(request, b"", status=404)
     with pytest.raises(NetworkError) as caught:
-        sources.obtain(tiny, manner=QUICK)
+        sources.obtain(tiny, options=QUICK)
     assert caught.value.exit_code == 5
     assert fingerprint(other) in str(caught.value)
     assert tiny.test_fingerprint in str(caught.value)
@@ -84,24 +84,24 @@ def test_wrong_content_is_never_used_and_not_kept(
 
 
 @pytest.mark.parametrize("body", [b"PAR1 and then nonsense", b"<html>Sign in</html>"])
-def test_what_is_no_parquet_file_at_all(server, tiny, body):
+def test_content_that_is_not_a_parquet_file(server, tiny, body):
     for path in (*PARTS, "a.tar.gz"):
         server.serve(f"/{path}", body)
-    with pytest.raises(NetworkError, match="no source gave it"):
-        sources.obtain(tiny, manner=QUICK)
+    with pytest.raises(NetworkError, match="no source has it"):
+        sources.obtain(tiny, options=QUICK)
 
 
 def test_a_gadget_from_a_mirror_is_a_network_error(server, tmp_path, tiny):
     canary = tmp_path / "canary"
-    place = tmp_path / "cifar-10-batches-py"
-    place.mkdir()
+    unpacked = tmp_path / "cifar-10-batches-py"
+    unpacked.mkdir()
     for name in tiny.layouts[1].train + tiny.layouts[1].test:
-        (place / name).write_bytes(b"cos\nsystem\n(S'touch %s'\ntR." % str(canary).encode())
+        (unpacked / name).write_bytes(b"cos\nsystem\n(S'touch %s'\ntR." % str(canary).encode())
     for name in PARTS:
         server.pages[f"/{name}"] = lambda request: server.send(request, b"", status=404)
-    server.serve("/a.tar.gz", pack(place, tmp_path / "made.tar.gz").read_bytes())
+    server.serve("/a.tar.gz", pack(unpacked, tmp_path / "made.tar.gz").read_bytes())
     with pytest.raises(NetworkError, match=r"os\.system"):
-        sources.obtain(tiny, manner=QUICK)
+        sources.obtain(tiny, options=QUICK)
     assert not canary.exists()
 
 

@@ -1,4 +1,4 @@
-"""Calibration by hand, at its ends, beside independent sums; a temperature never does harm."""
+"""Calibration by hand, at its ends and against independent sums; temperatures keep classes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_calibrated_classifier_has_none():
     assert expected_calibration_error(some) == pytest.approx(0.0, abs=1e-7)
 
 
-def test_sure_and_always_wrong_is_the_worst():
+def test_confident_and_always_wrong_is_the_worst():
     assert expected_calibration_error(predictions([1.0] * 5, [False] * 5)) == 1.0
 
 
@@ -141,7 +141,7 @@ def test_brier_and_loss_agree_with_scikit_learn(n, classes):
 
 
 @given(any_predictions(), st.integers(1, 20), st.randoms(use_true_random=False))
-def test_every_number_is_in_its_range_and_the_order_of_images_is_nothing_to_it(some, bins, random):
+def test_every_number_is_in_its_range_and_the_order_of_images_does_not_matter(some, bins, random):
     result = measure_calibration(some, bins)
     assert json.loads(json.dumps(result.to_json(), allow_nan=False)) == result.to_json()
     assert 0.0 <= result.ece <= 1.0 + 1e-6
@@ -175,7 +175,7 @@ def test_adaptive_error_with_as_many_groups_as_images_is_the_mean_gap():
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
-def test_the_temperature_that_spoiled_the_probabilities_is_found_again(temperature):
+def test_the_temperature_that_distorted_the_probabilities_is_recovered(temperature):
     some = drawn(5000, 10, temperature=1 / temperature)
     assert fit_temperature(some) == pytest.approx(temperature, rel=0.1)
     better = with_temperature(some, fit_temperature(some))
@@ -219,7 +219,7 @@ def test_temperatures_at_the_ends(rows, labels, expected):
 
 
 @given(any_predictions(), st.floats(0.01, 100.0))
-def test_a_temperature_leaves_probabilities_with_the_same_winner(some, temperature):
+def test_a_temperature_keeps_the_predicted_class(some, temperature):
     scaled = with_temperature(some, temperature)
     assert scaled.probabilities.dtype == np.float32
     assert np.isfinite(scaled.probabilities).all()
@@ -228,7 +228,7 @@ def test_a_temperature_leaves_probabilities_with_the_same_winner(some, temperatu
     assert scaled.labels is some.labels
 
 
-def test_a_winner_by_a_hair_stays_the_winner():
+def test_a_class_ahead_by_very_little_stays_ahead():
     first = np.nextafter(np.float32(0.5), np.float32(0))
     some = Predictions(
         probabilities=np.array([[first, 1 - first]], "float32"), class_names=("a", "b")
@@ -253,7 +253,7 @@ def test_an_impossible_temperature(temperature):
     assert str(temperature) in one_line(error)
 
 
-def test_there_must_be_a_bin_and_a_image():
+def test_there_must_be_a_bin_and_an_image():
     some = predictions([0.9], [True])
     for call in (measure_calibration, expected_calibration_error):
         with pytest.raises(UsageError, match="0 bins"):

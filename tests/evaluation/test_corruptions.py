@@ -1,4 +1,4 @@
-"""Corruptions: pure, the same every time, stronger by severity, and what their names say."""
+"""Corruptions: pure, repeatable, stronger by severity, and with the effect of their names."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_each_has_one_family():
 
 
 @names
-def test_damage_grows_with_severity(name, images):
+def test_the_difference_grows_with_severity(name, images):
     damages = [damage(images, corrupt(images, name, severity)) for severity in SEVERITIES]
     assert damages[0] > 0.2
     assert all(weaker < stronger for weaker, stronger in itertools.pairwise(damages))
@@ -63,7 +63,7 @@ def test_the_same_seed_gives_the_same_images_and_leaves_the_given_ones(name, ima
 
 
 @names
-def test_a_image_does_not_depend_on_its_companions(name, images):
+def test_an_image_does_not_depend_on_the_other_images(name, images):
     together = corrupt(images, name, 4)
     np.testing.assert_array_equal(corrupt(images[:7], name, 4), together[:7])
     np.testing.assert_array_equal(corrupt(images[:1], name, 4), together[:1])
@@ -73,12 +73,12 @@ def test_a_image_does_not_depend_on_its_companions(name, images):
 
 
 @names
-def test_many_images_are_damaged_as_few_are(name):
+def test_many_images_are_corrupted_as_few_are(name):
     same = np.broadcast_to(shapes.draw(10, 10).test.images[:1, :8, :8], (CHUNK + 2, 8, 8, 3))
-    found = corrupt(same, name, 5)
-    np.testing.assert_array_equal(found[:3], corrupt(same[:3], name, 5))
+    result = corrupt(same, name, 5)
+    np.testing.assert_array_equal(result[:3], corrupt(same[:3], name, 5))
     # Positions that stand first in a portion draw numbers of their own.
-    assert (found[0] != found[CHUNK]).any() == (name in RANDOM)
+    assert (result[0] != result[CHUNK]).any() == (name in RANDOM)
 
 
 @settings(max_examples=30)
@@ -90,15 +90,15 @@ def test_many_images_are_damaged_as_few_are(name):
     severity=st.sampled_from(SEVERITIES),
     seed=st.integers(0, 2**64),
 )
-def test_every_image_can_be_damaged(images, name, severity, seed):
-    found = corrupt(images, name, severity, seed)
-    assert found.dtype == np.uint8
-    assert found.shape == images.shape
-    assert not np.shares_memory(found, images)
+def test_every_image_can_be_corrupted(images, name, severity, seed):
+    result = corrupt(images, name, severity, seed)
+    assert result.dtype == np.uint8
+    assert result.shape == images.shape
+    assert not np.shares_memory(result, images)
 
 
 @names
-def test_larger_images_are_damaged_as_much(name, images):
+def test_larger_images_are_corrupted_as_much(name, images):
     large = images[:12].repeat(3, axis=1).repeat(3, axis=2)
     there, here = (damage(x, corrupt(x, name, 3)) for x in (large, images[:12]))
     # JPEG and pixelate see smoother images when those are larger.
@@ -130,16 +130,16 @@ def test_noise_has_the_published_strength():
 
 
 @pytest.mark.parametrize("name", FAMILIES["blur"])
-def test_blur_keeps_the_light_and_where_it_is(name):
+def test_blur_keeps_the_light_and_its_position(name):
     point = np.zeros((40, 33, 33, 3), np.uint8)
     point[:, 15:18, 15:18] = 255
-    found = corrupt(point, name, 5).astype(float).mean(axis=(0, 3))
-    assert found.sum() == pytest.approx(9 * 255, rel=0.03)
-    across = (found.sum(0) * np.arange(33)).sum() / found.sum()
-    down = (found.sum(1) * np.arange(33)).sum() / found.sum()
+    result = corrupt(point, name, 5).astype(float).mean(axis=(0, 3))
+    assert result.sum() == pytest.approx(9 * 255, rel=0.03)
+    across = (result.sum(0) * np.arange(33)).sum() / result.sum()
+    down = (result.sum(1) * np.arange(33)).sum() / result.sum()
     assert across == pytest.approx(16, abs=0.3)
     assert down == pytest.approx(16, abs=0.3)
-    assert found.max() < 255
+    assert result.max() < 255
     plain = np.full((2, 16, 16, 3), 77, np.uint8)
     np.testing.assert_array_equal(corrupt(plain, name, 5), plain)
 
@@ -147,10 +147,10 @@ def test_blur_keeps_the_light_and_where_it_is(name):
 def test_motion_blur_has_a_direction():
     point = np.zeros((30, 33, 33, 3), np.uint8)
     point[:, 16, 16] = 255
-    found = corrupt(point, "motion_blur", 4).astype(float)[..., 0]
-    across, down = found.sum(1), found.sum(2)
-    place = np.arange(33) - 16.0
-    spread = [(s * place**2).sum(1) / s.sum(1) for s in (across, down)]
+    result = corrupt(point, "motion_blur", 4).astype(float)[..., 0]
+    across, down = result.sum(1), result.sum(2)
+    positions = np.arange(33) - 16.0
+    spread = [(s * positions**2).sum(1) / s.sum(1) for s in (across, down)]
     # Within 45 degrees of the horizontal.
     assert spread[0].mean() > 2 * spread[1].mean()
 
@@ -166,21 +166,21 @@ def test_weather_makes_images_lighter_or_paler(images):
 
 def test_brightness_keeps_the_hue():
     image = np.full((1, 4, 4, 3), (40, 80, 120), np.uint8)
-    found = corrupt(image, "brightness", 3)
-    assert found[0, 0, 0].tolist() == [53, 106, 158]
+    result = corrupt(image, "brightness", 3)
+    assert result[0, 0, 0].tolist() == [53, 106, 158]
     assert corrupt(np.zeros_like(image), "brightness", 3).max() == 38
 
 
 def test_contrast_keeps_the_mean(images):
-    found = corrupt(images, "contrast", 5)
-    np.testing.assert_allclose(found.mean(axis=(1, 2)), images.mean(axis=(1, 2)), atol=0.5)
-    np.testing.assert_allclose(found.std(axis=(1, 2)), 0.15 * images.std(axis=(1, 2)), atol=0.5)
+    result = corrupt(images, "contrast", 5)
+    np.testing.assert_allclose(result.mean(axis=(1, 2)), images.mean(axis=(1, 2)), atol=0.5)
+    np.testing.assert_allclose(result.std(axis=(1, 2)), 0.15 * images.std(axis=(1, 2)), atol=0.5)
 
 
 def test_pixelate_has_fewer_colours(images):
-    found = corrupt(images, "pixelate", 5)
-    assert all(len(np.unique(f.reshape(-1, 3), axis=0)) <= 25**2 for f in found)
-    np.testing.assert_allclose(found.mean(), images.mean(), atol=1)
+    result = corrupt(images, "pixelate", 5)
+    assert all(len(np.unique(f.reshape(-1, 3), axis=0)) <= 25**2 for f in result)
+    np.testing.assert_allclose(result.mean(), images.mean(), atol=1)
 
 
 # --- what they do to a classifier
@@ -189,14 +189,14 @@ def test_pixelate_has_fewer_colours(images):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     drawn = shapes.draw(train=1200, test=300)
-    # Three kinds that a small net learns within seconds.
-    kinds = [shapes.CLASSES.index(kind) for kind in ("circle", "ring", "bar")]
+    # Three kept_labels that a small net learns within seconds.
+    kept_labels = [shapes.CLASSES.index(name) for name in ("circle", "ring", "bar")]
 
     def only(split):
-        few = split.subset(np.flatnonzero(np.isin(split.labels, kinds)))
-        return replace(few, labels=np.searchsorted(np.sort(kinds), few.labels))
+        few = split.subset(np.flatnonzero(np.isin(split.labels, kept_labels)))
+        return replace(few, labels=np.searchsorted(np.sort(kept_labels), few.labels))
 
-    names = tuple(shapes.CLASSES[i] for i in sorted(kinds))
+    names = tuple(shapes.CLASSES[i] for i in sorted(kept_labels))
     test = only(drawn.test)
     data = Dataset(
         name="three shapes",
@@ -223,11 +223,11 @@ def trained(tmp_path_factory):
 def test_accuracy_falls_as_severity_rises(trained):
     classifier, test = trained
     strong = ("gaussian_noise", "gaussian_blur", "fog", "snow", "contrast")
-    found = measure_robustness(classifier.predict_proba, test.images, test.labels, names=strong)
-    assert found.clean > 0.7
-    assert found.by_severity[0] > found.by_severity[2] > found.by_severity[4]
-    assert found.clean > found.mean + 0.05
-    assert found.by_severity[4] < found.clean - 0.1
+    result = measure_robustness(classifier.predict_proba, test.images, test.labels, names=strong)
+    assert result.clean > 0.7
+    assert result.by_severity[0] > result.by_severity[2] > result.by_severity[4]
+    assert result.clean > result.mean + 0.05
+    assert result.by_severity[4] < result.clean - 0.1
 
 
 # --- what is refused

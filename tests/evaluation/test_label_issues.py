@@ -1,4 +1,4 @@
-"""Confident learning by hand and beside plain loops; flipped labels come to the top."""
+"""Confident learning by hand and against plain loops; flipped labels are ranked first."""
 
 from __future__ import annotations
 
@@ -129,9 +129,9 @@ def test_it_is_the_papers_joint(some):
 def test_all_images_are_ranked_and_issues_keep_that_order(some):
     result = find_label_issues(some)
     assert sorted(result.ranking.tolist()) == list(range(len(some)))
-    place = {index: i for i, index in enumerate(result.ranking.tolist())}
-    places = [place[issue.index] for issue in result.issues]
-    assert places == sorted(places)
+    rank = {index: i for i, index in enumerate(result.ranking.tolist())}
+    ranks = [rank[issue.index] for issue in result.issues]
+    assert ranks == sorted(ranks)
     scores = [issue.score for issue in result.issues]
     assert scores == sorted(scores)
     assert all(0.0 <= score <= 1.0 for score in scores)
@@ -165,7 +165,7 @@ def test_a_very_good_model_finds_nearly_all_and_counts_them():
     assert np.isin([issue.index for issue in result.issues], flipped).mean() > 0.9
 
 
-def test_clean_labels_of_a_very_good_model_raise_hardly_any_doubt():
+def test_clean_labels_of_a_very_good_model_give_few_issues():
     some, _ = simulated(2000, 10, 6.0, 0.0, 0)
     assert find_label_issues(some).estimated_share < 0.005
 
@@ -179,7 +179,7 @@ def test_a_class_without_images_is_never_suggested():
     assert result.ranking[0] == 0
 
 
-def test_a_class_that_nobody_predicts():
+def test_a_class_that_is_never_predicted():
     rows = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3]], "float32")
     result = find_label_issues(
         Predictions(probabilities=rows, class_names=("a", "b"), labels=np.array([0, 0, 1]))
@@ -187,7 +187,7 @@ def test_a_class_that_nobody_predicts():
     assert sorted(result.ranking.tolist()) == [0, 1, 2]
 
 
-def test_equal_probabilities_give_no_reason_for_doubt():
+def test_equal_probabilities_give_no_issues():
     result = find_label_issues(
         Predictions(
             probabilities=np.full((7, 3), 1 / 3, "float32"),

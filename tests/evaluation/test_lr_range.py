@@ -1,4 +1,4 @@
-"""Which learning rate the losses of a range test suggest."""
+"""The learning rate that the losses of a range test suggest."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ RATES = tuple(float(rate) for rate in np.geomspace(1e-5, 1e-1, 80))
 
 
 def test_the_fastest_fall_below_guessing_is_suggested():
-    place = np.log10(RATES)
+    exponents = np.log10(RATES)
     # Falls fast from 6 to 2.3 at 1e-4, then slower to 1.2 at 1e-3, and explodes at 1e-2.
-    losses = 2.25 + 3.7 / (1 + np.exp(12 * (place + 4))) - 1.0 / (1 + np.exp(-6 * (place + 3)))
-    losses[place > -2] = 30.0
+    losses = (
+        2.25 + 3.7 / (1 + np.exp(12 * (exponents + 4))) - 1.0 / (1 + np.exp(-6 * (exponents + 3)))
+    )
+    losses[exponents > -2] = 30.0
     test = judge(tiny_recipe(), RATES, tuple(losses), 10, stopped_early=True)
     assert math.log10(test.suggestion) == pytest.approx(-3, abs=0.15)
     # With more classes, guessing is worse, and the first fall counts.

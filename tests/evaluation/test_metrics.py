@@ -1,4 +1,4 @@
-"""Metrics agree with scikit-learn and with numbers worked out by hand, and never hold a NaN."""
+"""Metrics agree with scikit-learn and with results by hand, and never hold a NaN."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_most_confused_by_hand():
     )
 
 
-def test_most_confused_puts_the_most_frequent_first_and_leaves_out_what_never_happened():
+def test_most_confused_puts_the_most_frequent_first_and_leaves_out_empty_cells():
     labels = [0, 0, 0, 1, 2, 2, 2]
     predicted = [1, 0, 0, 1, 0, 0, 2]
     result = measure(predictions_of(np.eye(3)[predicted], labels))

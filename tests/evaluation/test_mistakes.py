@@ -1,4 +1,4 @@
-"""The single mistakes by hand, their order, and agreement with scikit-learn."""
+"""Mistakes by hand, their order, and agreement with scikit-learn."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_cells_hold_every_image_once_most_confident_first(some):
     assert sorted(seen) == list(range(len(some)))
 
 
-def test_what_makes_no_sense_is_refused():
+def test_invalid_arguments_are_refused():
     for call, value in (
         (lambda: top_losses(HAND, -1), "-1"),
         (lambda: top_k_accuracy(HAND, 0), "0"),

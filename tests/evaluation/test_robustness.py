@@ -1,4 +1,4 @@
-"""Accuracy under corruption: sums by hand, what is asked of the model, what is refused."""
+"""Accuracy under corruption: means by hand, calls of the model, and what is refused."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def always_first(images: np.ndarray) -> np.ndarray:
 
 
 def test_means_by_hand():
-    found = Robustness(
+    result = Robustness(
         n=10,
         clean=0.9,
         accuracy={"fog": (0.8, 0.7, 0.6, 0.5, 0.4), "jpeg": (0.6, 0.5, 0.4, 0.3, 0.2)},
     )
-    assert found.by_severity == pytest.approx((0.7, 0.6, 0.5, 0.4, 0.3))
-    assert found.mean == pytest.approx(0.5)
-    assert found.by_family == {"weather": pytest.approx(0.6), "digital": pytest.approx(0.4)}
+    assert result.by_severity == pytest.approx((0.7, 0.6, 0.5, 0.4, 0.3))
+    assert result.mean == pytest.approx(0.5)
+    assert result.by_family == {"weather": pytest.approx(0.6), "digital": pytest.approx(0.4)}
 
 
 @given(
@@ -42,17 +42,17 @@ def test_means_by_hand():
     )
 )
 def test_all_means_are_of_the_same_numbers(accuracy):
-    found = Robustness(n=100, clean=1.0, accuracy=accuracy)
+    result = Robustness(n=100, clean=1.0, accuracy=accuracy)
     sizes = {family: sum(n in accuracy for n in names) for family, names in FAMILIES.items()}
-    by_family = sum(sizes[family] * value for family, value in found.by_family.items())
-    assert by_family / len(accuracy) == pytest.approx(found.mean)
-    assert np.mean(found.by_severity) == pytest.approx(found.mean)
-    assert 0 <= min(found.by_severity) <= found.mean + 1e-12 <= max(found.by_severity) + 2e-12
+    by_family = sum(sizes[family] * value for family, value in result.by_family.items())
+    assert by_family / len(accuracy) == pytest.approx(result.mean)
+    assert np.mean(result.by_severity) == pytest.approx(result.mean)
+    assert 0 <= min(result.by_severity) <= result.mean + 1e-12 <= max(result.by_severity) + 2e-12
 
 
 def test_json_holds_everything_as_plain_values():
-    found = measure_robustness(always_first, IMAGES, LABELS, names=("fog", "contrast"))
-    read = json.loads(json.dumps(found.to_json()))
+    result = measure_robustness(always_first, IMAGES, LABELS, names=("fog", "contrast"))
+    read = json.loads(json.dumps(result.to_json()))
     assert read["n"] == 6
     assert read["clean"] == read["mean"] == 0.5
     assert read["by_severity"] == [0.5] * 5
@@ -71,15 +71,15 @@ def test_the_model_sees_each_corruption_at_each_severity_once():
         return always_first(images)
 
     told: list[str] = []
-    found = measure_robustness(predict, IMAGES, LABELS, seed=3, progress=told.append)
+    result = measure_robustness(predict, IMAGES, LABELS, seed=3, progress=told.append)
     expected = [IMAGES] + [corrupt(IMAGES, n, s, seed=3) for n in CORRUPTIONS for s in SEVERITIES]
     assert len(seen) == len(expected) == 61
     assert all((a == b).all() for a, b in zip(seen, expected, strict=True))
-    assert told == list(found.accuracy) == list(CORRUPTIONS)
-    assert set(found.by_family) == set(FAMILIES)
+    assert told == list(result.accuracy) == list(CORRUPTIONS)
+    assert set(result.by_family) == set(FAMILIES)
 
 
-def test_a_model_that_reads_brightness_fails_by_how_much_brighter_it_gets():
+def test_a_model_that_depends_on_brightness_loses_accuracy_with_it():
     # Greys from 0 to 255; the model finds those above 127.
     greys = np.arange(256, dtype=np.uint8)
     images = np.broadcast_to(greys[:, None, None, None], (256, 4, 4, 3))
@@ -88,11 +88,11 @@ def test_a_model_that_reads_brightness_fails_by_how_much_brighter_it_gets():
         light = (images.mean(axis=(1, 2, 3)) > 127).astype(float)
         return np.stack([1 - light, light], axis=1)
 
-    found = measure_robustness(predict, images, (greys > 127).astype(int), names=("brightness",))
-    assert found.clean == 1.0
+    result = measure_robustness(predict, images, (greys > 127).astype(int), names=("brightness",))
+    assert result.clean == 1.0
     # The share of greys that 0.05, 0.1, 0.15, 0.2 and 0.3 of white lift over the middle.
     lost = np.array([13, 26, 38, 51, 77]) / 256
-    np.testing.assert_allclose(found.accuracy["brightness"], 1 - lost, atol=0.5 / 256)
+    np.testing.assert_allclose(result.accuracy["brightness"], 1 - lost, atol=0.5 / 256)
 
 
 # --- what it refuses

@@ -1,4 +1,4 @@
-"""Risk and coverage by hand and beside plain counting; a threshold keeps its promise."""
+"""Risk and coverage by hand and against plain counting; a threshold limits the risk."""
 
 from __future__ import annotations
 
@@ -68,14 +68,14 @@ def test_the_order_of_images_changes_nothing(pairs, random):
     assert again.risk.tolist() == curve.risk.tolist()
 
 
-def test_the_surest_first_is_better_than_the_least_sure_first():
+def test_the_most_confident_first_is_better_than_the_least_confident_first():
     good = risk_coverage(predictions([0.9, 0.8, 0.7, 0.6], [True, True, False, False]))
     bad = risk_coverage(predictions([0.9, 0.8, 0.7, 0.6], [False, False, True, True]))
     assert good.aurc < bad.aurc
 
 
 @given(answers, st.sampled_from([0.0, 0.25, 0.5, 1.0]))
-def test_a_threshold_keeps_its_promise_and_no_smaller_one_does(pairs, factor):
+def test_a_threshold_limits_the_risk_and_no_smaller_one_does(pairs, factor):
     some = predictions(*map(list, zip(*pairs, strict=True)))
     threshold = choose_threshold(some, factor)
     allowed = factor * sum(not right for _, right in pairs) / len(pairs)
@@ -135,7 +135,7 @@ def test_json_holds_plain_numbers():
     assert content == {"threshold": 0.95, "coverage": 0.0, "accuracy": None, "answered": 0, "n": 2}
 
 
-def test_what_makes_no_sense_is_refused():
+def test_invalid_arguments_are_refused():
     some = predictions([0.9], [True])
     for factor in (-1.0, math.nan, math.inf):
         with pytest.raises(UsageError) as error:

@@ -11,7 +11,7 @@ import pytest
 from cifarlab.data.dataset import Dataset
 from cifarlab.errors import InputError, UsageError
 from cifarlab.evaluation.comparison import compare_accuracies
-from cifarlab.experiments.compare import ALPHA, compare, on_the_same_images, read_entry
+from cifarlab.experiments.compare import ALPHA, compare, on_the_same_images, read_compared_run
 from cifarlab.recipes import RECIPES
 from cifarlab.recipes.recipe import Recipe
 from cifarlab.training.train import TrainOptions, train
@@ -47,13 +47,19 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def test_runs_of_one_recipe_stand_together_as_its_seeds(runs: dict[str, Path]) -> None:
     what = [str(runs[name]) for name in ("one1", "two0", "one0", "two1")]
-    found, entries = compare(what, seeds=3)
-    assert [sample.name for sample in found.samples] == ["one", "two"]
-    assert [(e.name, e.seed) for e in entries] == [("one", 0), ("one", 1), ("two", 0), ("two", 1)]
-    for entry in entries:
-        recorded = json.loads((entry.directory / "metrics.json").read_text())
-        assert entry.accuracy == recorded["test"]["accuracy"]
-    assert len(found.pairs) == 1
+    found = compare(what, seeds=3)
+    comparison = found.comparison
+    assert [sample.name for sample in comparison.samples] == ["one", "two"]
+    assert [(run.name, run.seed) for run in found.runs] == [
+        ("one", 0),
+        ("one", 1),
+        ("two", 0),
+        ("two", 1),
+    ]
+    for run in found.runs:
+        recorded = json.loads((run.directory / "metrics.json").read_text())
+        assert run.accuracy == recorded["test"]["accuracy"]
+    assert len(comparison.pairs) == 1
 
 
 def test_recipes_are_trained_with_each_seed(
@@ -61,29 +67,30 @@ def test_recipes_are_trained_with_each_seed(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(RECIPES, "baseline", tiny_recipe(name="baseline", epochs=1))
-    found, entries = compare(["baseline", "baseline"], 2, tiny_dataset())
-    assert [sample.name for sample in found.samples] == ["baseline", "baseline (2)"]
-    assert [entry.seed for entry in entries] == [0, 1, 0, 1]
-    assert found.samples[0].accuracies == found.samples[1].accuracies
-    assert not found.pairs[0].distinguishable
-    assert len({entry.directory for entry in entries}) == 4
+    found = compare(["baseline", RECIPES["baseline"]], tiny_dataset(), seeds=2)
+    first, second = found.comparison.samples
+    assert [first.name, second.name] == ["baseline", "baseline (2)"]
+    assert [run.seed for run in found.runs] == [0, 1, 0, 1]
+    assert first.accuracies == second.accuracies
+    assert not found.comparison.pairs[0].distinguishable
+    assert len({run.directory for run in found.runs}) == 4
 
 
 def test_two_runs_are_compared_image_by_image(runs: dict[str, Path]) -> None:
-    first, second = read_entry(runs["one0"]), read_entry(runs["two1"])
+    first, second = read_compared_run(runs["one0"]), read_compared_run(runs["two1"])
     found = on_the_same_images(first, second)
     assert found.difference == pytest.approx(first.accuracy - second.accuracy)
 
 
 def test_what_cannot_be_compared_is_refused(runs: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="two recipes or more"):
-        compare([str(runs["one0"])], 1)
+        compare([str(runs["one0"])], seeds=1)
     with pytest.raises(UsageError, match="seeds differ"):
-        compare([str(runs["one0"]), str(runs["two1"])], 1)
+        compare([str(runs["one0"]), str(runs["two1"])], seeds=1)
     with pytest.raises(InputError, match="different test images"):
-        compare([str(runs["one0"]), str(runs["elsewhere"])], 1)
+        compare([str(runs["one0"]), str(runs["elsewhere"])], seeds=1)
     with pytest.raises(InputError):
-        compare([str(tmp_path), str(runs["one0"])], 1)
+        compare([str(tmp_path), str(runs["one0"])], seeds=1)
 
 
 @pytest.mark.parametrize("seeds", [3, 5])

@@ -11,6 +11,7 @@ from cifarlab.data.dataset import Dataset
 from cifarlab.errors import UsageError
 from cifarlab.evaluation.label_issues import find_label_issues
 from cifarlab.experiments.label_audit import out_of_fold
+from cifarlab.runtime.progress import Silent
 from tiny import CLASSES, tiny_dataset, tiny_recipe, tiny_split
 
 
@@ -25,8 +26,13 @@ def with_flipped_labels(count: int) -> tuple[Dataset, set[int]]:
 def test_flipped_labels_are_the_most_suspect() -> None:
     data, flipped = with_flipped_labels(6)
     said: list[str] = []
+
+    class Listening(Silent):
+        def message(self, text: str) -> None:
+            said.append(text)
+
     found = out_of_fold(
-        tiny_recipe(epochs=20, stop=None, augment=()), data, folds=2, say=said.append
+        tiny_recipe(epochs=20, stop=None, augment=()), data, folds=2, progress=Listening()
     )
     assert np.array_equal(found.labels, data.train.labels)
     assert len(said) == 2

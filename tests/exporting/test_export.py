@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from cifarlab.classifier import Classifier
 from cifarlab.errors import CifarlabError, UsageError
 from cifarlab.exporting import FORMATS, export, runners
 from cifarlab.exporting.parity import comparison_images
-from cifarlab.exporting.single_model import deployable
+from cifarlab.exporting.single_model import single_model
 from cifarlab.models.airnet import airnet
 from cifarlab.models.baseline import baseline
 from cifarlab.recipes.parts import TestTimeAugmentation
@@ -34,7 +35,7 @@ RUN = {
     "onnx-int8": runners.onnxruntime,
     "web": lambda path: runners.onnxruntime(path / "model.onnx"),
 }
-LOOKS = (
+TTA = (
     None,
     TestTimeAugmentation(mirror=True, shift=0),
     TestTimeAugmentation(mirror=True, shift=1),
@@ -78,17 +79,17 @@ def some_images(classifier: Classifier) -> np.ndarray:
 
 
 @pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("views", LOOKS)
-def test_views_and_temperature_become_layers(model, tta):
+@pytest.mark.parametrize("tta", TTA)
+def test_tta_and_temperature_become_layers(model, tta):
     classifier = a_classifier(model, tta=tta, temperature=0.5)
     images = some_images(classifier)
-    found = deployable(classifier).predict(images.astype("float32"), verbose=0)
-    np.testing.assert_allclose(found, classifier.predict_proba(images), atol=1e-5)
+    exported = single_model(classifier).predict(images.astype("float32"), verbose=0)
+    np.testing.assert_allclose(exported, classifier.predict_proba(images), atol=1e-5)
 
 
 def test_a_model_that_needs_no_layers_more_is_left_alone():
     classifier = a_classifier()
-    assert deployable(classifier) is classifier.model
+    assert single_model(classifier) is classifier.model
 
 
 # --- all formats
@@ -96,8 +97,8 @@ def test_a_model_that_needs_no_layers_more_is_left_alone():
 
 @pytest.mark.parametrize("format", EXACT)
 @pytest.mark.parametrize("model", MODELS)
-def test_check_14_every_format_agrees_on_a_thousand_images(tmp_path, model, format):
-    classifier = a_classifier(model, tta=LOOKS[1], temperature=0.7, not_sure_below=0.6)
+def test_every_format_agrees_on_a_thousand_images(tmp_path, model, format):
+    classifier = a_classifier(model, tta=TTA[1], temperature=0.7, not_sure_below=0.6)
     done = export(classifier, format, tmp_path / f"model{FORMATS[format]}")
     assert done.parity.images == 1000
     assert done.parity.agreement == 1.0
@@ -114,7 +115,7 @@ def test_check_14_every_format_agrees_on_a_thousand_images(tmp_path, model, form
 
 @pytest.mark.parametrize("format", ["keras", "h5"])
 def test_an_exported_keras_file_comes_back_as_the_same_classifier(tmp_path, format):
-    classifier = a_classifier(tta=LOOKS[2], temperature=0.7, not_sure_below=0.6)
+    classifier = a_classifier(tta=TTA[2], temperature=0.7, not_sure_below=0.6)
     done = export(classifier, format, tmp_path / f"model{FORMATS[format]}")
     back, images = Classifier.load(done.path), some_images(classifier)
     assert (back.class_names, back.not_sure_below) == (NAMES, 0.6)
@@ -197,16 +198,30 @@ def test_what_cannot_be_done_is_one_line(tmp_path, format, said):
     assert said in one_line(error)
 
 
+@pytest.mark.parametrize("format", ["onnx", "onnx-int8", "web"])
+def test_a_missing_package_is_said_before_any_work(monkeypatch, tmp_path, format):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "onnx" else real(name)
+    )
+    with pytest.raises(UsageError) as error:
+        export(None, format, tmp_path / "model", data=tiny_dataset())
+    assert "the extra 'onnx'" in one_line(error)
+    assert "pip install 'cifarlab[onnx]' (from a checkout: pip install '.[onnx]')" in one_line(
+        error
+    )
+
+
 def test_a_softmax_inside_something_else_is_explained():
     inner = MODELS["baseline"]()
     model = keras.Sequential([keras.Input((SIDE, SIDE, 3)), inner])
     classifier = replace(Classifier.from_keras(model, NAMES, "cpu"), temperature=2.0)
     with pytest.raises(UsageError) as error:
-        deployable(classifier)
+        single_model(classifier)
     assert "end it in a Softmax layer" in one_line(error)
 
 
-# --- the model in the box, on the real test set
+# --- the pretrained model, on the real test set
 
 
 @pytest.mark.real
@@ -221,9 +236,9 @@ def test_onnx_agrees_on_the_whole_test_set_and_eight_bits_lose_little(
     images = np.array(data.test.images)
     expected = classifier.predict_proba(images)
     predict = runners.onnxruntime(export(classifier, "onnx", tmp_path / "m.onnx").path)
-    found = np.concatenate([predict(images[i : i + 500]) for i in range(0, len(images), 500)])
-    assert np.abs(found - expected).max() < 1e-4
-    assert (found.argmax(1) == expected.argmax(1)).all()
+    exported = np.concatenate([predict(images[i : i + 500]) for i in range(0, len(images), 500)])
+    assert np.abs(exported - expected).max() < 1e-4
+    assert (exported.argmax(1) == expected.argmax(1)).all()
     loss = export(classifier, "onnx-int8", tmp_path / "m8.onnx", data=data).loss
     assert loss is not None
     assert loss.images == 10_000

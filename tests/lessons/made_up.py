@@ -14,7 +14,7 @@ TINY = LessonOptions(images=60, epochs=2, seeds=2)
 
 @cache
 def shapes() -> Dataset:
-    """80 drawn images to train on, 40 to choose with, and a test split that raises."""
+    """80 drawn images for training, 40 for validation, and a test split that raises."""
     drawn = draw(train=80, test=40)
     return Dataset(
         name="shapes10",
@@ -39,7 +39,7 @@ class Untouchable(Split):
 def history(
     accuracies: Sequence[float], losses: Sequence[float] | None = None
 ) -> tuple[Mapping[str, float], ...]:
-    """A row an epoch; the loss is 1 minus the accuracy unless given."""
+    """One row per epoch; the loss is 1 minus the accuracy unless given."""
     losses = losses or [1 - value for value in accuracies]
     return tuple(
         {

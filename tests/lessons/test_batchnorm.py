@@ -7,20 +7,22 @@ import json
 import pytest
 
 from cifarlab.lessons import batchnorm
-from cifarlab.lessons.batchnorm import RATES, arm_name
+from cifarlab.lessons.batchnorm import RATES, variant_name
 from lessons.made_up import TINY, experiment, said, shapes
 
 LOW, HIGH, MIXED = (0.3, 0.32, 0.31), (0.6, 0.62, 0.61), (0.2, 0.7, 0.31)
 
 
-def result(given, without):
-    variants = {arm_name(True, rate): values for rate, values in zip(RATES, given, strict=True)}
-    variants |= {arm_name(False, rate): values for rate, values in zip(RATES, without, strict=True)}
+def result(with_norm, without):
+    variants = {}
+    for batch_norm, column in ((True, with_norm), (False, without)):
+        for rate, values in zip(RATES, column, strict=True):
+            variants[variant_name(rate, batch_norm=batch_norm)] = values
     return experiment(variants)
 
 
 @pytest.mark.parametrize(
-    ("given", "without", "phrases"),
+    ("with_norm", "without", "phrases"),
     [
         (
             (HIGH,) * 3,
@@ -33,8 +35,8 @@ def result(given, without):
         ((MIXED,) * 3, (LOW,) * 3, ["neither gain nor harm", "is not sure"]),
     ],
 )
-def test_the_words_follow_the_numbers(given, without, phrases):
-    text = said(batchnorm.sentences(result(given, without)))
+def test_the_words_follow_the_numbers(with_norm, without, phrases):
+    text = said(batchnorm.sentences(result(with_norm, without)))
     assert all(phrase in text for phrase in phrases), text
 
 

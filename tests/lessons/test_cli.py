@@ -61,7 +61,7 @@ def test_json_has_every_number_and_nothing_else(run, tmp_path):
     result = run("early-stopping", *SMALL, "--json", "-o", tmp_path / "a.png")
     document = json.loads(result.stdout)
     assert document["setup"]["images"] == 40
-    assert len(document["arms"]["to the end"][0]["history"]) == 1
+    assert len(document["variants"]["to the end"][0]["history"]) == 1
     assert document["image"] == str(tmp_path / "a.png")
     assert document["found"]
 
@@ -70,7 +70,7 @@ def test_json_has_every_number_and_nothing_else(run, tmp_path):
     ("output", "kind", "message"),
     [("a.jpg", UsageError, "ends in .png"), ("no/such/a.png", ResourceError, "no/such")],
 )
-def test_a_image_that_cannot_be_is_noticed_before_the_work(output, kind, message, run):
+def test_an_image_that_cannot_be_written_is_noticed_before_the_work(output, kind, message, run):
     with pytest.raises(kind, match=message):
         run("scaling", "-o", output)
 

@@ -9,7 +9,7 @@ import pytest
 
 from cifarlab.backend import keras
 from cifarlab.lessons import early_stopping
-from cifarlab.lessons.early_stopping import ARM, Stop, stop_of
+from cifarlab.lessons.early_stopping import TO_THE_END, Stop, stop_of
 from cifarlab.lessons.experiment import Experiment, ExperimentData, Outcome, Trial
 from lessons.made_up import TINY, history, said, shapes
 
@@ -27,7 +27,7 @@ def result(losses, accuracies):
         setup=ExperimentData(
             dataset="made-up", images=100, validation=50, epochs=6, seeds=len(trials)
         ),
-        outcomes=(Outcome(variant=ARM, trials=trials),),
+        outcomes=(Outcome(variant=TO_THE_END, trials=trials),),
     )
 
 
@@ -67,8 +67,8 @@ def test_it_stops_where_keras_stops(patience):
     ],
 )
 def test_the_words_follow_the_numbers(losses, accuracies, phrases):
-    found = result([losses] * 3, [accuracies] * 3)
-    text = said(early_stopping.sentences(found))
+    outcome = result([losses] * 3, [accuracies] * 3)
+    text = said(early_stopping.sentences(outcome))
     assert all(phrase in text for phrase in phrases), text
 
 

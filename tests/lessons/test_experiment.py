@@ -36,7 +36,7 @@ def test_a_sample_is_even_and_the_same_every_time():
 
 
 @pytest.mark.parametrize("field", ["images", "epochs", "seeds"])
-def test_a_plan_needs_something_to_do(field):
+def test_options_below_one_are_refused(field):
     with pytest.raises(UsageError) as error:
         replace(TINY, **{field: 0})
     assert f"--{field} is 0" in one_line(error)
@@ -50,7 +50,7 @@ def test_a_sample_needs_validation_images_and_one_of_each_class():
         sample(replace(data, validation=data.validation.subset(np.arange(0))), TINY)
 
 
-def test_arms_start_from_the_same_weights():
+def test_variants_start_from_the_same_weights():
     data = tiny_dataset()
     full = build(Variant(name="with", recipe=PLAIN), data, 1)
     bare = build(Variant(name="without", recipe=PLAIN, batch_norm=False), data, 1)
@@ -90,12 +90,10 @@ def test_a_run_that_diverges_counts_as_guessing():
     assert trial.diverged
     assert len(trial.history) == 2
     assert result.of("wild").final("val_accuracy") == (pytest.approx(1 / 3),)
-    assert result.to_json()["arms"]["wild"][0]["history"][-1]["val_loss"] is None
+    assert result.to_json()["variants"]["wild"][0]["history"][-1]["val_loss"] is None
 
 
 def test_the_first_gradient_is_that_of_the_first_step():
-    from pathlib import Path
-
     import torch
 
     from cifarlab.runtime.device import choose_device
@@ -111,9 +109,7 @@ def test_the_first_gradient_is_that_of_the_first_step():
     state = start(
         model,
         PLAIN,
-        LoopOptions(
-            device=choose_device("cpu"), precision=torch.float32, seed=0, checkpoints=Path()
-        ),
+        LoopOptions(device=choose_device("cpu"), precision=torch.float32, seed=0),
     )
     images, labels = torch.from_numpy(data.train.images), torch.from_numpy(data.train.labels)
     _, batch = next(batches(images, labels, 3, PLAIN.batch_size, 0, 0))

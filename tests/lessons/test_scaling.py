@@ -21,7 +21,7 @@ def result(scaled, raw, scaled_norm, raw_norm, ratio=300.0):
 
 
 @pytest.mark.parametrize(
-    ("arms", "phrase"),
+    ("accuracies", "phrase"),
     [
         ((HIGH, LOW, HIGH, LOW), "with batch normalisation or without"),
         ((HIGH, LOW, HIGH, HIGH), "where no layer normalises"),
@@ -31,8 +31,8 @@ def result(scaled, raw, scaled_norm, raw_norm, ratio=300.0):
         ((HIGH, HIGH, LOW, HIGH), "scaling did harm here"),
     ],
 )
-def test_the_advice_follows_what_was_sure(variants, phrase):
-    assert phrase in scaling.sentences(result(*variants))[-1]
+def test_the_advice_follows_what_was_sure(accuracies, phrase):
+    assert phrase in scaling.sentences(result(*accuracies))[-1]
 
 
 def test_each_network_has_its_own_verdict():
@@ -54,7 +54,7 @@ def test_gradients_are_compared_as_they_are(ratio, words):
 def test_one_seed_gives_no_advice():
     text = said(scaling.sentences(result((0.6,), (0.3,), (0.6,), (0.3,))))
     assert "One seed says nothing about chance" in text
-    assert "Take from it" not in text
+    assert "Conclusion" not in text
 
 
 def test_epochs_to_the_target_and_not_reaching_it():

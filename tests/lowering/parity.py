@@ -1,4 +1,4 @@
-"""What it means for a lowered model to be the Keras model that it came from."""
+"""Assertions that a lowered model computes and trains as its Keras model does."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cifarlab.backend import keras
+from cifarlab.backend import KerasModel, keras
 from cifarlab.lowering.model import LoweredModel, lower
 from lowering.inputs import some_images
 
@@ -35,7 +35,7 @@ def assert_same(mine: Values, keras_own: Values, tolerance: float) -> None:
         assert_close(value, keras_own[name], tolerance, f"{name}: ")
 
 
-def keras_weights(model: Any) -> dict[str, Tensor]:
+def keras_weights(model: KerasModel) -> dict[str, Tensor]:
     return {v.path: v.value.detach().clone() for v in model.weights}
 
 
@@ -53,35 +53,35 @@ def _projection(y: Tensor) -> Tensor:
 
 
 def gradients(y: Tensor, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Gradients of a number made of all of ``y``; zeros where nothing flows."""
+    """Return gradients of a weighted sum of ``y``; zeros for tensors that it does not depend on."""
     names = list(tensors)
     loss = _projection(y)
     if not loss.requires_grad:
         return {name: torch.zeros_like(tensors[name]) for name in names}
-    found = torch.autograd.grad(loss, [tensors[n] for n in names], allow_unused=True)
+    values = torch.autograd.grad(loss, [tensors[n] for n in names], allow_unused=True)
     return {
         name: torch.zeros_like(tensors[name]) if g is None else g
-        for name, g in zip(names, found, strict=True)
+        for name, g in zip(names, values, strict=True)
     }
 
 
-def keras_gradients(model: Any, y: Tensor) -> dict[str, Tensor]:
+def keras_gradients(model: KerasModel, y: Tensor) -> dict[str, Tensor]:
     return gradients(y, {v.path: v.value for v in model.trainable_variables})
 
 
 def lowered_gradients(lowered: LoweredModel, y: Tensor) -> dict[str, Tensor]:
-    found = gradients(y, {b.path: b.tensor for b in lowered.trained_bindings})
-    return {b.path: b.layout.to_keras(found[b.path]) for b in lowered.trained_bindings}
+    values = gradients(y, {b.path: b.tensor for b in lowered.trained_bindings})
+    return {b.path: b.layout.to_keras(values[b.path]) for b in lowered.trained_bindings}
 
 
-def assert_lowers_exactly(model: Any, x: Tensor | None = None) -> LoweredModel:
+def assert_lowers_exactly(model: KerasModel, x: Tensor | None = None) -> LoweredModel:
     """Outputs, gradients and new statistics are Keras's, in inference and in training."""
     x = some_images(model) if x is None else x
     lowered = lower(model)
     for training in (False, True):
         before = keras_weights(model)
         expected = model(x, training=training)
-        slopes = keras_gradients(model, expected)
+        expected_gradients = keras_gradients(model, expected)
         statistics = moving(keras_weights(model))
         for variable in model.weights:
             variable.assign(before[variable.path])
@@ -89,7 +89,7 @@ def assert_lowers_exactly(model: Any, x: Tensor | None = None) -> LoweredModel:
         lowered.train(training)
         y = lowered(x)
         assert_close(y, expected, OUTPUTS)
-        assert_same(lowered_gradients(lowered, y), slopes, GRADIENTS)
+        assert_same(lowered_gradients(lowered, y), expected_gradients, GRADIENTS)
         mine = moving(lowered_weights(lowered))
         assert_same(mine, statistics, OUTPUTS)
     return lowered

@@ -1,4 +1,4 @@
-"""Random Keras models for the engine's tests: tiny, and odd in every way that is allowed.
+"""Random Keras models for the tests of lowering: tiny, and unusual in every allowed way.
 
 Everything is drawn from the current shape, so that each model can be built.
 """
@@ -20,7 +20,7 @@ layers = keras.layers
 Draw = Callable[..., Any]
 Shape = tuple[int, ...]
 
-# The same examples in every run: a failure is a bug, never bad luck.
+# The same examples in every run, so that a failure can be repeated.
 QUICK = settings(
     deadline=None,
     derandomize=True,
@@ -73,7 +73,7 @@ def convolution(draw: Draw, shape: Shape) -> Any:
 def depthwise(draw: Draw, shape: Shape) -> Any:
     strides, dilation = steps(draw)
     size, padding = window(draw, shape, dilation)
-    kind = draw(st.sampled_from(["depthwise", "separable"]))
+    choice = draw(st.sampled_from(["depthwise", "separable"]))
     common = {
         "kernel_size": size,
         "strides": strides,
@@ -83,7 +83,7 @@ def depthwise(draw: Draw, shape: Shape) -> Any:
         "use_bias": draw(st.booleans()),
         "activation": draw(activations),
     }
-    if kind == "depthwise":
+    if choice == "depthwise":
         return layers.DepthwiseConv2D(**common)
     return layers.SeparableConv2D(draw(st.integers(1, 3)), **common)
 
@@ -91,19 +91,19 @@ def depthwise(draw: Draw, shape: Shape) -> Any:
 def pooling(draw: Draw, shape: Shape) -> Any:
     size, padding = window(draw, shape)
     strides = draw(st.none() | st.tuples(st.integers(1, 3), st.integers(1, 3)))
-    kind = draw(st.sampled_from([layers.MaxPooling2D, layers.AveragePooling2D]))
-    return kind(size, strides, padding)
+    choice = draw(st.sampled_from([layers.MaxPooling2D, layers.AveragePooling2D]))
+    return choice(size, strides, padding)
 
 
 def normalization(draw: Draw, shape: Shape) -> Any:
-    kind = draw(st.sampled_from(["batch", "layer", "stored", "rescaling"]))
+    choice = draw(st.sampled_from(["batch", "layer", "stored", "rescaling"]))
     flags = {"scale": draw(st.booleans()), "center": draw(st.booleans())}
     channels = np.arange(1, shape[-1] + 1) / shape[-1]
-    if kind == "batch":
+    if choice == "batch":
         return layers.BatchNormalization(momentum=draw(st.sampled_from([0.0, 0.6, 0.99])), **flags)
-    if kind == "layer":
+    if choice == "layer":
         return layers.LayerNormalization(**flags)
-    if kind == "stored":
+    if choice == "stored":
         return layers.Normalization(mean=channels, variance=channels + 0.5)
     vector = draw(st.booleans())
     return layers.Rescaling(list(channels) if vector else 0.5, offset=draw(st.floats(-1, 1)))
@@ -182,7 +182,7 @@ def branches(draw: Draw, x: Any, _: int) -> Any:
 
 
 def gate(draw: Draw, x: Any, _: int) -> Any:
-    """Channels scaled by what the whole image says, as squeeze-and-excitation does."""
+    """Channels scaled by a function of the whole image, as in squeeze-and-excitation."""
     pool = draw(st.sampled_from([layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D]))
     keep = draw(st.booleans())
     scale = layers.Dense(x.shape[-1], activation="sigmoid")(pool(keepdims=keep)(x))
@@ -207,15 +207,15 @@ def nested(draw: Draw, x: Any, depth: int) -> Any:
 
 
 def crossing(draw: Draw, x: Any, _: int) -> Any:
-    """A layer that stands in the model and in a model inside it."""
+    """A layer that is part of the model and of a model inside it."""
     layer = same_shape(draw, x)
     inputs = keras.Input(x.shape[1:])
     inner = keras.Model(inputs, layers.Activation("tanh")(layer(inputs)))
     return layers.Add()([layer(x), inner(x)])
 
 
-def foreign(draw: Draw, x: Any, _: int) -> Any:
-    """Something without a native form."""
+def not_native(draw: Draw, x: Any, _: int) -> Any:
+    """A layer or operation without a native form."""
     return draw(
         st.sampled_from(
             [
@@ -228,7 +228,7 @@ def foreign(draw: Draw, x: Any, _: int) -> Any:
     )()
 
 
-BLOCKS = (single, single, single, branches, gate, shared, nested, crossing, foreign)
+BLOCKS = (single, single, single, branches, gate, shared, nested, crossing, not_native)
 
 
 def chain(draw: Draw, x: Any, depth: int) -> Any:
@@ -241,14 +241,14 @@ def chain(draw: Draw, x: Any, depth: int) -> Any:
 
 def head(draw: Draw, x: Any) -> Any:
     """From an image to probabilities."""
-    kind = draw(st.sampled_from(["flatten", "average", "maximum", "kept", "sequence"]))
-    if kind == "average":
+    choice = draw(st.sampled_from(["flatten", "average", "maximum", "kept", "sequence"]))
+    if choice == "average":
         x = layers.GlobalAveragePooling2D()(x)
-    elif kind == "maximum":
+    elif choice == "maximum":
         x = layers.GlobalMaxPooling2D()(x)
-    elif kind == "kept":
+    elif choice == "kept":
         x = layers.GlobalAveragePooling2D(keepdims=True)(x)
-    elif kind == "sequence":
+    elif choice == "sequence":
         x = layers.BatchNormalization()(layers.Reshape((-1, x.shape[-1]))(x))
     x = layers.Flatten()(x)
     for _ in range(draw(st.integers(0, 2))):
@@ -262,8 +262,8 @@ def model_from(draw: Draw) -> Any:
     """A built classifier without dropout, with random weights and statistics.
 
     Args:
-        draw: the ``draw`` of ``st.data()``; Keras's own random numbers have no place inside
-            a strategy.
+        draw: the ``draw`` of ``st.data()``; Keras draws random numbers of its own, which must
+            not happen inside a strategy.
     """
     shape = (draw(st.integers(2, 7)), draw(st.integers(2, 7)), draw(st.integers(1, 4)))
     inputs = keras.Input(shape)

@@ -1,4 +1,4 @@
-"""The folded graph gives what the lowered model gives in evaluation, with fewer operations."""
+"""The folded graph computes what the lowered model computes, with fewer operations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cifarlab.backend import keras
+from cifarlab.backend import KerasModel, keras
 from cifarlab.lowering.folding import FoldedConvolution, FoldedDense
 from cifarlab.lowering.layers import Apply, Flatten
 from cifarlab.lowering.model import LoweredModel, lower
@@ -24,13 +24,13 @@ from lowering.strategies import QUICK, model_from
 
 layers = keras.layers
 
-# Keras's own, about NumPy 2 and about the odd models that are drawn here.
+# Warnings of Keras, about NumPy 2 and about the unusual models that are drawn here.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__:DeprecationWarning", "ignore:You are using a softmax:UserWarning"
 )
 
 
-def assert_prepares_exactly(model: Any, x: torch.Tensor | None = None) -> Any:
+def assert_prepares_exactly(model: KerasModel, x: torch.Tensor | None = None) -> Any:
     lowered: LoweredModel = lower(model)
     x = some_images(model) if x is None else x
     with torch.inference_mode():
@@ -39,7 +39,7 @@ def assert_prepares_exactly(model: Any, x: torch.Tensor | None = None) -> Any:
     return prepared
 
 
-def kinds(prepared: Any) -> list[type]:
+def module_types(prepared: Any) -> list[type]:
     return [type(prepared.graph.modules_in_order[step.module]) for step in prepared.graph.steps]
 
 
@@ -55,18 +55,18 @@ def images(side: int = 32) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("residual", [False, True])
-def test_the_record_network_keeps_nothing_but_sums_and_activations(residual: bool) -> None:
+def test_airnet_has_only_convolutions_sums_and_activations(residual: bool) -> None:
     depth = 3 if residual else 2
     model = randomised(airnet(widths=(4, 6, 8), depth=depth, residual=residual))
-    found = kinds(assert_prepares_exactly(model, images()))
-    assert not {BatchNormalization, Rescaling} & set(found)
-    assert found.count(FoldedConvolution) == 1 + 3 * depth
+    types = module_types(assert_prepares_exactly(model, images()))
+    assert not {BatchNormalization, Rescaling} & set(types)
+    assert types.count(FoldedConvolution) == 1 + 3 * depth
 
 
-def test_the_baseline_keeps_nothing_but_layers_and_poolings() -> None:
+def test_the_baseline_has_only_layers_and_poolings() -> None:
     prepared = assert_prepares_exactly(randomised(baseline()), images())
     block = [FoldedConvolution, MaxPooling]
-    assert kinds(prepared) == [*block, *block, Flatten, FoldedDense, FoldedDense]
+    assert module_types(prepared) == [*block, *block, Flatten, FoldedDense, FoldedDense]
 
 
 def sequential(*parts: Any, side: int = 8) -> Any:
@@ -77,26 +77,26 @@ def test_a_negative_factor_is_not_folded_through_a_maximum() -> None:
     model = sequential(layers.Conv2D(2, 3), layers.MaxPooling2D(), layers.BatchNormalization())
     norm = model.layers[-1]
     norm.gamma.assign([0.5, -0.5])
-    assert BatchNormalization in kinds(assert_prepares_exactly(model, images(8)))
+    assert BatchNormalization in module_types(assert_prepares_exactly(model, images(8)))
     norm.gamma.assign([0.5, 0.5])
-    assert BatchNormalization not in kinds(assert_prepares_exactly(model, images(8)))
+    assert BatchNormalization not in module_types(assert_prepares_exactly(model, images(8)))
 
 
-def test_pooling_comes_before_a_normalisation_that_turns_no_value_round() -> None:
+def test_pooling_comes_before_a_monotonic_normalisation() -> None:
     model = sequential(
         layers.Conv2D(2, 3, activation="silu"), layers.BatchNormalization(), layers.MaxPooling2D()
     )
     norm = model.layers[1]
     norm.gamma.assign([0.5, -0.5])
     order = [FoldedConvolution, BatchNormalization, MaxPooling]
-    assert kinds(assert_prepares_exactly(model, images(8))) == order
+    assert module_types(assert_prepares_exactly(model, images(8))) == order
     norm.gamma.assign([0.5, 0.5])
     order = [FoldedConvolution, MaxPooling, BatchNormalization]
-    assert kinds(assert_prepares_exactly(model, images(8))) == order
+    assert module_types(assert_prepares_exactly(model, images(8))) == order
 
 
 @pytest.mark.parametrize("pooled", [True, False])
-def test_a_normalisation_goes_through_a_relu_unless_it_turns_a_value_round(pooled: bool) -> None:
+def test_a_normalisation_is_folded_through_a_relu_if_it_is_monotonic(pooled: bool) -> None:
     pooling = [layers.MaxPooling2D()] if pooled else []
     model = sequential(
         layers.Conv2D(2, 3, activation="relu"), *pooling, layers.BatchNormalization()
@@ -104,13 +104,13 @@ def test_a_normalisation_goes_through_a_relu_unless_it_turns_a_value_round(poole
     norm = randomised(model).layers[-1]
     norm.gamma.assign([0.5, 1.5])
     norm.beta.assign([1.0, -1.0])
-    found = kinds(assert_prepares_exactly(model, images(8)))
-    assert found == [FoldedConvolution, *[MaxPooling] * pooled]
+    types = module_types(assert_prepares_exactly(model, images(8)))
+    assert types == [FoldedConvolution, *[MaxPooling] * pooled]
     norm.gamma.assign([0.5, -0.5])
-    assert kinds(assert_prepares_exactly(model, images(8)))[-1] is BatchNormalization
+    assert module_types(assert_prepares_exactly(model, images(8)))[-1] is BatchNormalization
 
 
-def test_a_normalisation_after_a_dense_relu_goes_into_it() -> None:
+def test_a_normalisation_after_a_dense_relu_is_folded_into_it() -> None:
     model = sequential(
         layers.Rescaling(1 / 255),
         layers.Flatten(),
@@ -118,56 +118,56 @@ def test_a_normalisation_after_a_dense_relu_goes_into_it() -> None:
         layers.BatchNormalization(),
         layers.Activation("tanh"),
     )
-    found = kinds(assert_prepares_exactly(randomised(model), images(8)))
-    assert found == [Flatten, FoldedDense, Apply]
+    types = module_types(assert_prepares_exactly(randomised(model), images(8)))
+    assert types == [Flatten, FoldedDense, Apply]
 
 
 @pytest.mark.parametrize("padding", ["same", "valid"])
 @pytest.mark.parametrize("strides", [1, 2])
 @pytest.mark.parametrize("use_bias", [True, False])
-def test_a_normalisation_between_convolutions_goes_into_one_of_them(
+def test_a_normalisation_between_convolutions_is_folded_into_one_of_them(
     padding: str, strides: int, use_bias: bool
 ) -> None:
     convolution = layers.Conv2D(4, 3, strides, padding, use_bias=use_bias, activation="relu")
     first = layers.Conv2D(3, 3, activation="relu")
     model = randomised(sequential(first, layers.BatchNormalization(), convolution))
     prepared = assert_prepares_exactly(model, images(8))
-    assert kinds(prepared) == [FoldedConvolution, FoldedConvolution]
+    assert module_types(prepared) == [FoldedConvolution, FoldedConvolution]
 
 
 @pytest.mark.parametrize("flatten", [True, False])
-def test_scaling_goes_into_a_dense_layer(flatten: bool) -> None:
+def test_scaling_is_folded_into_a_dense_layer(flatten: bool) -> None:
     between = [layers.Flatten()] if flatten else []
     scaling = layers.Rescaling([0.5, 0.1, 2.0], [0.1, -1.0, 0.0])
     model = randomised(sequential(scaling, *between, layers.Dense(4), layers.Flatten()))
-    assert kinds(assert_prepares_exactly(model, images(8)))[-2:] == [FoldedDense, Flatten]
-    assert Rescaling not in kinds(assert_prepares_exactly(model, images(8)))
+    assert module_types(assert_prepares_exactly(model, images(8)))[-2:] == [FoldedDense, Flatten]
+    assert Rescaling not in module_types(assert_prepares_exactly(model, images(8)))
 
 
-def test_two_scalings_in_a_row_go_into_one_layer() -> None:
+def test_two_consecutive_scalings_are_folded_into_one_layer() -> None:
     model = sequential(layers.Rescaling(0.5, 1.0), layers.Rescaling(2.0), layers.Conv2D(2, 3))
-    assert kinds(assert_prepares_exactly(model, images(8))) == [FoldedConvolution]
+    assert module_types(assert_prepares_exactly(model, images(8))) == [FoldedConvolution]
 
 
-def test_what_turns_whole_numbers_into_fractions_stays() -> None:
+def test_a_layer_that_turns_integers_into_floats_stays() -> None:
     model = keras.Sequential(
         [keras.Input((8, 8, 3), dtype="uint8"), layers.Rescaling(0.5), layers.Conv2D(2, 3)]
     )
-    assert kinds(assert_prepares_exactly(model, images(8))) == [Rescaling, FoldedConvolution]
+    assert module_types(assert_prepares_exactly(model, images(8))) == [Rescaling, FoldedConvolution]
 
 
-def test_what_somebody_else_uses_too_is_not_folded() -> None:
+def test_a_value_with_two_users_is_not_folded() -> None:
     def build(x: Any) -> Any:
         convolved = layers.Conv2D(3, 3, padding="same")(x)
         return layers.Add()([layers.BatchNormalization()(convolved), convolved])
 
     prepared = assert_prepares_exactly(randomised(functional(build, (8, 8, 3))), images(8))
-    assert BatchNormalization in kinds(prepared)
+    assert BatchNormalization in module_types(prepared)
 
 
 def test_a_grouped_convolution_takes_no_scaling_of_its_inputs() -> None:
     model = sequential(layers.Rescaling(0.5, 1.0), layers.DepthwiseConv2D(3, padding="same"))
-    assert kinds(assert_prepares_exactly(randomised(model), images(8)))[0] is Rescaling
+    assert module_types(assert_prepares_exactly(randomised(model), images(8)))[0] is Rescaling
 
 
 def test_a_convolution_used_twice_is_folded_for_each_use() -> None:
@@ -178,7 +178,7 @@ def test_a_convolution_used_twice_is_folded_for_each_use() -> None:
         return layers.BatchNormalization()(shared(once))
 
     prepared = assert_prepares_exactly(randomised(functional(build, (8, 8, 3))), images(8))
-    assert kinds(prepared) == [FoldedConvolution, FoldedConvolution]
+    assert module_types(prepared) == [FoldedConvolution, FoldedConvolution]
 
 
 def test_nested_models_are_folded_too() -> None:

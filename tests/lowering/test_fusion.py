@@ -1,4 +1,4 @@
-"""Fusing changes nothing but time, and steps back where it cannot be had."""
+"""Fusing changes no value, and is left out where it is not possible."""
 
 from __future__ import annotations
 
@@ -44,7 +44,9 @@ def test_without_onednn_the_module_itself_computes(monkeypatch: pytest.MonkeyPat
     assert fused(module, X) is module
 
 
-def test_what_cannot_be_traced_computes_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_that_cannot_be_traced_is_returned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("no")
 
@@ -65,25 +67,25 @@ def test_a_form_that_gives_something_else_is_refused() -> None:
     assert fused(module, X) is module
 
 
-# Kinds of input
+# Signatures of inputs
 
 
-def test_each_kind_of_input_has_a_form_of_its_own() -> None:
+def test_each_signature_of_input_has_a_form_of_its_own() -> None:
     doubling = FusedByShape(Doubling().eval())
     for x in (X, X.double(), X.t(), X[:2], X):
         assert torch.allclose(doubling(x), doubling.plain(x))
     assert len(doubling.forms) == 4
 
 
-def test_forms_are_kept_for_few_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fusion, "MOST_FORMS", 2)
+def test_forms_are_kept_for_few_signatures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fusion, "MAX_FORMS", 2)
     doubling = FusedByShape(Doubling().eval())
     for count in (1, 2, 3):
         assert torch.allclose(doubling(X[:count]), doubling.plain(X[:count]))
     assert [shape[0] for shape, *_ in doubling.forms] == [1, 2]
 
 
-def test_what_cannot_be_fused_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fusing_is_not_tried_again_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[Tensor] = []
 
     def refuse(module: nn.Module, x: Tensor) -> nn.Module:
@@ -106,7 +108,7 @@ def graph_of(build: Callable[[Any], Any]) -> FoldedGraph:
 
 
 def lengths(graph: FoldedGraph) -> list[int]:
-    """How many links each chain has; 0 for what stands alone."""
+    """Return the number of links of each chain; 0 for single steps."""
     parts = fused_chains(graph).modules_in_order
     return [len(part.plain.links) if isinstance(part, FusedByShape) else 0 for part in parts]
 
@@ -132,14 +134,14 @@ def test_a_value_that_is_used_twice_ends_a_chain() -> None:
     assert lengths(graph) == [2, 2, 0, 2]
 
 
-def test_what_runs_as_itself_stands_alone() -> None:
+def test_a_layer_run_by_keras_is_in_no_chain() -> None:
     alone = layers.Conv2D(3, 3, activity_regularizer="l2")
     graph = graph_of(lambda x: convolved(alone(convolved(x))))
     assert not is_chain(graph)
     assert lengths(graph) == [1, 0, 1]
 
 
-def test_chains_give_what_the_graph_gives() -> None:
+def test_chains_compute_what_the_graph_computes() -> None:
     def build(x: Any) -> Any:
         first = layers.Activation("gelu")(convolved(x))
         return layers.Add()([layers.BatchNormalization()(convolved(first)), first])

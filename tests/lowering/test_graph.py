@@ -1,4 +1,4 @@
-"""What has no native form runs as itself: the same outputs, slopes and training, only slower."""
+"""Layers without a native form are run by Keras: same outputs, gradients and training."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ layers, ops = keras.layers, keras.ops
 
 IMAGE = (4, 4, 2)
 
-# Keras's own, about NumPy 2.
+# A warning of Keras about NumPy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")
 
 
 class Scaling(layers.Layer):  # type: ignore[misc]
-    """A layer of the user's: weights, a layer inside, an added loss, a training mode."""
+    """A user's layer: weights, an inner layer, an added loss, a training mode."""
 
     def build(self, shape: Any) -> None:
         self.scale = self.add_weight(
@@ -39,7 +39,7 @@ class Scaling(layers.Layer):  # type: ignore[misc]
 
 
 class Subclassed(keras.Model):  # type: ignore[misc]
-    """A model whose graph only Python knows."""
+    """A model whose graph is Python code."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ def masked_and_bare(x: Any) -> Any:
     return layers.Add()([normalization(rows), normalization(rows, mask=mask)])
 
 
-def foreign_twice(x: Any) -> Any:
+def own_layer_twice(x: Any) -> Any:
     scaling = Scaling()
     return scaling(scaling(x))
 
@@ -123,7 +123,7 @@ def padded_sequence(x: Any) -> Any:
     return layers.GlobalAveragePooling1D()(layers.Dense(2)(rows))
 
 
-FOREIGN: dict[str, Callable[[Any], Any]] = {
+NOT_NATIVE: dict[str, Callable[[Any], Any]] = {
     "Conv2DTranspose": lambda x: layers.Conv2DTranspose(3, 2, strides=2)(x),
     "UpSampling2D": lambda x: layers.UpSampling2D(interpolation="bilinear")(x),
     "Cropping2D": lambda x: layers.Cropping2D(1)(x),
@@ -138,7 +138,7 @@ FOREIGN: dict[str, Callable[[Any], Any]] = {
     "operations": operations,
     "constants": constants,
     "own layer": lambda x: Scaling()(x),
-    "own layer twice": foreign_twice,
+    "own layer twice": own_layer_twice,
     "own model": lambda x: Subclassed()(x),
     "two inputs": two_inputs,
     "two outputs": two_outputs,
@@ -148,25 +148,25 @@ FOREIGN: dict[str, Callable[[Any], Any]] = {
     "masked": padded_sequence,
 }
 
-# Their randomness, or their own statistics, go on from one call to the next.
+# Their random numbers, or their own statistics, change from call to call.
 STATEFUL = ("GaussianNoise", "GaussianDropout", "SpectralNormalization")
 
 
-@pytest.mark.parametrize("name", [name for name in FOREIGN if name not in STATEFUL])
+@pytest.mark.parametrize("name", [name for name in NOT_NATIVE if name not in STATEFUL])
 def test_it_has_keras_outputs_gradients_and_statistics(name: str) -> None:
-    lowered = assert_lowers_exactly(classifier(FOREIGN[name]))
+    lowered = assert_lowers_exactly(classifier(NOT_NATIVE[name]))
     assert lowered.not_lowered
     assert not {"before", "after"} & set(lowered.not_lowered)
 
 
-@pytest.mark.parametrize("name", FOREIGN)
+@pytest.mark.parametrize("name", NOT_NATIVE)
 def test_it_trains_as_keras_trains_it(name: str) -> None:
-    assert_trains_alike(lambda: classifier(FOREIGN[name]))
+    assert_trains_alike(lambda: classifier(NOT_NATIVE[name]))
 
 
 @pytest.mark.parametrize("name", STATEFUL)
 def test_it_has_keras_outputs_in_inference(name: str) -> None:
-    model = classifier(FOREIGN[name])
+    model = classifier(NOT_NATIVE[name])
     x = some_images(model)
     lowered = lower(model).eval()
     assert lowered.not_lowered
@@ -174,7 +174,7 @@ def test_it_has_keras_outputs_in_inference(name: str) -> None:
     assert torch.equal(lowered(x), lowered(x))
 
 
-def test_what_runs_as_itself_is_named_once() -> None:
+def test_a_layer_run_by_keras_is_named_once() -> None:
     crop = layers.Cropping2D(((0, 0), (0, 0)), name="crop")
 
     def body(x: Any) -> Any:
@@ -192,7 +192,7 @@ def built() -> Any:
 
 
 class TestSubclassedModel:
-    def test_runs_as_itself(self) -> None:
+    def test_is_run_by_keras(self) -> None:
         model = built()
         x = torch.randn(5, *IMAGE, generator=torch.Generator().manual_seed(0))
         assert assert_lowers_exactly(model, x).not_lowered == (model.name,)
@@ -216,7 +216,7 @@ class TestSubclassedModel:
         model = randomised(Custom(inputs, layers.Conv2D(2, 2)(inputs)))
         assert assert_lowers_exactly(model).not_lowered == ()
 
-    def test_of_a_functional_model_runs_as_itself_if_it_changes_the_call(self) -> None:
+    def test_of_a_functional_model_is_run_by_keras_if_it_changes_the_call(self) -> None:
         class Custom(keras.Model):  # type: ignore[misc]
             def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
                 return 2.0 * super().call(inputs, training=training, mask=mask)
@@ -241,7 +241,7 @@ def test_layers_with_a_precision_of_their_own_fit_between_native_ones(policy: st
 
 
 def test_the_loss_that_layers_add_is_that_of_the_last_call() -> None:
-    model = classifier(FOREIGN["own layer twice"])
+    model = classifier(NOT_NATIVE["own layer twice"])
     x = some_images(model)
     lowered = lower(model).train()
     before = model.get_weights()

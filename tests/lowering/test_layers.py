@@ -1,4 +1,4 @@
-"""Every layer in ``LOWERED`` has a native form that is the layer; other settings run as themselves.
+"""Every layer in ``LOWERED`` has an exact native form; other settings are run by Keras.
 
 A new entry in ``LOWERED`` fails here until ``EXAMPLES`` has one for it.
 """
@@ -29,21 +29,21 @@ from lowering.parity import OUTPUTS, assert_close, assert_lowers_exactly
 
 layers = keras.layers
 
-# Keras's own, about NumPy 2.
+# A warning of Keras about NumPy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")
 
 
 def cases(examples: dict[type, list[Example]]) -> list[Any]:
     return [
-        pytest.param(make, shape, id=f"{kind.__name__}-{i}")
-        for kind, several in examples.items()
+        pytest.param(make, shape, id=f"{layer.__name__}-{i}")
+        for layer, several in examples.items()
         for i, (make, shape) in enumerate(several)
     ]
 
 
-def test_every_lowered_layer_has_an_example_of_its_own_kind() -> None:
+def test_every_lowered_layer_has_examples_of_its_own() -> None:
     assert set(EXAMPLES) == set(LOWERED)
-    assert all(type(make()) is kind for kind, several in EXAMPLES.items() for make, _ in several)
+    assert all(type(make()) is layer for layer, several in EXAMPLES.items() for make, _ in several)
 
 
 @pytest.mark.parametrize(("make", "shape"), cases(EXAMPLES))
@@ -69,7 +69,7 @@ def test_activations_are_keras_activations(name: str, shape: tuple[int, ...]) ->
     assert_lowers_exactly(model_around(layers.Activation(name), shape))
 
 
-def test_no_activation_of_keras_is_changed_by_the_table() -> None:
+def test_the_table_has_the_values_of_keras_activations() -> None:
     x = torch.linspace(-30.0, 30.0, 601)
     for function, native in ELEMENTWISE.items():
         if function is not keras.activations.softmax:
@@ -137,13 +137,13 @@ OTHER_SETTINGS: dict[str, Example] = {
     [pytest.param(make, IMAGE, id=type(make()).__name__) for make in CHANNELS_FIRST]
     + [pytest.param(*example, id=name) for name, example in OTHER_SETTINGS.items()],
 )
-def test_other_settings_run_as_themselves(make: Callable[[], Any], shape: tuple[int, ...]) -> None:
+def test_other_settings_are_run_by_keras(make: Callable[[], Any], shape: tuple[int, ...]) -> None:
     layer = make()
     model = model_around(layer, shape)
     assert assert_lowers_exactly(model).not_lowered == (layer.name,)
 
 
-def test_a_subclass_of_a_stock_layer_runs_as_itself() -> None:
+def test_a_subclass_of_a_stock_layer_is_run_by_keras() -> None:
     class Doubling(layers.Dense):  # type: ignore[misc]
         def call(self, inputs: Any, training: Any = None) -> Any:  # noqa: ARG002
             return 2.0 * super().call(inputs)
@@ -152,7 +152,7 @@ def test_a_subclass_of_a_stock_layer_runs_as_itself() -> None:
     assert assert_lowers_exactly(model).not_lowered == ("doubling",)
 
 
-def test_a_quantized_layer_runs_as_itself() -> None:
+def test_a_quantized_layer_is_run_by_keras() -> None:
     model = model_around(layers.Dense(3, name="small"), VECTOR)
     model.get_layer("small").quantize("int8")
     x = some_images(model)

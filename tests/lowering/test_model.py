@@ -1,4 +1,4 @@
-"""A lowered model is the Keras model: the same function, slopes, statistics and weights."""
+"""A lowered model equals the Keras model: outputs, gradients, statistics and weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cifarlab.backend import keras
+from cifarlab.backend import KerasModel, keras
 from cifarlab.errors import InputError
 from cifarlab.lowering.model import lower
 from lowering.inputs import classifier, functional, randomised, some_images
@@ -28,7 +28,7 @@ from support import one_line
 
 layers = keras.layers
 
-# Keras's own, about NumPy 2 and about the odd models that are drawn here.
+# Warnings of Keras, about NumPy 2 and about the unusual models that are drawn here.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__:DeprecationWarning", "ignore:You are using a softmax:UserWarning"
 )
@@ -42,7 +42,7 @@ def test_any_model_gives_keras_outputs_gradients_and_statistics(data: Any) -> No
 
 @settings(QUICK, max_examples=30)
 @given(st.data())
-def test_weights_go_back_exactly_and_come_in_again(data: Any) -> None:
+def test_weights_are_written_back_exactly_and_read_in_again(data: Any) -> None:
     model = model_from(data.draw)
     x = some_images(model)
     lowered = lower(model)
@@ -68,7 +68,7 @@ def test_weights_go_back_exactly_and_come_in_again(data: Any) -> None:
 
 @settings(QUICK, max_examples=30)
 @given(st.data())
-def test_every_generated_model_ends_in_a_softmax_that_comes_off(data: Any) -> None:
+def test_every_generated_model_ends_in_a_softmax_that_can_be_removed(data: Any) -> None:
     model = model_from(data.draw)
     x = some_images(model)
     lowered = lower(model).eval()
@@ -77,14 +77,14 @@ def test_every_generated_model_ends_in_a_softmax_that_comes_off(data: Any) -> No
     assert not lowered.strip_softmax()
 
 
-def test_bytes_are_taken_as_keras_takes_them() -> None:
+def test_bytes_give_the_outputs_of_keras() -> None:
     x = torch.randint(0, 256, (3, 4, 4, 2), dtype=torch.uint8)
     for first in (layers.Conv2D(2, 3), layers.Rescaling(1 / 255), layers.MaxPooling2D()):
         model = classifier(first, layers.Flatten(), layers.Dense(3))
         assert_lowers_exactly(model, x)
 
 
-def test_an_input_of_whole_numbers_is_taken_as_keras_takes_it() -> None:
+def test_an_integer_input_gives_the_outputs_of_keras() -> None:
     inputs = keras.Input((4, 4, 2), dtype="uint8")
     x = layers.Rescaling(1 / 255)(layers.MaxPooling2D()(inputs))
     model = randomised(keras.Model(inputs, layers.Dense(2)(x)))
@@ -146,7 +146,7 @@ def test_dropout_drops_a_share_in_training_and_scales_up_the_rest() -> None:
 
 
 class TestFrozen:
-    def trained_names(self, model: Any) -> set[str]:
+    def trained_names(self, model: KerasModel) -> set[str]:
         lowered = lower(model)
         start = lowered_weights(lowered)
         lowered.train()
@@ -194,7 +194,7 @@ class TestFrozen:
 
 
 class TestErrors:
-    def message(self, model: Any) -> str:
+    def message(self, model: KerasModel) -> str:
         with pytest.raises(InputError) as error:
             lower(model)
         return one_line(error)

@@ -1,4 +1,4 @@
-"""Regularizers, constraints and losses that layers add count as they do in Keras."""
+"""Regularizers, constraints and losses that layers add are those of Keras."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lowering.parity import (
 
 layers = keras.layers
 
-# Keras's own, about NumPy 2.
+# A warning of Keras about NumPy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")
 
 

@@ -40,8 +40,8 @@ def test_values_and_gradients_are_pytorchs(
 ) -> None:
     draws = torch.Generator().manual_seed(seed)
     # No value twice in an image's channel, even in bfloat16.
-    places = torch.rand(*shape[:2], shape[2] * shape[3], generator=draws).argsort(-1)
-    x = places.reshape(shape).to(precision)
+    ranks = torch.rand(*shape[:2], shape[2] * shape[3], generator=draws).argsort(-1)
+    x = ranks.reshape(shape).to(precision)
     if channels_last:
         x = x.contiguous(memory_format=torch.channels_last)
     weights = torch.randn(shape[0], shape[1], shape[2] // 2, shape[3] // 2, generator=draws)
@@ -65,7 +65,7 @@ def test_of_equal_values_one_gets_the_whole_gradient(
     assert (x[gradient > 0] == largest[gradient > 0]).all()
 
 
-def test_what_is_no_number_stays_none(pool: MaxPooling) -> None:
+def test_nan_stays_nan(pool: MaxPooling) -> None:
     x = torch.zeros(1, 1, 2, 4)
     x[0, 0, 1, 0] = torch.nan
     pooled = pool(x.requires_grad_())

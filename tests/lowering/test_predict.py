@@ -1,4 +1,4 @@
-"""Many images are cut into pieces of few sizes."""
+"""Many images are cut into batches of few sizes."""
 
 from __future__ import annotations
 

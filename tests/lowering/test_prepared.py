@@ -1,4 +1,4 @@
-"""A prepared model has a fused form for each shape, of the same values."""
+"""A prepared model gives the same values as the lowered one, for every shape."""
 
 from __future__ import annotations
 
@@ -39,22 +39,22 @@ def test_every_shape_gives_the_same_as_the_lowered_model(build: Any) -> None:
                 assert_close(prepared(x), lowered(x), 2e-5)
 
 
-def test_an_answer_is_the_same_each_time_it_is_asked_for(small: PreparedModel) -> None:
+def test_repeated_predictions_are_the_same(small: PreparedModel) -> None:
     with torch.inference_mode():
         first, *others = (small(images(2)) for _ in range(4))
     assert all(torch.equal(first, other) for other in others)
 
 
-def test_whole_numbers_and_fractions_give_the_same(small: PreparedModel) -> None:
+def test_integers_and_floats_give_the_same(small: PreparedModel) -> None:
     with torch.inference_mode():
         for _ in range(2):
             assert_close(small(images(2).float()), small(images(2)), 2e-5)
 
 
-def test_a_mirrored_view_is_as_good_as_a_copy(small: PreparedModel) -> None:
+def test_a_non_contiguous_input_gives_the_same_as_a_copy(small: PreparedModel) -> None:
     with torch.inference_mode():
-        for view in (images(2).flip(2), images(2).transpose(1, 2)):
-            assert_close(small(view), small(view.contiguous()), 2e-5)
+        for strided in (images(2).flip(2), images(2).transpose(1, 2)):
+            assert_close(small(strided), small(strided.contiguous()), 2e-5)
 
 
 def test_the_residual_network_gives_the_same() -> None:
@@ -66,7 +66,7 @@ def test_the_residual_network_gives_the_same() -> None:
             assert_close(prepared(images(count)), lowered(images(count)), 2e-5)
 
 
-def test_losses_that_layers_add_do_not_pile_up() -> None:
+def test_losses_that_layers_add_do_not_accumulate() -> None:
     model = keras.Sequential(
         [keras.Input((8, 8, 3)), layers.Conv2D(2, 3, activity_regularizer="l2"), layers.Flatten()]
     )
@@ -74,4 +74,4 @@ def test_losses_that_layers_add_do_not_pile_up() -> None:
     with torch.inference_mode():
         for _ in range(3):
             prepared(images(2, 8))
-    assert [len(module.added_losses) for module in prepared.foreign] == [1]
+    assert [len(module.added_losses) for module in prepared.keras_modules] == [1]

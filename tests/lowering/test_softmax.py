@@ -1,4 +1,4 @@
-"""A model that ends in a softmax can be made to end in logits; any other is left as it is."""
+"""The softmax at the end of a model can be removed; any other model is unchanged."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 import torch
 
-from cifarlab.backend import keras
+from cifarlab.backend import KerasModel, keras
 from cifarlab.lowering.model import lower
 from lowering.inputs import classifier, functional, some_images
 from lowering.parity import OUTPUTS, assert_close
 
 layers = keras.layers
 
-# Keras's own, about NumPy 2.
+# A warning of Keras about NumPy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")
 
 
@@ -56,7 +56,7 @@ def test_any_other_end_stays(end: str) -> None:
     assert_refused(model)
 
 
-def assert_refused(model: Any) -> None:
+def assert_refused(model: KerasModel) -> None:
     x = some_images(model)
     lowered = lower(model).eval()
     assert not lowered.strip_softmax()

@@ -1,4 +1,4 @@
-"""Several looks at an image: which ones, how they are weighted, and for which images."""
+"""Test-time augmentation: which copies, how they are weighted, and for which images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from cifarlab.backend import keras
+from cifarlab.backend import KerasModel, keras
 from cifarlab.lowering.model import lower
 from cifarlab.lowering.predict import predict_logits
 from cifarlab.lowering.tta import tta_logits
@@ -32,33 +32,33 @@ def some_images(count: int = 8) -> Tensor:
     return torch.from_numpy(values)
 
 
-def by_hand(model: Any, images: Tensor, mirror: bool, shift: int) -> Tensor:
+def by_hand(model: KerasModel, images: Tensor, *, mirror: bool, shift: int) -> Tensor:
     """The same average from NumPy's own padding."""
 
-    def look(view: np.ndarray[Any, Any]) -> Tensor:
-        ways = [view, view[:, :, ::-1]] if mirror else [view]
+    def mean_logits(pixels: np.ndarray[Any, Any]) -> Tensor:
+        copies = [pixels, pixels[:, :, ::-1]] if mirror else [pixels]
         logits = [
-            predict_logits(model, torch.from_numpy(way.copy()), torch.float32) for way in ways
+            predict_logits(model, torch.from_numpy(one.copy()), torch.float32) for one in copies
         ]
         return torch.stack(logits).mean(0)
 
-    plain = look(images.numpy())
+    plain = mean_logits(images.numpy())
     if not shift:
         return plain
     edges = ((0, 0), (shift, shift), (shift, shift), (0, 0))
     wide = np.pad(images.numpy(), edges, mode="reflect")
     low, high = wide[:, :SIDE, :SIDE], wide[:, 2 * shift :, 2 * shift :]
-    return (plain + (look(low) + look(high)) / 2) / 2
+    return (plain + (mean_logits(low) + mean_logits(high)) / 2) / 2
 
 
 @pytest.mark.parametrize("mirror", [False, True])
 @pytest.mark.parametrize("shift", [0, 1, 2])
-def test_the_views_are_mirrored_and_shifted_images(mirror: bool, shift: int) -> None:
+def test_the_copies_are_mirrored_and_shifted(mirror: bool, shift: int) -> None:
     model, images = lowered(), some_images()
-    found = tta_logits(
+    logits = tta_logits(
         model, images, TestTimeAugmentation(mirror=mirror, shift=shift), torch.float32
     )
-    assert torch.allclose(found, by_hand(model, images, mirror, shift), atol=1e-5)
+    assert torch.allclose(logits, by_hand(model, images, mirror=mirror, shift=shift), atol=1e-5)
 
 
 def test_a_mirrored_image_gets_the_same_answer() -> None:
@@ -68,12 +68,12 @@ def test_a_mirrored_image_gets_the_same_answer() -> None:
     assert torch.allclose(one, other, atol=1e-6)
 
 
-def test_only_the_least_sure_get_the_shifted_views() -> None:
+def test_only_the_least_certain_images_are_also_shifted() -> None:
     model, images = lowered(), some_images(12)
-    plain, full = (by_hand(model, images, True, shift) for shift in (0, 1))
-    found = tta_logits(model, images, TestTimeAugmentation(share=0.25), torch.float32)
+    plain, full = (by_hand(model, images, mirror=True, shift=shift) for shift in (0, 1))
+    logits = tta_logits(model, images, TestTimeAugmentation(share=0.25), torch.float32)
     gap = plain.softmax(1).topk(2).values.diff(dim=1).abs().flatten()
     shifted = torch.zeros(12, dtype=torch.bool)
     shifted[gap.argsort()[:3]] = True
-    assert torch.allclose(found[shifted], full[shifted], atol=1e-5)
-    assert torch.allclose(found[~shifted], plain[~shifted], atol=1e-5)
+    assert torch.allclose(logits[shifted], full[shifted], atol=1e-5)
+    assert torch.allclose(logits[~shifted], plain[~shifted], atol=1e-5)

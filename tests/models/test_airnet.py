@@ -1,4 +1,4 @@
-"""The record network: what its parts are, how it begins, and that plain Keras agrees."""
+"""``airnet``: its layers, its initial weights, and agreement with plain Keras."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def some_images(count: int, side: int = 32) -> np.ndarray:
 
 
 @pytest.mark.parametrize("changes", [{}, {"depth": 3, "residual": True}, {"whitening_bias": False}])
-def test_it_is_lowered_whole_and_agrees_with_keras(changes):
+def test_it_is_lowered_completely_and_agrees_with_keras(changes):
     keras.utils.set_random_seed(0)
     model = airnet(widths=SMALL, **changes)
     whiten(model, some_images(50), 5e-4)
@@ -35,9 +35,9 @@ def test_it_is_lowered_whole_and_agrees_with_keras(changes):
     assert lowered.not_lowered == ()
     assert lowered.strip_softmax()
     images = some_images(20)
-    found = predict_logits(lowered, torch.from_numpy(images), torch.float32).softmax(1)
+    predicted = predict_logits(lowered, torch.from_numpy(images), torch.float32).softmax(1)
     expected = model.predict(images.astype("float32"), verbose=0)
-    np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(predicted.numpy(), expected, atol=1e-5)
 
 
 def test_the_published_network_has_the_published_size():
@@ -88,7 +88,7 @@ def test_whitening_makes_patches_uncorrelated():
     np.testing.assert_allclose(responses.T @ responses / len(responses), np.eye(12), atol=2e-3)
 
 
-def test_whitening_sees_what_the_layer_is_given_and_touches_nothing_else():
+def test_whitening_uses_the_input_of_the_layer_and_changes_nothing_else():
     model = airnet(widths=SMALL)
     before = {v.path: keras.ops.convert_to_numpy(v) for v in model.variables}
     whiten(model, some_images(100), 5e-4)
@@ -98,8 +98,8 @@ def test_whitening_sees_what_the_layer_is_given_and_touches_nothing_else():
     assert changed == ["whitening/kernel"]
     normalised = model.get_layer("normalization")(some_images(100).astype("float32"))
     expected = whitening_kernel(keras.ops.convert_to_numpy(normalised), 2, 24, 5e-4)
-    found = keras.ops.convert_to_numpy(model.get_layer("whitening").kernel)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    kernel = keras.ops.convert_to_numpy(model.get_layer("whitening").kernel)
+    np.testing.assert_allclose(kernel, expected, atol=1e-5)
 
 
 def test_a_model_without_such_a_layer_is_refused():

@@ -1,4 +1,4 @@
-"""Every model in ``MODELS`` keeps the contract of a model file."""
+"""Every model in ``MODELS``: pixels in, probabilities out, stock layers, native form."""
 
 from __future__ import annotations
 

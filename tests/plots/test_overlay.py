@@ -1,4 +1,4 @@
-"""Heat over an image: its size, its colours, and what is refused."""
+"""Saliency over an image: its size, its colours, and what is refused."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from support import one_line
     size=st.integers(1, 60),
 )
 def test_an_overlay_has_the_size_asked_for(image, saliency, size):
-    found = overlay(image, saliency, size)
-    assert found.shape == (size, size, 3)
-    assert found.dtype == np.uint8
+    result = overlay(image, saliency, size)
+    assert result.shape == (size, size, 3)
+    assert result.dtype == np.uint8
 
 
-def test_heat_stands_out_and_the_image_stays():
+def test_saliency_is_visible_and_the_image_stays():
     image = shapes.draw(10, 10).test.images[0]
     cold = overlay(image, np.zeros((32, 32)))
     large = image.repeat(3, axis=0).repeat(3, axis=1)

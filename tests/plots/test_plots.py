@@ -1,8 +1,9 @@
-"""Figures say the right numbers, keep every text inside, and survive any name and any value."""
+"""Figures show the right numbers, keep every text inside, and accept any name and value."""
 
 from __future__ import annotations
 
 import io
+import itertools
 import math
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import threading
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
@@ -24,8 +26,21 @@ from cifarlab.predictions import Predictions
 pytestmark = pytest.mark.filterwarnings("error")
 
 AWKWARD = (
-    *("$x_1", "a$b$c_{", "<b>html</b>&amp;", "猫の写真集とても長い名前です犬", "new\nline\ttab"),
-    *("n02085620-Chihuahua-with-a-very-long-name", "naïve Ünïcode", "\\frac{1}", "עברית", ""),
+    "$x_1",
+    "a$b$c_{",
+    "<b>html</b>&amp;",
+    "猫の写真集とても長い名前です犬",
+    "new\nline\ttab",
+    "n02085620-Chihuahua-with-a-very-long-name",
+    "naïve Ünïcode",
+    "\\frac{1}",
+    "עברית",
+    "",
+)
+HEADINGS = (
+    "x",
+    "fast94 on shapes10",
+    "a recipe on a dataset with a name that takes several lines " * 2,
 )
 
 
@@ -74,7 +89,7 @@ def texts(figure: Figure) -> list[str]:
 
 
 def texts_outside(figure: Figure) -> list[str]:
-    """Texts that the edge of the figure cuts off; ticks beyond an axis are never drawn."""
+    """Return texts that the edge of the figure cuts off, without ticks beyond an axis."""
     figure.canvas.draw()
     width, height = figure.canvas.get_width_height()
     ticks = {
@@ -142,7 +157,7 @@ def test_values_that_are_not_finite_leave_a_gap(value):
     assert figure.axes[0].get_title() == "loss"
 
 
-def test_a_history_of_nothing_but_nan_says_so():
+def test_a_history_of_only_nan_says_so():
     row = dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy"), math.nan)
     figure = plots.curves([{"epoch": 1, **row}], 1, "x")
     assert texts(figure).count("no finite values") == 2
@@ -205,7 +220,7 @@ def test_the_cells_are_coloured_by_row_share():
 # Samples
 
 
-def test_right_and_wrong_are_told_apart_by_mark_and_frame():
+def test_right_and_wrong_differ_in_mark_and_frame():
     rows = np.array([[0.9, 0.1], [0.75, 0.25]], dtype=np.float32)
     predictions = Predictions(
         probabilities=rows, class_names=("cat", "dog"), labels=np.array([0, 1])
@@ -238,12 +253,27 @@ def test_each_image_goes_with_its_own_prediction():
         assert image.get_interpolation() == "nearest"
 
 
+@pytest.mark.parametrize("heading", HEADINGS)
 @pytest.mark.parametrize("n", [1, 2, 7, 13, 25, 400])
-def test_grids_of_any_number_keep_their_texts_inside(n):
-    figure = plots.samples(images_of(n), predictions_of(n, AWKWARD), "x")
+def test_grids_of_any_number_keep_their_texts_inside(n, heading):
+    figure = plots.samples(images_of(n), predictions_of(n, AWKWARD), heading)
     drawn = [panel for panel in figure.axes if panel.get_images()]
     assert len(drawn) == min(n, 25)
     assert texts_outside(figure) == []
+
+
+@pytest.mark.parametrize("n", [1, 2, 4, 9])
+def test_wide_names_do_not_overlap(n):
+    names = ("W" * 20, "m" * 18, "n02085620-Chihuahua-with-a-very-long-name")
+    figure = plots.samples(images_of(n), predictions_of(n, names), "x")
+    assert texts_outside(figure) == []
+    boxes = [text.get_window_extent() for panel in figure.axes for text in sample_texts(panel)]
+    for first, second in itertools.combinations(boxes, 2):
+        assert not first.overlaps(second)
+
+
+def sample_texts(panel: Axes) -> tuple[Text, Text]:
+    return panel.title, panel.xaxis.label
 
 
 def test_the_same_images_are_drawn_every_time():
@@ -276,7 +306,7 @@ def test_images_that_do_not_fit_are_bad_input(images, n):
 # All of them
 
 
-def test_awkward_names_are_drawn_as_they_are(tmp_path):
+def test_awkward_names_are_drawn_literally(tmp_path):
     predictions = predictions_of(100, AWKWARD)
     title = "$a_{ <b> \\frac"
     figures = [
@@ -313,7 +343,7 @@ def test_long_names_keep_both_ends():
     assert all("…" in label and len(label) <= 22 for label in labels)
 
 
-def test_a_saved_figure_is_a_image_and_the_same_every_time(tmp_path):
+def test_a_saved_figure_is_an_image_and_the_same_every_time(tmp_path):
     for name in ("a.png", "b.png"):
         plots.save(plots.curves(history_of(3), 2, "x"), tmp_path / name)
     first, second = ((tmp_path / name).read_bytes() for name in ("a.png", "b.png"))
@@ -324,13 +354,13 @@ def test_a_saved_figure_is_a_image_and_the_same_every_time(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png"]
 
 
-def test_a_place_that_cannot_be_written_is_a_resource_error(tmp_path):
+def test_a_path_that_cannot_be_written_is_a_resource_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ResourceError):
         plots.save(plots.curves(history_of(1), 1, "x"), tmp_path / "file" / "a.png")
 
 
-def test_global_settings_stay_as_they_are_and_threads_are_no_trouble(tmp_path):
+def test_global_settings_are_unchanged_and_threads_can_draw(tmp_path):
     before = dict(mpl.rcParams)
 
     def draw(number: int) -> None:

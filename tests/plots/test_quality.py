@@ -1,4 +1,4 @@
-"""Plots of quality, comparison and the dark style: right values, texts inside, any size."""
+"""Plots of quality, comparisons and the dark style: values, texts inside, any size."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ def assert_texts_inside(figure: Figure) -> None:
 
 
 @pytest.mark.parametrize(("n", "classes"), [(1, 2), (10, 10), (500, 3), (300, 60), (20, 1)])
-def test_every_plot_suits_any_data(n: int, classes: int) -> None:
-    found = predictions_of(n, classes)
-    calibration = measure_calibration(found)
+def test_every_plot_accepts_any_data(n: int, classes: int) -> None:
+    predictions = predictions_of(n, classes)
+    calibration = measure_calibration(predictions)
     for figure in (
         reliability(calibration, calibration, "title"),
         reliability(calibration, None, "title"),
-        class_bars(measure(found), "title"),
-        draw_risk(risk_coverage(found), apply_threshold(found, 0.4), "title"),
-        draw_risk(risk_coverage(found), None, "title"),
+        class_bars(measure(predictions), "title"),
+        draw_risk(risk_coverage(predictions), apply_threshold(predictions, 0.4), "title"),
+        draw_risk(risk_coverage(predictions), None, "title"),
     ):
         assert_texts_inside(figure)
 
@@ -66,8 +66,8 @@ def test_the_weakest_classes_come_first_and_the_rest_is_counted() -> None:
 
 
 def test_a_threshold_that_answers_nothing_is_left_out() -> None:
-    found = predictions_of(30, 3)
-    figure = draw_risk(risk_coverage(found), apply_threshold(found, 1.1), "")
+    predictions = predictions_of(30, 3)
+    figure = draw_risk(risk_coverage(predictions), apply_threshold(predictions, 1.1), "")
     assert not any("not sure" in text for text in texts(figure))
 
 
@@ -85,20 +85,22 @@ def test_each_corruption_starts_from_the_clean_accuracy() -> None:
 @pytest.mark.parametrize("seeds", [1, 2, 5])
 def test_a_comparison_shows_every_seed(seeds: int) -> None:
     draws = np.random.default_rng(0)
-    found = compare_accuracies(
+    comparison = compare_accuracies(
         {name: list(draws.normal(0.7, 0.01, seeds)) for name in ("a", "b", "c")}
     )
-    figure = plots.comparison(found, "title")
+    figure = plots.comparison(comparison, "title")
     dots = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
     assert [list(map(float, line.get_xdata())) for line in dots] == [
-        list(sample.accuracies) for sample in found.samples
+        list(sample.accuracies) for sample in comparison.samples
     ]
     assert_texts_inside(figure)
 
 
 def test_on_a_dark_page_no_dark_text_is_left() -> None:
-    found = predictions_of(100, 4)
-    figure = darkened(draw_risk(risk_coverage(found), apply_threshold(found, 0.4), "title"))
+    predictions = predictions_of(100, 4)
+    figure = darkened(
+        draw_risk(risk_coverage(predictions), apply_threshold(predictions, 0.4), "title")
+    )
     colours = {text.get_color() for text in figure.findobj(Text) if text.get_text()}
     assert "black" not in colours
     content = svg(figure).decode()

@@ -1,4 +1,4 @@
-"""Recipes are values: they survive JSON, show their differences, and refuse nonsense."""
+"""Recipes are values: they survive JSON, list their differences, and refuse invalid values."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def test_any_variant_survives_json(optimizers, augment, epochs, warmup):
     assert from_json(json.loads(json.dumps(to_json(recipe)))) == recipe
 
 
-def test_every_kind_is_frozen():
-    assert all(kind.__dataclass_params__.frozen for kind in KINDS.values())
+def test_every_part_is_frozen():
+    assert all(part.__dataclass_params__.frozen for part in KINDS.values())
 
 
 def test_differences_name_the_field_and_both_values():
@@ -76,11 +76,11 @@ def test_differences_name_the_field_and_both_values():
         {"resolution": (16, 0)},
         {"keep": "worst"},
         {"train_on": "test"},
-        # Nothing is left to choose the best epoch with.
+        # There is no validation split to choose the best epoch on.
         {"train_on": EVERYTHING_BUT_TEST},
     ],
 )
-def test_nonsense_is_a_usage_error(changes):
+def test_invalid_values_are_a_usage_error(changes):
     with pytest.raises(UsageError) as error:
         dataclasses.replace(BASELINE, **changes)
     assert repr(next(iter(changes.values()))) in one_line(error) or "0.0" in one_line(error)
@@ -107,8 +107,12 @@ def test_a_recipe_of_another_version_is_bad_input(value):
     assert "another version" in one_line(error)
 
 
-def test_the_unscaled_twin_differs_in_the_scale_alone():
-    twin = RECIPES["baseline_unscaled"]
-    assert {d.split(":")[0] for d in differences(BASELINE, twin)} == {"name", "summary", "model"}
-    assert isinstance(twin, Recipe)
-    assert twin.model.arguments == {"scale": 1.0}
+def test_the_unscaled_variant_differs_in_the_scale_alone():
+    unscaled = RECIPES["baseline_unscaled"]
+    assert {d.split(":")[0] for d in differences(BASELINE, unscaled)} == {
+        "name",
+        "summary",
+        "model",
+    }
+    assert isinstance(unscaled, Recipe)
+    assert unscaled.model.arguments == {"scale": 1.0}

@@ -72,7 +72,7 @@ def test_a_cell_shows_its_images_by_click_and_by_keyboard(browser: Any) -> None:
     cell.click()
     panel = find(browser, "#cell")[0]
     assert panel.is_displayed()
-    assert f"class {row} taken for class {column}" in panel.text
+    assert f"class {row} predicted as class {column}" in panel.text
     assert len(find(browser, "#cell .pic")) == len(data["cells"][f"{row},{column}"])
     cell.send_keys("\ue014")
     assert browser.switch_to.active_element.get_attribute("data-cell") != f"{row},{column}"

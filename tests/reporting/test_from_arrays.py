@@ -1,4 +1,4 @@
-"""Predictions from elsewhere: read strictly, reported like one's own."""
+"""Predictions of other programs: read strictly, reported like those of a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cifarlab.errors import InputError
-from cifarlab.reporting.from_arrays import read_given, report_predictions
+from cifarlab.reporting.from_arrays import read_prediction_files, report_predictions
 from reporting.test_page import Page, looked_up
 
 
@@ -24,7 +24,7 @@ def files(tmp_path: Path) -> dict[str, Path]:
 
 
 def test_page_and_numbers_agree(files: dict[str, Path], tmp_path: Path) -> None:
-    predictions = read_given(files["y"], files["p"], files["names"])
+    predictions = read_prediction_files(files["y"], files["p"], files["names"])
     assert predictions.class_names == ("cat", "dög", "<i>")
     html = report_predictions(predictions, tmp_path / "out").read_text(encoding="utf-8")
     document = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
@@ -34,7 +34,11 @@ def test_page_and_numbers_agree(files: dict[str, Path], tmp_path: Path) -> None:
 
 
 def test_without_names_classes_are_counted(files: dict[str, Path]) -> None:
-    assert read_given(files["y"], files["p"], None).class_names == ("class 0", "class 1", "class 2")
+    assert read_prediction_files(files["y"], files["p"], None).class_names == (
+        "class 0",
+        "class 1",
+        "class 2",
+    )
 
 
 def damaged(name: str) -> tuple[str, object]:
@@ -66,19 +70,19 @@ def test_what_does_not_fit_is_bad_input(name: str, files: dict[str, Path]) -> No
     else:
         np.save(files[which], content, allow_pickle=True)
     with pytest.raises(InputError) as error:
-        read_given(files["y"], files["p"], files["names"])
+        read_prediction_files(files["y"], files["p"], files["names"])
     assert "\n" not in str(error.value)
 
 
 def test_a_file_that_is_no_array_is_bad_input(files: dict[str, Path]) -> None:
     files["p"].write_bytes(b"\x93NUMPY nothing")
     with pytest.raises(InputError, match=r"p\.npy"):
-        read_given(files["y"], files["p"], None)
+        read_prediction_files(files["y"], files["p"], None)
     with pytest.raises(InputError, match="cannot be read"):
-        read_given(files["y"].with_name("absent.npy"), files["y"], None)
+        read_prediction_files(files["y"].with_name("absent.npy"), files["y"], None)
 
 
 def test_images_must_be_as_many_as_predictions(files: dict[str, Path], tmp_path: Path) -> None:
-    predictions = read_given(files["y"], files["p"], files["names"])
+    predictions = read_prediction_files(files["y"], files["p"], files["names"])
     with pytest.raises(InputError, match="one for each prediction"):
         report_predictions(predictions, tmp_path, images=np.zeros((3, 8, 8, 3), np.uint8))

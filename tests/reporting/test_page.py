@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from cifarlab.evaluation.analysis import analyse, without_duplicates
 from cifarlab.evaluation.duplicates import DuplicatePair
 from cifarlab.evaluation.robustness import Robustness
+from cifarlab.evaluation.selective import NotSure
 from cifarlab.predictions import Predictions
 from cifarlab.reporting.content import Content, SaliencyOverlay
 from cifarlab.reporting.page import CELL_CAPS, MOST_IMAGES, render
@@ -107,18 +109,20 @@ def full_content() -> Content:
         DuplicatePair(index=i, other=i + 1, distance=2.5, mirrored=bool(i % 2)) for i in range(4)
     )
     damage = Robustness(n=100, clean=0.7, accuracy={"fog": (0.6, 0.5, 0.4, 0.3, 0.2)})
-    found = analyse(predictions, validation, without_duplicates(predictions, pairs), damage)
+    analysis = analyse(predictions, validation, without_duplicates(predictions, pairs), damage)
     content = content_of(predictions, images)
-    worst = found.mistakes[0].index
+    worst = analysis.mistakes[0].index
     return replace(
         content,
-        analysis=found,
-        like=tuple(images[:4]),
+        analysis=analysis,
+        counterparts=tuple(images[:4]),
         history=[
             {"epoch": e, "loss": 1 / e, "accuracy": 0.5, "val_loss": 1 / e, "val_accuracy": 0.4}
             for e in (1, 2, 3)
         ],
         chosen_epoch=2,
+        validation_images=len(validation),
+        duplicates_verified=True,
         overlays=(SaliencyOverlay(index=worst, overlay=images_of(1, 96)[0]),),
         provenance=(("command", "cifarlab train"),),
     )
@@ -150,7 +154,7 @@ def test_the_matrix_shows_the_counts_and_its_cells_the_images_behind_them():
         assert len(set(shown)) == len(shown) <= total
         assert (labels[shown] == row).all()
         assert (predicted[shown] == column).all()
-        assert all(str(i) in page.data["places"] for i in shown)
+        assert all(str(i) in page.data["sprites"] for i in shown)
     buttons = {a["data-cell"]: a for tag, a in page.attributes if a.get("data-cell")}
     assert set(buttons) == set(page.data["total"])
     assert sum(page.data["total"].values()) == 300
@@ -208,7 +212,45 @@ def test_a_model_without_mistakes_is_said_to_have_none():
     predictions = Predictions(probabilities=rows, class_names=numbered(3), labels=np.arange(30) % 3)
     page = Page(render(content_of(predictions, images_of(30))))
     assert "There are no mistakes." in page.text
-    assert "every answer is right" in page.text
+    assert "every prediction is right" in page.text
+
+
+def test_few_images_are_said_to_be_too_few():
+    page = Page(render(content_of(predictions_of(10, numbered(3)), images_of(10))))
+    assert "10 test images are too few to say how good the model is" in page.text
+    assert "10 test images are too few to say" in page.text.split("Calibration")[-1]
+    assert "analysis.calibration.ece" not in page.numbers
+    content = full_content()
+    few = replace(content.analysis.robustness, n=20)
+    page = Page(render(replace(content, analysis=replace(content.analysis, robustness=few))))
+    assert "20 images are too few to say" in page.text
+    assert "analysis.robustness.mean" not in page.numbers
+
+
+def test_every_share_has_its_number_of_images_and_its_interval():
+    content = full_content()
+    sure = NotSure(threshold=0.6, coverage=0.5, accuracy=0.9, answered=150, n=300)
+    analysis = replace(content.analysis, not_sure=sure)
+    text = Page(render(replace(content, analysis=analysis))).text
+    # Accuracy, answers that are sure, corrupted and uncorrupted images, without near-duplicates.
+    assert text.count("95% interval") == 5
+    few = replace(sure, accuracy=1.0, answered=1)
+    page = Page(render(replace(content, analysis=replace(analysis, not_sure=few))))
+    assert "too few to say how often those answers are right" in page.text
+    assert "analysis.not_sure.accuracy" not in page.numbers
+
+
+def test_mistakes_are_shown_by_falling_loss():
+    losses = [float(loss) for loss in re.findall(r"loss (\d+\.\d\d),", render(full_content()))]
+    assert len(losses) > 1
+    assert losses == sorted(losses, reverse=True)
+
+
+def test_the_loss_says_whether_the_temperature_is_applied():
+    text = " ".join(Page(render(full_content())).text.split())
+    assert re.search(r"before temperature\) \d\.\d{4}; with temperature \d\.\d\d applied", text)
+    plain = Page(render(content_of(predictions_of(60, numbered(3))))).text
+    assert "Loss (cross-entropy) " in plain
 
 
 def test_ten_thousand_images_stay_small_enough_to_send():
@@ -216,7 +258,7 @@ def test_ten_thousand_images_stay_small_enough_to_send():
     # Noise is the worst that an image format can be given.
     html = render(content_of(predictions, images_of(10_000)))
     assert len(html) < 16e6
-    assert len(Page(html).data["places"]) <= MOST_IMAGES
+    assert len(Page(html).data["sprites"]) <= MOST_IMAGES
     assert CELL_CAPS[-1] == 0
 
 
@@ -225,5 +267,5 @@ def test_the_same_content_gives_the_same_page():
 
 
 def _without_ids(html: str) -> str:
-    # Matplotlib numbers the parts of a drawing by lot.
+    # Matplotlib numbers the parts of a drawing at random.
     return "".join(part for part in html.split('"') if not part.startswith("data:image/svg"))

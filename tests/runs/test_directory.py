@@ -231,7 +231,7 @@ def test_find_run_in_impossible_places_is_bad_input(tmp_path):
 HOLDER = """
     import pathlib, sys
     from cifarlab.runs.directory import RunDirectory, lock
-    with lock(RunDirectory(pathlib.Path(sys.argv[1]))):
+    with lock(RunDirectory(path=pathlib.Path(sys.argv[1]))):
         print("locked", flush=True)
         sys.stdin.read()
 """

@@ -1,4 +1,4 @@
-"""Tracking: the same names for every tracker, one tracked run a run, and no harm to training."""
+"""Tracking: the same names for every tracker, one tracked run per run, and no harm to training."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from cifarlab.recipes.recipe import to_json
 from cifarlab.runs.directory import RunDirectory
 from cifarlab.runs.trackers import CLIENTS, MODULES, check_tracker
 from cifarlab.runs.tracking import flat, parameters_of, tracked
+from cifarlab.runtime.progress import SILENT
 from cifarlab.training.loop import LoopOptions, fit
-from cifarlab.training.progress import SILENT
 from cifarlab.training.setup import build_model, compile_model
 from runs.tracker_clients import (
     COLUMNS,
@@ -219,7 +219,7 @@ def test_a_client_that_fails_gives_one_warning_and_training_goes_on(
     STAND_INS[name](monkeypatch)
     model = build_model(tiny_recipe(), tiny_dataset(), 0)
     compile_model(model, tiny_recipe())
-    setting = LoopOptions(
+    options = LoopOptions(
         device=torch.device("cpu"),
         precision=torch.float32,
         seed=0,
@@ -240,7 +240,7 @@ def test_a_client_that_fails_gives_one_warning_and_training_goes_on(
 
         monkeypatch.setattr(tracking.client, "row", once)
         history = fit(
-            model, data.train, data.validation, tiny_recipe(), setting, [], SILENT, tracking.record
+            model, data.train, data.validation, tiny_recipe(), options, [], SILENT, tracking.record
         )
         tracking.finish(history, TEST)
     assert len(history) == 3

@@ -16,7 +16,7 @@ from cifarlab.runtime.device import (
 )
 from support import one_line
 
-CPU, CUDA, MPS = (torch.device(kind) for kind in ("cpu", "cuda", "mps"))
+CPU, CUDA, MPS = (torch.device(name) for name in ("cpu", "cuda", "mps"))
 
 
 def machine(
@@ -33,7 +33,7 @@ def machine(
 @pytest.mark.parametrize(
     ("cuda", "mps", "chosen"), [(1, True, CUDA), (1, False, CUDA), (0, True, MPS), (0, False, CPU)]
 )
-def test_auto_takes_the_fastest_there_is(
+def test_auto_chooses_the_fastest_available(
     monkeypatch: pytest.MonkeyPatch, cuda: int, mps: bool, chosen: torch.device
 ) -> None:
     machine(monkeypatch, cuda=cuda, mps=mps)
@@ -41,7 +41,7 @@ def test_auto_takes_the_fastest_there_is(
     assert choose_device("cpu") == CPU
 
 
-def test_a_numbered_device(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_device_with_an_index(monkeypatch: pytest.MonkeyPatch) -> None:
     machine(monkeypatch, cuda=2)
     assert choose_device("cuda:1") == torch.device("cuda", 1)
     with pytest.raises(UsageError) as error:
@@ -89,7 +89,9 @@ def test_auto_on_a_cpu_goes_by_its_capabilities(
     assert choose_precision("auto", CPU) == expected
 
 
-def test_auto_is_float32_where_pytorch_cannot_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_is_float32_where_pytorch_does_not_report_capabilities(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
     assert choose_precision("auto", CPU) == torch.float32
 
@@ -111,7 +113,7 @@ def test_auto_on_mps_is_float32(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("device", [CPU, CUDA, MPS], ids=str)
-def test_a_named_precision_is_taken_everywhere(device: torch.device) -> None:
+def test_a_named_precision_is_used_on_every_device(device: torch.device) -> None:
     assert choose_precision("float32", device) == torch.float32
     assert choose_precision("bfloat16", device) == torch.bfloat16
 

@@ -1,4 +1,4 @@
-"""Freed memory is kept inside the block and given back after it."""
+"""Freed memory is kept inside the block and returned to the system after it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ glibc_only = pytest.mark.skipif(memory._glibc() is None, reason="needs glibc")
 
 
 def faults_of(steps: int) -> int:
-    """Page faults while a large tensor is made and dropped ``steps`` times."""
+    """Count the page faults while a large tensor is made and dropped ``steps`` times."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(steps):
         torch.ones(MEGABYTES << 18)
@@ -32,7 +32,7 @@ def resident() -> int:
 def test_blocks_are_reused_inside_and_returned_after():
     outside = faults_of(5)
     with keeping_freed_memory():
-        # Small blocks may settle in a large one's place at first.
+        # At first small blocks may be allocated where a large one was.
         inside = min(faults_of(5) for _ in range(6))
         held = resident()
     assert inside < outside / 10

@@ -1,4 +1,4 @@
-"""Model files are portable when we write them and harmless when we read them."""
+"""Model files are portable when written and harmless when read."""
 
 from __future__ import annotations
 
@@ -92,12 +92,12 @@ def good(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return saved(tmp_path / f"model{request.param}")
 
 
-# What we write
+# Writing
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("make", MODELS)
-def test_a_saved_model_comes_back_whole(
+def test_a_saved_model_is_read_back_completely(
     make: Callable[[], keras.Model], suffix: str, tmp_path: Path
 ) -> None:
     model = randomise(make())
@@ -109,7 +109,9 @@ def test_a_saved_model_comes_back_whole(
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_compiled_and_fitted_model_comes_back_for_predicting(suffix: str, tmp_path: Path) -> None:
+def test_a_compiled_and_fitted_model_is_read_back_for_predicting(
+    suffix: str, tmp_path: Path
+) -> None:
     model = functional()
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     model.fit(images(), np.array([0, 1, 2, 0, 1]), verbose=0)
@@ -118,7 +120,7 @@ def test_a_compiled_and_fitted_model_comes_back_for_predicting(suffix: str, tmp_
     assert isinstance(keras.saving.load_model(path).optimizer, keras.optimizers.Adam)
 
 
-def test_names_and_recipe_can_be_read_without_us(tmp_path: Path) -> None:
+def test_names_and_recipe_can_be_read_without_cifarlab(tmp_path: Path) -> None:
     with zipfile.ZipFile(saved(tmp_path / "m.keras")) as archive:
         in_keras = json.loads(archive.read("cifarlab.json"))
     with h5py.File(saved(tmp_path / "m.h5")) as file:
@@ -185,7 +187,7 @@ def test_a_layer_that_keras_cannot_put_into_h5_is_a_usage_error(tmp_path: Path) 
     assert [path.name for path in tmp_path.iterdir()] == ["m.keras"]
 
 
-def test_a_place_that_is_not_there_is_a_resource_error(tmp_path: Path) -> None:
+def test_a_missing_directory_is_a_resource_error(tmp_path: Path) -> None:
     for suffix in SUFFIXES:
         with pytest.raises(ResourceError):
             saved(tmp_path / "absent" / f"m{suffix}")
@@ -199,7 +201,7 @@ def test_no_advice_against_h5_is_printed(
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_save_that_runs_out_of_room_leaves_the_old_file(suffix: str, tmp_path: Path) -> None:
+def test_a_save_on_a_full_disk_leaves_the_old_file(suffix: str, tmp_path: Path) -> None:
     path = saved(tmp_path / f"m{suffix}")
     before = path.read_bytes()
     large = keras.Sequential([keras.Input((8, 8, 3)), layers.Flatten(), layers.Dense(3000)])
@@ -216,7 +218,7 @@ def test_a_save_that_runs_out_of_room_leaves_the_old_file(suffix: str, tmp_path:
     assert list(tmp_path.iterdir()) == [path]
 
 
-# Files that are no model files
+# Files that are not model files
 
 
 def refused(path: Path, error: type[Exception], match: str) -> str:
@@ -252,7 +254,7 @@ def test_the_formats_are_not_mistaken_for_each_other(tmp_path: Path) -> None:
     refused(swapped, InputError, "truncated or not a model file")
 
 
-def test_damaged_files_give_nothing_but_our_errors(good: Path) -> None:
+def test_damaged_files_give_only_our_errors(good: Path) -> None:
     data = good.read_bytes()
     draw = np.random.default_rng(0)
     for _ in range(60):
@@ -452,7 +454,7 @@ def put_odd_value(config: Any, draw: np.random.Generator) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_odd_values_in_a_description_give_nothing_but_our_errors(good: Path) -> None:
+def test_odd_values_in_a_description_give_only_our_errors(good: Path) -> None:
     data = good.read_bytes()
     outcomes = set()
     for seed in range(80):
@@ -538,13 +540,13 @@ def poison(good: Path, change: Callable[[h5py.File], None]) -> Path:
 
 def kernel_of(file: h5py.File) -> tuple[h5py.Group, str]:
     """Return the group of a two-dimensional weight, and its name there."""
-    found: list[str] = []
+    paths: list[str] = []
     file.visititems(
         lambda name, item: (
-            found.append(name) if isinstance(item, h5py.Dataset) and item.ndim == 2 else None
+            paths.append(name) if isinstance(item, h5py.Dataset) and item.ndim == 2 else None
         )
     )
-    group, name = found[0].rsplit("/", 1)
+    group, name = paths[0].rsplit("/", 1)
     return file[group], name
 
 
@@ -808,10 +810,12 @@ def uncommon() -> dict[str, tuple[tuple[int, ...], list[Any]]]:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-@pytest.mark.parametrize("kind", ["augmentation", "normalisation", "shape", "recurrent", "dense"])
-def test_uncommon_stock_layers_load(kind: str, suffix: str, tmp_path: Path) -> None:
-    shape, stack = uncommon()[kind]
-    flat: list[Any] = [] if kind == "recurrent" else [layers.Flatten()]
+@pytest.mark.parametrize(
+    "example", ["augmentation", "normalisation", "shape", "recurrent", "dense"]
+)
+def test_uncommon_stock_layers_load(example: str, suffix: str, tmp_path: Path) -> None:
+    shape, stack = uncommon()[example]
+    flat: list[Any] = [] if example == "recurrent" else [layers.Flatten()]
     model = keras.Sequential([keras.Input(shape), *stack, *flat, layers.Dense(3)])
     x = np.random.default_rng(0).uniform(0, 1, (2, *shape)).astype("float32")
     path = saved(tmp_path / f"m{suffix}", model)
@@ -832,6 +836,7 @@ def test_attention_and_arithmetic_between_layers_load(tmp_path: Path) -> None:
 def test_saving_as_h5_does_not_take_the_optimizer_from_later_files(tmp_path: Path) -> None:
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, activation="softmax")])
     model.compile(keras.optimizers.Adam(0.25), loss="categorical_crossentropy")
+    model.optimizer.build(model.trainable_variables)
     for name in ("first.h5", "then.keras"):
         save_model(model, tmp_path / name, class_names=("a", "b"), recipe={})
     reloaded = keras.saving.load_model(tmp_path / "then.keras")

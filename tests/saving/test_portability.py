@@ -30,10 +30,10 @@ import numpy as np
 directory = sys.argv[1]
 images = np.load(f"{directory}/images.npy").astype("float32")
 labels = keras.utils.to_categorical(np.load(f"{directory}/labels.npy"), 3)
-found = {"backend": keras.backend.backend()}
+result = {"backend": keras.backend.backend()}
 for name in ("best.keras", "best.h5"):
     model = keras.saving.load_model(f"{directory}/{name}")
-    found[name] = {
+    result[name] = {
         "probabilities": model.predict(images, verbose=0).tolist(),
         "evaluated": model.evaluate(images, labels, verbose=0, return_dict=True),
         "optimizer": type(model.optimizer).__name__,
@@ -43,14 +43,14 @@ model = keras.saving.load_model(f"{directory}/best.keras")
 before = [weight.copy() for weight in model.get_weights()]
 try:
     history = model.fit(images, labels, batch_size=len(images), epochs=1, verbose=0)
-    found["trained on"] = {
+    result["trained on"] = {
         "loss": history.history["loss"],
         "changed": any((a != b).any() for a, b in zip(before, model.get_weights())),
     }
 except TypeError as error:
-    found["trained on"] = {"error": str(error)}
-found["cifarlab"] = "cifarlab" in sys.modules
-print(json.dumps(found))
+    result["trained on"] = {"error": str(error)}
+result["cifarlab"] = "cifarlab" in sys.modules
+print(json.dumps(result))
 """
 
 
@@ -66,7 +66,7 @@ def run(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module", params=BACKENDS)
 def plain(request, run) -> dict:
-    """What plain Keras makes of the files, on each backend that is installed."""
+    """The results of plain Keras with the files, on each installed backend."""
     backend = request.param
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
@@ -78,9 +78,9 @@ def plain(request, run) -> dict:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert (found["backend"], found["cifarlab"]) == (backend, False)
-    return found
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert (result["backend"], result["cifarlab"]) == (backend, False)
+    return result
 
 
 @pytest.fixture(scope="module")

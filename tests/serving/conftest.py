@@ -19,7 +19,7 @@ from cifarlab.serving.app import create_app
 from cifarlab.serving.options import ServeOptions
 from tiny import CLASSES, SIDE
 
-SETTINGS = ServeOptions(name="tiny", page=False, body=200_000, pixels=10_000)
+OPTIONS = ServeOptions(name="tiny", page=False, body=200_000, pixels=10_000)
 
 
 def tiny_model() -> Any:
@@ -64,7 +64,7 @@ def classifier() -> Classifier:
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
-    with TestClient(create_app(SETTINGS, tiny_classifier)) as made:
+    with TestClient(create_app(OPTIONS, tiny_classifier)) as made:
         wait_until_ready(made)
         yield made
 

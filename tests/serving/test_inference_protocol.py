@@ -9,7 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from cifarlab.serving.app import create_app
-from serving.conftest import SETTINGS, noise, tiny_classifier, wait_until_ready
+from serving.conftest import OPTIONS, noise, tiny_classifier, wait_until_ready
 from tiny import SIDE
 
 INFER = "/v2/models/tiny/infer"
@@ -35,8 +35,8 @@ def test_infer_gives_the_librarys_probabilities(client, classifier):
         "FP32",
         [5, 3],
     )
-    found = np.array(output["data"]).reshape(5, 3)
-    np.testing.assert_allclose(found, classifier.predict_proba(images), atol=1e-6)
+    probabilities = np.array(output["data"]).reshape(5, 3)
+    np.testing.assert_allclose(probabilities, classifier.predict_proba(images), atol=1e-6)
     nested = client.post(INFER, json=question(images, data=images.tolist())).json()
     assert nested["outputs"] == reply["outputs"]
 
@@ -80,14 +80,14 @@ def test_another_models_name_is_404(client):
         assert "there is 'tiny'" in answer.json()["error"]
 
 
-def test_check_47_live_at_once_and_ready_when_warm():
+def test_live_at_once_and_ready_when_warm():
     loaded = threading.Event()
 
     def load():
         loaded.wait(60)
         return tiny_classifier()
 
-    with TestClient(create_app(SETTINGS, load)) as client:
+    with TestClient(create_app(OPTIONS, load)) as client:
         assert client.get("/v2/health/live").json() == {"live": True}
         for path in ("/v2/health/ready", "/v2/models/tiny/ready"):
             assert client.get(path).status_code == 503
@@ -100,19 +100,19 @@ def test_check_47_live_at_once_and_ready_when_warm():
         assert client.post(INFER, json=question(noise(1)[None])).status_code == 200
 
 
-def test_check_47_not_ready_after_the_model_failed():
+def test_not_ready_after_the_model_failed():
     class Broken:
         def __init__(self):
             self.whole, self.calls = tiny_classifier(), 0
             self.input_shape, self.class_names = self.whole.input_shape, self.whole.class_names
 
-        def probabilities(self, images):
+        def predict_proba(self, images):
             self.calls += 1
             if self.calls > 2:
                 raise RuntimeError("a kernel failed")
             return self.whole.predict_proba(images)
 
-    with TestClient(create_app(SETTINGS, Broken)) as client:
+    with TestClient(create_app(OPTIONS, Broken)) as client:
         wait_until_ready(client)
         answer = client.post(INFER, json=question(noise(1)[None]))
         assert answer.status_code == 503

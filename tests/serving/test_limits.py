@@ -9,9 +9,9 @@ import httpx
 import numpy as np
 
 from cifarlab.serving.app import create_app
-from serving.conftest import SETTINGS, noise, png, tiny_classifier
+from serving.conftest import OPTIONS, noise, png, tiny_classifier
 
-MANY = 10 * SETTINGS.queue
+MANY = 10 * OPTIONS.queue
 
 
 class Gated:
@@ -23,7 +23,7 @@ class Gated:
         self.sure = self.whole.sure
         self.gate.set()
 
-    def probabilities(self, images: np.ndarray) -> np.ndarray:
+    def predict_proba(self, images: np.ndarray) -> np.ndarray:
         self.gate.wait(60)
         return self.whole.predict_proba(images)
 
@@ -37,12 +37,12 @@ async def ready(client: httpx.AsyncClient) -> None:
         await asyncio.sleep(0.01)
 
 
-def test_check_49_at_ten_times_the_capacity_the_excess_is_told_when_to_come_back():
+def test_at_ten_times_the_capacity_the_excess_is_told_when_to_come_back():
     gated = Gated()
     content = png(noise(1))
 
     async def overload() -> None:
-        app = create_app(SETTINGS, lambda: gated)
+        app = create_app(OPTIONS, lambda: gated)
         async with (
             app.router.lifespan_context(app),
             httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client,
@@ -51,7 +51,7 @@ def test_check_49_at_ten_times_the_capacity_the_excess_is_told_when_to_come_back
             gated.gate.clear()
             tasks = [asyncio.create_task(send(client, content)) for _ in range(MANY)]
             done: set[asyncio.Task] = set()
-            while len(done) < MANY - SETTINGS.queue:
+            while len(done) < MANY - OPTIONS.queue:
                 done, _ = await asyncio.wait(tasks, timeout=0.05)
             for task in done:
                 assert task.result().status_code == 503
@@ -59,12 +59,12 @@ def test_check_49_at_ten_times_the_capacity_the_excess_is_told_when_to_come_back
                 assert "try again" in task.result().json()["error"]
             # Health and metrics still answer.
             assert (await client.get("/v2/health/live")).status_code == 200
-            assert f"in_work {SETTINGS.queue}.0" in (await client.get("/metrics")).text
+            assert f"in_flight {OPTIONS.queue}.0" in (await client.get("/metrics")).text
             gated.gate.set()
             answers = await asyncio.gather(*tasks)
             counts = [answer.status_code for answer in answers]
-            assert counts.count(200) == SETTINGS.queue
-            assert counts.count(503) == MANY - SETTINGS.queue
+            assert counts.count(200) == OPTIONS.queue
+            assert counts.count(503) == MANY - OPTIONS.queue
             # Well again.
             assert (await send(client, content)).status_code == 200
 
@@ -77,7 +77,7 @@ def test_a_request_that_waits_too_long_is_told_so():
     gated = Gated()
 
     async def wait_long() -> None:
-        app = create_app(dataclasses.replace(SETTINGS, timeout=0.05), lambda: gated)
+        app = create_app(dataclasses.replace(OPTIONS, timeout=0.05), lambda: gated)
         async with (
             app.router.lifespan_context(app),
             httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client,

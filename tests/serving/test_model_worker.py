@@ -26,7 +26,7 @@ class Stub:
     broken: bool = False
     batches: list[int] = field(default_factory=list)
 
-    def probabilities(self, images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    def predict_proba(self, images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         self.open.wait(60)
         if self.broken:
             raise RuntimeError("a kernel failed")
@@ -54,13 +54,13 @@ async def become(worker: ModelWorker, state: State) -> None:
     raise AssertionError(f"still {worker.state}")
 
 
-def opened(**given: Any) -> Stub:
-    stub = Stub(**given)
+def opened(**changes: Any) -> Stub:
+    stub = Stub(**changes)
     stub.open.set()
     return stub
 
 
-def test_check_52_batched_answers_equal_single_ones_each_to_its_caller():
+def test_batched_answers_equal_single_ones_each_to_its_caller():
     classifier = tiny_classifier()
     images = [np.stack([noise(100 * i + j) for j in range(1 + i % 3)]) for i in range(60)]
     alone = [classifier.predict_proba(one) for one in images]
@@ -69,8 +69,8 @@ def test_check_52_batched_answers_equal_single_ones_each_to_its_caller():
     async def ask_all() -> list[np.ndarray[Any, Any]]:
         return list(await asyncio.gather(*(worker.predict(one) for one in images)))
 
-    for found, expected in zip(run(worker, ask_all), alone, strict=True):
-        np.testing.assert_allclose(found, expected, atol=1e-6)
+    for probabilities, expected in zip(run(worker, ask_all), alone, strict=True):
+        np.testing.assert_allclose(probabilities, expected, atol=1e-6)
 
 
 def test_what_waits_is_computed_together_but_never_more_than_a_batch():
@@ -90,7 +90,7 @@ def test_what_waits_is_computed_together_but_never_more_than_a_batch():
     assert max(stub.batches) == 8
 
 
-def test_check_53_a_caller_that_has_gone_is_not_computed_for():
+def test_a_caller_that_has_gone_is_not_computed_for():
     stub = opened()
     worker = ModelWorker(lambda: stub, 8)  # type: ignore[arg-type,return-value]
 
@@ -109,12 +109,12 @@ def test_check_53_a_caller_that_has_gone_is_not_computed_for():
         await first
         return await stays
 
-    found = run(worker, ask)
-    np.testing.assert_allclose(found[0], noise(9).mean((0, 1)), rtol=1e-5)
+    probabilities = run(worker, ask)
+    np.testing.assert_allclose(probabilities[0], noise(9).mean((0, 1)), rtol=1e-5)
     assert stub.batches == [1, 1]
 
 
-def test_check_47_it_warms_up_fails_and_recovers(monkeypatch):
+def test_it_warms_up_fails_and_recovers(monkeypatch):
     monkeypatch.setattr(model_worker, "RETRY", 0.01)
     stub = opened()
     worker = ModelWorker(lambda: stub, 8)  # type: ignore[arg-type,return-value]

@@ -35,9 +35,9 @@ def expected(image: Path) -> dict[str, float]:
     return dict(Classifier.pretrained("cpu").predict(image).top(10)[0])
 
 
-def same(found: dict[str, float], expected: dict[str, float], within: float) -> None:
-    assert max(found, key=found.__getitem__) == max(expected, key=expected.__getitem__)
-    for name, probability in found.items():
+def same(actual: dict[str, float], expected: dict[str, float], within: float) -> None:
+    assert max(actual, key=actual.__getitem__) == max(expected, key=expected.__getitem__)
+    for name, probability in actual.items():
         assert probability == pytest.approx(expected[name], abs=within), name
 
 
@@ -57,8 +57,8 @@ def test_on_the_command_line(image: Path, expected: dict[str, float]) -> None:
 def test_in_onnx(tmp_path: Path, image: Path, expected: dict[str, float]) -> None:
     classifier = Classifier.pretrained("cpu")
     predict = runners.onnxruntime(export(classifier, "onnx", tmp_path / "m.onnx").path)
-    found = predict(read_image(image)[None])[0]
-    same(dict(zip(classifier.class_names, map(float, found), strict=True)), expected, EXACT)
+    actual = predict(read_image(image)[None])[0]
+    same(dict(zip(classifier.class_names, map(float, actual), strict=True)), expected, EXACT)
 
 
 def test_through_rest_and_on_the_page(image: Path, expected: dict[str, float]) -> None:

@@ -22,8 +22,8 @@ BEYOND = [schemathesis.checks.positive_data_acceptance]
 def operations(model_file):
     with serving(model_file, "--name", "tiny") as (_, port):
         document = schemathesis.openapi.from_url(f"http://127.0.0.1:{port}/openapi.json")
-        found = [result.ok() for result in document.get_all_operations()]
-        yield {f"{one.method.upper()} {one.path}": one for one in found}
+        operations = [result.ok() for result in document.get_all_operations()]
+        yield {f"{one.method.upper()} {one.path}": one for one in operations}
 
 
 @posix_only
@@ -40,7 +40,7 @@ def test_every_operation_is_tried(operations):
         *((operation, GenerationMode.NEGATIVE) for operation in OPERATIONS[:2]),
     ],
 )
-def test_check_51_no_answer_is_an_accident(operations, operation, mode):
+def test_no_answer_is_an_accident(operations, operation, mode):
     @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
     @given(case=operations[operation].as_strategy(generation_mode=mode))
     def keeps_to_its_document(case):

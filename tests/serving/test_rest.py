@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from cifarlab.data.image import decode_image
-from serving.conftest import SETTINGS, noise, png
+from serving.conftest import OPTIONS, noise, png
 from tiny import CLASSES, SIDE
 
 
@@ -71,20 +71,37 @@ def test_a_bad_option_is_one_line(client, query):
 
 
 def test_too_many_images_are_refused(client):
-    answer = post(client, *[png(noise(1))] * (SETTINGS.images + 1))
+    answer = post(client, *[png(noise(1))] * (OPTIONS.images + 1))
     assert answer.status_code == 413
     assert "at most 64" in error_of(answer)
+
+
+def test_the_field_of_version_0_1_still_works(client):
+    contents = [png(noise(i)) for i in range(3)]
+    old = [("pictures", (f"{i}.png", content)) for i, content in enumerate(contents)]
+    assert client.post("/predict", files=old).json() == post(client, *contents).json()
+    fields = client.get("/openapi.json").json()["components"]["schemas"]
+    (body,) = [schema for name, schema in fields.items() if name.startswith("Body_")]
+    assert body["properties"]["pictures"]["deprecated"] is True
+    assert "deprecated" in body["properties"]["pictures"]["description"]
+    assert "deprecated" not in body["properties"]["images"]
+
+
+def test_no_images_are_one_line(client):
+    answer = client.post("/predict")
+    assert answer.status_code == 422
+    assert "form field images" in error_of(answer)
 
 
 # --- limits
 
 
-def test_check_48_an_oversized_upload_is_413_by_its_length(client):
-    answer = post(client, b"x" * (SETTINGS.body + 1))
+def test_an_oversized_upload_is_413_by_its_length(client):
+    answer = post(client, b"x" * (OPTIONS.body + 1))
     assert answer.status_code == 413
 
 
-def test_check_48_an_endless_chunked_upload_is_413_and_soon_no_longer_read(client):
+def test_an_endless_chunked_upload_is_413_and_soon_no_longer_read(client):
     head = b'--b\r\nContent-Disposition: form-data; name="images"; filename="x"\r\n\r\n'
     taken, sent = [head], []
 
@@ -104,7 +121,7 @@ def test_check_48_an_endless_chunked_upload_is_413_and_soon_no_longer_read(clien
     asyncio.run(client.app(scope, receive, send))
     assert sent[0]["status"] == 413
     # What could have been put on the disk is bounded by what was taken in.
-    assert sum(map(len, taken)) < SETTINGS.body + 50_000
+    assert sum(map(len, taken)) < OPTIONS.body + 50_000
 
 
 # --- paths and addresses
@@ -113,13 +130,13 @@ def test_check_48_an_endless_chunked_upload_is_413_and_soon_no_longer_read(clien
 @pytest.mark.parametrize(
     "path", ["/..%2f..%2fetc/passwd", "/../../etc/passwd", "/v2/models/..%2f..%2fetc%2fpasswd"]
 )
-def test_check_54_no_path_leads_out(client, path):
+def test_no_path_leads_out(client, path):
     answer = client.get(path)
     assert answer.status_code == 404
     assert "root:" not in answer.text
 
 
-def test_check_54_an_address_is_no_image_and_nothing_is_fetched(client, monkeypatch):
+def test_an_address_is_no_image_and_nothing_is_fetched(client, monkeypatch):
     reached = []
     monkeypatch.setattr(socket.socket, "connect", lambda _, to: reached.append(to))
     for value in ("http://example.org/cat.jpg", "file:///etc/passwd"):
@@ -141,7 +158,7 @@ def test_metrics_count_answers(client):
     text = client.get("/metrics").text
     assert 'cifarlab_requests_total{route="/predict",status="200"}' in text
     assert "cifarlab_batch_images_bucket" in text
-    assert "cifarlab_requests_in_work 0.0" in text
+    assert "cifarlab_requests_in_flight 0.0" in text
 
 
 # --- damage
@@ -156,22 +173,25 @@ def mutated(count: int) -> Iterator[bytes]:
     for number in range(count):
         data = bytearray(seeds[number % len(seeds)])
         for _ in range(generator.integers(1, 6)):
-            place = int(generator.integers(0, len(data)))
+            at = int(generator.integers(0, len(data)))
             kind = generator.integers(0, 4)
             if kind == 0:
-                data[place] = int(generator.integers(0, 256))
+                data[at] = int(generator.integers(0, 256))
             elif kind == 1:
-                del data[place : place + int(generator.integers(1, 40))]
+                del data[at : at + int(generator.integers(1, 40))]
             elif kind == 2:
-                data[place:place] = data[place : place + 30]
+                data[at:at] = data[at : at + 30]
             else:
                 other = seeds[int(generator.integers(0, len(seeds)))]
-                data[place:] = other[place:]
+                data[at:] = other[at:]
             data = data or bytearray(b"x")
         yield bytes(data)
 
 
-def test_check_22_ten_thousand_mutated_images_never_crash_it(client):
+# Damaged headers promise animations and huge images.
+@pytest.mark.filterwarnings("ignore:.*only its first frame is used:UserWarning")
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_ten_thousand_mutated_images_never_crash_it(client):
     seen = set()
     for data in mutated(10_000):
         began = time.process_time()
@@ -182,7 +202,7 @@ def test_check_22_ten_thousand_mutated_images_never_crash_it(client):
     assert {200, 415, 422} <= seen
 
 
-def test_check_15_a_bomb_is_413(client):
+def test_a_bomb_is_413(client):
     def chunk(kind: bytes, body: bytes) -> bytes:
         return (
             struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))

@@ -17,6 +17,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from cifarlab.serving.options import ServeOptions, options_from_json
+from cifarlab.serving.server import VARIABLE, serve
 from serving.conftest import noise, png
 from support import posix_only
 
@@ -75,16 +77,16 @@ def post(port: int) -> int:
 
 
 @posix_only
-def test_check_50_sigterm_under_load_finishes_what_was_begun(model_file):
+def test_sigterm_under_load_finishes_what_was_begun(model_file):
     with serving(model_file) as (process, port):
-        found: list[int] = []
+        statuses: list[int] = []
         cut_off: list[Exception] = []
         told = threading.Event()
 
         def client() -> None:
             while True:
                 try:
-                    found.append(post(port))
+                    statuses.append(post(port))
                 except ConnectionRefusedError:
                     return
                 except (OSError, http.client.HTTPException) as error:
@@ -96,13 +98,13 @@ def test_check_50_sigterm_under_load_finishes_what_was_begun(model_file):
         threads = [threading.Thread(target=client) for _ in range(8)]
         for thread in threads:
             thread.start()
-        until(lambda: len(found) > 100)
+        until(lambda: len(statuses) > 100)
         # A request that is half sent when the signal comes is finished and answered.
         half = socket.create_connection(("127.0.0.1", port))
         head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(BODY)}\r\n"
         head += f"Content-Type: {HEADERS['Content-Type']}\r\n\r\n"
         half.sendall(head.encode() + BODY[:50])
-        until(lambda: len(found) > 150)
+        until(lambda: len(statuses) > 150)
         told.set()
         process.send_signal(signal.SIGTERM)
         half.sendall(BODY[50:])
@@ -110,15 +112,15 @@ def test_check_50_sigterm_under_load_finishes_what_was_begun(model_file):
         half.close()
         for thread in threads:
             thread.join()
-        # Before the deadline for requests in work, 10 s, was up: it was not killed.
+        # Before the deadline for requests in flight, 10 s, was up: it was not killed.
         assert process.wait(60) in (0, -signal.SIGTERM, 128 + signal.SIGTERM)
-        assert set(found) == {200}
+        assert set(statuses) == {200}
         assert not cut_off
         assert status(port, "/v2/health/live") is None
 
 
 @posix_only
-def test_check_53_clients_that_go_away_leave_nothing_behind(model_file):
+def test_clients_that_go_away_leave_nothing_behind(model_file):
     with serving(model_file, "--queue", "8") as (process, port):
         watched = psutil.Process(process.pid)
 
@@ -148,6 +150,16 @@ def test_check_53_clients_that_go_away_leave_nothing_behind(model_file):
 
 
 @posix_only
+def test_options_reach_the_processes_that_serve(monkeypatch):
+    options = ServeOptions(name="tiny", tta=False, queue=7)
+    started = {}
+    monkeypatch.setattr("uvicorn.run", lambda *_, **__: started.update(os.environ))
+    serve(options, "127.0.0.1", 1, workers=2)
+    assert options_from_json(started[VARIABLE]) == options
+    assert VARIABLE not in os.environ
+
+
+@posix_only
 def test_several_workers_count_together(model_file):
     with serving(model_file, "--workers", "2") as (_, port):
         until(lambda: [post(port) for _ in range(4)] == [200] * 4)
@@ -158,7 +170,7 @@ def test_several_workers_count_together(model_file):
         assert sum(float(line.split()[-1]) for line in lines) >= 4
 
 
-@pytest.mark.parametrize("arguments", [["--looks", "twice"], ["no-such.keras"]])
+@pytest.mark.parametrize("arguments", [["--queue", "0"], ["no-such.keras"]])
 def test_what_cannot_be_served_is_one_line(tmp_path, model_file, arguments):
     model = [] if arguments[0].endswith(".keras") else [str(model_file)]
     done = subprocess.run(

@@ -14,7 +14,6 @@ from cifarlab.backend import keras
 from cifarlab.errors import UsageError
 from cifarlab.training.callbacks import MEMORY, SaveBest, check_callbacks, recall, remind
 from cifarlab.training.loop import LoopOptions, fit
-from cifarlab.training.progress import SILENT
 from cifarlab.training.setup import compile_model
 from support import one_line
 from tiny import dropout_model, tiny_recipe, tiny_split
@@ -25,14 +24,14 @@ callbacks = keras.callbacks
 def run(directory: Path, hooks: list[Any], **changes: Any) -> tuple[Any, list[dict[str, float]]]:
     model, recipe = dropout_model(), tiny_recipe(stop=None, **changes)
     compile_model(model, recipe)
-    setting = LoopOptions(
+    options = LoopOptions(
         device=torch.device("cpu"),
         precision=torch.float32,
         seed=0,
         checkpoints=directory / "checkpoint",
     )
     splits = tiny_split(96, 0), tiny_split(30, 1)
-    return model, fit(model, *splits, recipe, setting, hooks, SILENT, lambda _: None)
+    return model, fit(model, *splits, recipe, options, hooks)
 
 
 def test_stock_callbacks_see_and_steer_the_run(tmp_path):
@@ -118,6 +117,7 @@ def test_what_a_callback_remembers_comes_back(kind):
         return {
             SaveBest: lambda: SaveBest(print),
             callbacks.ModelCheckpoint: lambda: callbacks.ModelCheckpoint("x.keras"),
+            callbacks.EarlyStopping: lambda: callbacks.EarlyStopping(restore_best_weights=True),
         }.get(kind, kind)()
 
     first, second = new(), new()

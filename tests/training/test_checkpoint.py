@@ -42,9 +42,7 @@ def new_state(units: int = 8) -> TrainState:
     return start(
         model,
         tiny_recipe(),
-        LoopOptions(
-            device=torch.device("cpu"), precision=torch.float32, seed=0, checkpoints=Path()
-        ),
+        LoopOptions(device=torch.device("cpu"), precision=torch.float32, seed=0),
     )
 
 
@@ -68,13 +66,14 @@ def test_what_is_loaded_goes_on_as_what_was_saved(tmp_path):
     state = trained(new_state(), 3)
     state.epoch, state.stopped = 2, True
     state.history = [{"epoch": 1, "loss": 0.1 + 0.2, "val_loss": float("inf")}]
-    stopping = keras.callbacks.EarlyStopping(patience=4)
+    stopping = keras.callbacks.EarlyStopping(patience=4, restore_best_weights=True)
     stopping.on_train_begin()
     stopping.wait, stopping.best, stopping.best_epoch = 2, 0.25, 1
     stopping.best_weights = [np.arange(3.0, dtype="float32"), np.ones((2, 2), "float32")]
     save_checkpoint(tmp_path / "checkpoint", state, [stopping], RATE)
 
-    other, again = new_state(), keras.callbacks.EarlyStopping(patience=4)
+    other = new_state()
+    again = keras.callbacks.EarlyStopping(patience=4, restore_best_weights=True)
     again.on_train_begin()
     assert load_checkpoint(tmp_path / "checkpoint", other, [again]) == RATE
     assert weights(other) == weights(state)

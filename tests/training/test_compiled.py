@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -106,7 +105,7 @@ def test_a_step_asks_the_device_for_nothing(name: str) -> None:
     state = start(
         model(recipe),
         recipe,
-        LoopOptions(device=CPU, precision=torch.float32, seed=0, checkpoints=Path()),
+        LoopOptions(device=CPU, precision=torch.float32, seed=0),
     )
     with Asked() as asked:
         train_step(state, batch(CPU), recipe, torch.float32, generator(0, "augment"))
@@ -126,9 +125,7 @@ def test_a_compiled_step_is_the_same_step() -> None:
         state = start(
             net,
             recipe,
-            LoopOptions(
-                device=CPU, precision=torch.float32, seed=0, checkpoints=Path(), compiled=compiled
-            ),
+            LoopOptions(device=CPU, precision=torch.float32, seed=0, compiled=compiled),
         )
         draws = (generator(0, "augment", step) for step in range(3))
         steps = [train_step(state, batch(CPU), recipe, torch.float32, d).item() for d in draws]
@@ -145,7 +142,7 @@ def test_on_a_gpu_the_host_never_waits_within_a_step(name: str) -> None:
     state = start(
         model(rich),
         rich,
-        LoopOptions(device=GPU, precision=torch.bfloat16, seed=0, checkpoints=Path()),
+        LoopOptions(device=GPU, precision=torch.bfloat16, seed=0),
     )
     given = batch(GPU)
     train_step(state, given, rich, torch.bfloat16, generator(0, "augment"))

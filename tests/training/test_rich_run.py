@@ -31,7 +31,7 @@ def test_interrupted_and_resumed_gives_the_same_bytes(tmp_path, whole, step):
             rich_recipe(),
             tiny_dataset(),
             directory=directory,
-            reporter=SignalAt({step: signal.SIGTERM}),
+            progress=SignalAt({step: signal.SIGTERM}),
         )
     resumed = cifarlab.resume(directory, tiny_dataset())
     assert saved_weights(directory / "best.keras") == saved_weights(whole.directory / "best.keras")

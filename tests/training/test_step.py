@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,9 +21,7 @@ from cifarlab.training.step import train_step
 from tiny import CLASSES, SIDE, tiny_recipe, tiny_split
 
 COUNT = 30
-SETTING = LoopOptions(
-    device=torch.device("cpu"), precision=torch.float32, seed=0, checkpoints=Path()
-)
+OPTIONS = LoopOptions(device=torch.device("cpu"), precision=torch.float32, seed=0)
 
 
 def model() -> Any:
@@ -55,7 +52,7 @@ def batch() -> Batch:
 
 
 def stepped(of: Recipe) -> tuple[TrainState, torch.Tensor]:
-    state = start(model(), of, SETTING)
+    state = start(model(), of, OPTIONS)
     loss = train_step(state, batch(), of, torch.float32, generator(0, "augment", 0, 0))
     return state, loss
 
@@ -92,7 +89,7 @@ def test_images_are_trained_on_at_the_recipes_resolution(
 ) -> None:
     seen = []
     of = recipe(resolution=(side,))
-    state = start(model(), of, SETTING)
+    state = start(model(), of, OPTIONS)
     forward = state.lowered.forward
     monkeypatch.setattr(
         state.lowered, "forward", lambda x: [seen.append(tuple(x.shape)), forward(x)][1]
@@ -103,7 +100,7 @@ def test_images_are_trained_on_at_the_recipes_resolution(
 
 def test_frozen_weights_stay() -> None:
     of = recipe(frozen=("*conv2d*/kernel",))
-    before = weights(start(model(), of, SETTING))
+    before = weights(start(model(), of, OPTIONS))
     after = weights(stepped(of)[0])
     assert torch.equal(before[0], after[0])
     assert not torch.equal(before[2], after[2])

@@ -23,6 +23,7 @@ from cifarlab.recipes import RECIPES
 from cifarlab.recipes.parts import SGD, Adam, ModelSpec
 from cifarlab.recipes.recipe import to_json
 from cifarlab.runs.directory import RunDirectory, lock
+from cifarlab.runtime.progress import Silent
 from cifarlab.training.train import TrainOptions, resume, train
 from support import contents, one_line
 from tiny import CLASSES, SIDE, dropout_model, saved_weights, tiny_dataset, tiny_recipe, tiny_split
@@ -295,15 +296,12 @@ def test_an_output_that_cannot_be_written_is_noticed_before_the_first_step(tmp_p
     (tmp_path / "file").write_text("")
     steps: list[int] = []
 
-    class Counting:
-        def message(self, text: str) -> None: ...
-        def epoch_started(self, epoch: int, epochs: int, steps: int) -> None: ...
-        def epoch_ended(self, row: Any) -> None: ...
-        def stepped(self, step: int) -> None:
-            steps.append(step)
+    class Counting(Silent):
+        def advanced(self, count: int = 1) -> None:
+            steps.append(count)
 
     with pytest.raises(ResourceError) as error:
-        train(tiny_recipe(), tiny_dataset(), directory=tmp_path / "file/run", reporter=Counting())
+        train(tiny_recipe(), tiny_dataset(), directory=tmp_path / "file/run", progress=Counting())
     one_line(error)
     assert steps == []
 

@@ -1,4 +1,4 @@
-"""One module a verb: names things and prints things; ``main`` turns errors into exit codes.
+"""One module per command: names go in, results are printed; ``main`` turns errors into exit codes.
 
 May use everything; nothing imports it but ``__main__``.
 """

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from cifarlab.evaluation.comparison import Comparison, Sample
-    from cifarlab.experiments.compare import ComparedRun
+    from cifarlab.evaluation.comparison import Sample
+    from cifarlab.experiments.compare import ComparedRun, RunComparison
 
 
 def compare(
     what: Annotated[
         list[str], typer.Argument(help="Recipes, which are trained, or finished runs.")
     ],
-    seeds: Annotated[int, typer.Option(min=1, help="How many to train each recipe with.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="How many random seeds for each recipe.")] = 3,
     data: Annotated[str, typer.Option(help="cifar10, cifar100, shapes10, or a path.")] = "cifar10",
     epochs: Annotated[int | None, typer.Option(help="At most this many epochs.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
@@ -38,61 +38,56 @@ def compare(
       cifarlab compare runs/baseline-1 runs/fast94-1
     """
     from cifarlab import plots
-    from cifarlab.cli.output import console, print_json, say, warnings_in_one_line
-    from cifarlab.cli.progress import TerminalReporter
+    from cifarlab.cli.output import console, print_json, warnings_in_one_line
+    from cifarlab.cli.progress import progress_on_stderr
     from cifarlab.experiments.compare import compare
-    from cifarlab.recipes import RECIPES
+    from cifarlab.files import check_writable
     from cifarlab.training.train import TrainOptions
 
     warnings_in_one_line()
-    out = console(json)
-    source: Any = data
-    if any(item in RECIPES for item in what):
-        from cifarlab.data.catalog import load_dataset
-
-        source = load_dataset(data, progress=say)
-    with TerminalReporter(out) as reporter:
-        found, entries = compare(
+    # Before the work, not after it.
+    check_writable(output.absolute().parent)
+    with progress_on_stderr() as progress:
+        compared = compare(
             what,
-            seeds,
-            source,
+            data,
+            seeds=seeds,
             epochs=epochs,
             options=TrainOptions(device=device, precision=precision),
-            reporter=reporter,
-            say=say,
+            progress=progress,
         )
-    plots.save(plots.comparison(found, "test accuracy by seed"), output)
-    images = _images(entries)
+    plots.save(plots.comparison(compared.comparison, "test accuracy by seed"), output)
     if json:
-        runs = [{"name": e.name, "seed": e.seed, "directory": str(e.directory)} for e in entries]
-        print_json(found.to_json() | {"runs": runs, "plot": str(output.absolute())})
+        print_json({**compared.to_json(), "plot": str(output.absolute())})
     else:
-        _show(out, found, images, output)
+        _show(console(as_json=json), compared, output)
 
 
-def _images(entries: tuple[ComparedRun, ...]) -> str | None:
-    """Two single runs: say what the images tell, since seeds tell nothing."""
+def _image_by_image(runs: tuple[ComparedRun, ...]) -> str | None:
+    """Compare two single runs by their images, since one seed each says nothing about recipes."""
     from cifarlab.experiments.compare import on_the_same_images
 
-    if len(entries) != 2 or entries[0].name == entries[1].name:
+    if len(runs) != 2 or runs[0].name == runs[1].name:
         return None
-    first, second = entries
-    found = on_the_same_images(first, second)
+    first, second = runs
+    paired = on_the_same_images(first, second)
     return (
-        f"Image by image: {found.first_only_right:,} are right only with {first.name}, "
-        f"{found.second_only_right:,} only with {second.name} (exact McNemar test, "
-        f"p={found.p_value:.2g}). That is about these two models, not about their recipes."
+        f"Image by image: {paired.first_only_right:,} are right only with {first.name}, "
+        f"{paired.second_only_right:,} only with {second.name} (exact McNemar test, "
+        f"p={paired.p_value:.2g}). That is about these two models, not about their recipes."
     )
 
 
-def _show(out: Console, found: Comparison, images: str | None, plot: Path) -> None:
+def _show(out: Console, compared: RunComparison, plot: Path) -> None:
     from cifarlab.cli.output import table
 
-    rows = [_row(sample) for sample in found.samples]
+    samples, pairs = compared.comparison.samples, compared.comparison.pairs
+    images = _image_by_image(compared.runs)
+    rows = [_row(sample) for sample in samples]
     out.print(table(("", "mean", "spread", "95% interval", "seeds"), rows, align="lrrrr"))
     out.print()
-    for pair in found.pairs:
-        which = f"{pair.first}, {pair.second}: " if len(found.pairs) > 1 else ""
+    for pair in pairs:
+        which = f"{pair.first}, {pair.second}: " if len(pairs) > 1 else ""
         out.print(which + pair.verdict, markup=False)
     if images:
         out.print(images, markup=False)

@@ -1,4 +1,4 @@
-"""``cifarlab data``: look at, check and fetch datasets."""
+"""``cifarlab data``: describe, check and download datasets."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from cifarlab.cli.output import one_line, print_json, say
+from cifarlab.cli.output import one_line, print_json, warnings_in_one_line
 from cifarlab.errors import InputError
 
 # Longer lists are cut for people; programs get all of them.
 MOST_LISTED = 20
 
 app = typer.Typer(
-    help="Look at a dataset, check it, or download it.",
+    help="Describe a dataset, check it, or download it.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -32,10 +32,15 @@ def info(data: Spec = "cifar10", json: Json = False) -> None:
       cifarlab data info photos/
       cifarlab data info shapes10 --json
     """
+    from cifarlab.cli.progress import progress_on_stderr
     from cifarlab.data.catalog import load_dataset
     from cifarlab.data.inspection import describe
 
-    _show(describe(load_dataset(data, progress=say)), json)
+    warnings_in_one_line()
+    with progress_on_stderr() as progress:
+        progress.started("loading data")
+        described = describe(load_dataset(data, progress=progress.message))
+    _show(described, as_json=json)
 
 
 @app.command()
@@ -49,11 +54,15 @@ def check(data: Spec = "cifar10", json: Json = False) -> None:
       cifarlab data check photos/
       cifarlab data check photos/ --json
     """
+    from cifarlab.cli.progress import progress_on_stderr
     from cifarlab.data import inspection
 
-    found = inspection.check(data, progress=say)
-    _show(found, json)
-    bad = found["bad_files"]
+    warnings_in_one_line()
+    with progress_on_stderr() as progress:
+        progress.started("checking every image")
+        checked = inspection.check(data, progress=progress.message)
+    _show(checked, as_json=json)
+    bad = checked["bad_files"]
     if bad:
         raise InputError(
             f"{data}: {len(bad)} images cannot be read; mend or remove them, "
@@ -70,20 +79,25 @@ def download(data: Spec = "cifar10", json: Json = False) -> None:
       cifarlab data download
       cifarlab data download cifar100
     """
+    from cifarlab.cli.progress import progress_on_stderr
     from cifarlab.data import cache
     from cifarlab.data.catalog import load_dataset
 
-    loaded = load_dataset(data, progress=say)
+    warnings_in_one_line()
+    with progress_on_stderr() as progress:
+        progress.started("downloading")
+        loaded = load_dataset(data, progress=progress.message)
     result = {"name": loaded.name, "source": loaded.source, "cache": str(cache.directory())}
-    _show(result, json)
+    _show(result, as_json=json)
 
 
 @app.command()
 def labels(
     data: Spec = "cifar10",
-    recipe: Annotated[str, typer.Option(help="What to train on the other parts.")] = "baseline",
-    folds: Annotated[int, typer.Option(help="Into how many parts to divide the images.")] = 3,
+    recipe: Annotated[str, typer.Option(help="Recipe to train on the other parts.")] = "baseline",
+    folds: Annotated[int, typer.Option(help="How many parts the images are divided into.")] = 3,
     epochs: Annotated[int | None, typer.Option(help="At most this many epochs.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     output: Annotated[
         Path, typer.Option("--output", "-o", help="A table of all suspects, .csv.")
     ] = Path("labels.csv"),
@@ -100,31 +114,45 @@ def labels(
     """
     from dataclasses import asdict
 
-    from cifarlab.cli.output import warnings_in_one_line
+    from cifarlab.cli.progress import progress_on_stderr
     from cifarlab.data.catalog import load_dataset
     from cifarlab.evaluation.label_issues import find_label_issues
     from cifarlab.experiments.label_audit import out_of_fold
-    from cifarlab.files import write_csv
+    from cifarlab.files import check_writable, write_csv
     from cifarlab.recipes import find_recipe
+    from cifarlab.runtime.device import choose_device
+    from cifarlab.training.train import TrainOptions
 
     warnings_in_one_line()
     chosen = find_recipe(recipe)
-    loaded = load_dataset(data, progress=say)
-    found = find_label_issues(out_of_fold(chosen, loaded, folds, epochs=epochs, say=say))
-    write_csv(output, [asdict(issue) for issue in found.issues])
+    choose_device(device)
+    check_writable(output.absolute().parent)
+    with progress_on_stderr() as progress:
+        progress.started("loading data")
+        loaded = load_dataset(data, progress=progress.message)
+        predictions = out_of_fold(
+            chosen,
+            loaded,
+            folds,
+            epochs=epochs,
+            options=TrainOptions(device=device),
+            progress=progress,
+        )
+    issues = find_label_issues(predictions).issues
+    write_csv(output, [asdict(issue) for issue in issues])
     listed = [
         f"{i.name}: labelled {i.given}, looks like {i.suggested} ({i.suggested_probability:.0%})"
-        for i in found.issues
+        for i in issues
     ]
     result = {
         "images": len(loaded.train),
         "suspects_in": str(output.absolute()),
-        "suspects": [asdict(issue) for issue in found.issues] if json else listed,
+        "suspects": [asdict(issue) for issue in issues] if json else listed,
     }
-    _show(result, json)
+    _show(result, as_json=json)
 
 
-def _show(value: dict[str, Any], as_json: bool) -> None:
+def _show(value: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(value)
         return

@@ -13,6 +13,8 @@ from cifarlab.errors import InputError, UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from cifarlab.classifier import Classifier
+    from cifarlab.data.dataset import Dataset
     from cifarlab.evaluation.metrics import Metrics
 
 SPLITS = ("train", "validation", "test")
@@ -21,7 +23,9 @@ SPLITS = ("train", "validation", "test")
 def evaluate(
     model: Annotated[
         Path,
-        typer.Argument(help="A run directory, a .keras or an .h5 file, or cifar10, the package's."),
+        typer.Argument(
+            help="A run directory, a .keras or an .h5 file, or cifar10, the pretrained model."
+        ),
     ],
     data: Annotated[
         str | None,
@@ -44,44 +48,64 @@ def evaluate(
     if split not in SPLITS:
         raise UsageError(f"split {split!r}: choose from {', '.join(SPLITS)}")
     from cifarlab.classifier import Classifier
-    from cifarlab.classifier import evaluate as measure_split
-    from cifarlab.cli.output import console, print_json, say, warnings_in_one_line
-    from cifarlab.data.catalog import load_dataset
-    from cifarlab.runs.record import data_of
+    from cifarlab.cli.output import console, print_json, warnings_in_one_line
+    from cifarlab.cli.progress import progress_on_stderr
+    from cifarlab.runs.record import evaluation_data
 
     warnings_in_one_line()
     classifier = Classifier.load(model, device)
     if split == "validation" and classifier.saw_validation:
         raise UsageError(f"{model} was trained on the validation images; use --split test")
-    dataset = load_dataset(
-        data or data_of(model) or "cifar10",
-        image_size=classifier.input_shape[0],
-        skip_bad=skip_bad,
-        progress=say,
-    )
-    if not classifier.named and len(classifier.class_names) == len(dataset.class_names):
-        # A plain Keras file tells no names: the data's, in order, are the best guess.
-        classifier = replace(classifier, class_names=dataset.class_names)
-    if dataset.class_names != classifier.class_names:
-        raise InputError(
-            f"{model} knows the classes {', '.join(classifier.class_names)}; {dataset.name} has "
-            f"{', '.join(dataset.class_names)}: name its own data with --data"
+    with progress_on_stderr() as progress:
+        progress.started("loading data")
+        dataset = evaluation_data(
+            model,
+            data,
+            image_size=classifier.input_shape[0],
+            skip_bad=skip_bad,
+            progress=progress.message,
         )
-    metrics = measure_split(classifier, getattr(dataset, split))
+        classifier = _with_classes_of(classifier, dataset, model)
+        progress.started("measuring")
+        metrics = classifier.evaluate(getattr(dataset, split))
     if json:
         print_json({"dataset": dataset.name, "split": split, **metrics.to_json()})
     else:
-        _show(console(json), f"{model} on {dataset.name}, {split}", metrics)
+        _show(
+            console(as_json=json),
+            f"{model} on {dataset.name}, {split}",
+            metrics,
+            classifier.temperature,
+        )
 
 
-def _show(out: Console, title: str, metrics: Metrics) -> None:
+def _with_classes_of(classifier: Classifier, data: Dataset, model: Path) -> Classifier:
+    """Return the classifier with the data's class names, which must be its own if it has some.
+
+    Raises:
+        InputError: the model knows other classes.
+    """
+    if not classifier.named and len(classifier.class_names) == len(data.class_names):
+        # A plain Keras file has no class names: the data's, in order, are the best guess.
+        return replace(classifier, class_names=data.class_names)
+    if data.class_names != classifier.class_names:
+        raise InputError(
+            f"{model} knows the classes {', '.join(classifier.class_names)}; {data.name} has "
+            f"{', '.join(data.class_names)}: name its own data with --data"
+        )
+    return classifier
+
+
+def _show(out: Console, title: str, metrics: Metrics, temperature: float) -> None:
     from cifarlab.cli.output import summary_of, table
     from cifarlab.evaluation.metrics import most_confused
 
     out.print(title, markup=False, soft_wrap=True)
     out.print(f"  accuracy  {summary_of(metrics.to_json())}")
     out.print(f"  top 2     {metrics.top2:.2%}")
-    out.print(f"  loss      {metrics.loss:.4f}\n")
+    # As the report says it: a run's metrics.json has the loss before temperature.
+    applied = "" if temperature == 1.0 else f", with temperature {temperature:.2f} applied"
+    out.print(f"  loss      {metrics.loss:.4f} (cross-entropy{applied})\n")
     rows = [
         (name, f"{c.precision:.1%}", f"{c.recall:.1%}", f"{c.f1:.1%}", f"{c.support:,}")
         for name, c in metrics.per_class.items()
@@ -93,6 +117,6 @@ def _show(out: Console, title: str, metrics: Metrics) -> None:
     for c in confused:
         images = "1 image" if c.count == 1 else f"{c.count:,} images"
         out.print(
-            f"  {c.true} taken for {c.predicted}: {images}, {c.share:.0%} of {c.true}",
+            f"  {c.true} predicted as {c.predicted}: {images}, {c.share:.0%} of {c.true}",
             markup=False,
         )

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cifarlab.errors import UsageError
+
 if TYPE_CHECKING:
-    from cifarlab.data.dataset import Dataset
     from cifarlab.exporting import Exported
 
 
@@ -16,8 +17,8 @@ def export(
     model: Annotated[
         Path | None,
         typer.Argument(
-            help="A run directory, a .keras or an .h5 file, or cifar10, the model in the "
-            "package. Default: the newest run, else cifar10."
+            help="A run directory, a .keras or an .h5 file, or cifar10, the pretrained "
+            "model. Default: the newest run, else cifar10."
         ),
     ] = None,
     format: Annotated[
@@ -41,42 +42,43 @@ def export(
       cifarlab export runs/baseline-1 --format onnx-int8
       cifarlab export cifar10 --format web     a folder for any web server
     """
-    from cifarlab.classifier import Classifier
+    from cifarlab.classifier import find_model, resolve_model
     from cifarlab.cli.output import console, print_json, say, warnings_in_one_line
-    from cifarlab.exporting import FORMATS
+    from cifarlab.cli.progress import progress_on_stderr
+    from cifarlab.exporting import FORMATS, about, check_packages
     from cifarlab.exporting import export as export_model
-    from cifarlab.exporting.about import about
     from cifarlab.exporting.exporter import INT8
-    from cifarlab.runs.directory import newest_run
-    from cifarlab.saving.pretrained import NAME
+    from cifarlab.runs.record import evaluation_data
 
     warnings_in_one_line()
-    chosen = model or newest_run(Path("runs")) or Path(NAME)
+    if format not in FORMATS:
+        raise UsageError(f"format {format!r}: choose from {', '.join(FORMATS)}")
+    # Before a model is loaded.
+    check_packages(format)
+    chosen = find_model(model)
     if model is None:
         say(f"model: {chosen}")
-    classifier = Classifier.load(chosen, "cpu")
-    target = output or Path(f"{chosen.stem}{FORMATS.get(format, '')}")
-    done = export_model(
-        classifier,
-        format,
-        target,
-        data=_data(data, chosen) if format == INT8 else None,
-        facts={"name": chosen.stem, **about(chosen)},
-        overwrite=overwrite,
-    )
+    classifier = resolve_model(model, "cpu")
+    with progress_on_stderr() as progress:
+        dataset = None
+        if format == INT8:
+            progress.started("loading data to calibrate with")
+            dataset = evaluation_data(chosen, data, progress=progress.message)
+        progress.started(f"writing and comparing {format}")
+        done = export_model(
+            classifier,
+            format,
+            output or Path(f"{chosen.stem}{FORMATS[format]}"),
+            data=dataset,
+            facts={"name": chosen.stem, **about(chosen)},
+            overwrite=overwrite,
+        )
     if json:
         print_json(done.to_json())
         return
-    out = console(json)
+    out = console(as_json=json)
     out.print(_table(done))
     out.print(str(done.path), markup=False, soft_wrap=True)
-
-
-def _data(spec: str | None, model: Path) -> Dataset:
-    from cifarlab.data.catalog import load_dataset
-    from cifarlab.runs.record import data_of
-
-    return load_dataset(spec or data_of(model) or "cifar10")
 
 
 def _table(done: Exported) -> Any:

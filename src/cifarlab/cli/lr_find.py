@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,8 +12,6 @@ from cifarlab.errors import UsageError
 from cifarlab.recipes import RECIPES
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from cifarlab.evaluation.lr_range import RangeTest
 
 
@@ -32,9 +28,9 @@ def lr_find(
     ] = None,
     steps: Annotated[int, typer.Option(help="Training steps, at least 10.")] = 100,
     batch_size: Annotated[
-        int | None, typer.Option("--batch-size", "-b", help="Images a step.")
+        int | None, typer.Option("--batch-size", "-b", help="Batch size.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out images that cannot be read.")
@@ -54,18 +50,24 @@ def lr_find(
     if output.suffix.lower() != ".png":
         raise UsageError(f"output {output}: the plot is a PNG; give a name that ends in .png")
     from cifarlab import plots
-    from cifarlab.cli.output import console, print_json, say, warnings_in_one_line
+    from cifarlab.cli.output import console, print_json, warnings_in_one_line
+    from cifarlab.cli.progress import progress_on_stderr
     from cifarlab.data.catalog import load_dataset
     from cifarlab.experiments import lr_finder
     from cifarlab.files import check_writable
     from cifarlab.plots.lr_range import learning_rates
+    from cifarlab.runtime.device import choose_device
+    from cifarlab.training.setup import resolve
 
     warnings_in_one_line()
-    out = console(json)
+    out = console(as_json=json)
     # Before the work, not after it.
     check_writable(output.absolute().parent)
-    dataset = load_dataset(data, skip_bad=skip_bad, progress=say)
-    with _bar(out, steps) as stepped:
+    resolve(recipe)
+    choose_device(device)
+    with progress_on_stderr() as progress:
+        progress.started("loading data")
+        dataset = load_dataset(data, skip_bad=skip_bad, progress=progress.message)
         test = lr_finder.find_learning_rate(
             recipe,
             dataset,
@@ -75,7 +77,7 @@ def lr_find(
             batch_size=batch_size,
             seed=seed,
             device=device,
-            stepped=stepped,
+            progress=progress,
         )
     figure = learning_rates(test, f"{test.recipe} on {dataset.name}")
     plots.save(figure, output)
@@ -84,16 +86,6 @@ def lr_find(
         return
     for line in _lines(test, recipe, dataset.name, batch_size, output.absolute()):
         out.print(line, markup=False, soft_wrap=True)
-
-
-@contextmanager
-def _bar(out: Console, steps: int) -> Iterator[Callable[[int], None]]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    columns = (BarColumn(bar_width=30), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as bar:
-        task = bar.add_task("", total=steps)
-        yield lambda done: bar.update(task, completed=done)
 
 
 def _lines(
@@ -111,7 +103,7 @@ def _lines(
         f"  the recipe's own  {test.recipe_rate:g}",
         f"  plot              {plot}",
         "",
-        "A suggestion is a place to begin. It stands for the highest rate of the",
+        "A suggestion is a point to start from. It stands for the highest rate of the",
         "schedule; where a recipe has several optimizers, the others change with it.",
         "",
         "next:",

@@ -1,6 +1,6 @@
-"""The ``cifarlab`` command: its verbs, and what every one of them does about errors.
+"""The ``cifarlab`` command: its subcommands, and how all of them report errors.
 
-Nothing heavy is imported here, nor at the top of the verbs' modules, so that
+Nothing heavy is imported here, nor at the top of the subcommands' modules, so that
 ``--help`` answers at once.
 """
 
@@ -29,7 +29,7 @@ from cifarlab.cli import (
 from cifarlab.cli.output import one_line
 from cifarlab.errors import CifarlabError
 
-# Its number where it exists; Windows has none.
+# The signal number on POSIX systems; Windows has none.
 SIGPIPE = 13
 
 EPILOG = """\b
@@ -80,7 +80,7 @@ def options(
         ),
     ] = False,
 ) -> None:
-    """Options that come before the verb."""
+    """Options that come before the subcommand."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError:
         return _fail("memory ran out; use a smaller --batch-size or fewer images", 6)
     except (BrokenPipeError, SystemExit):
-        # Whoever read our output has gone, as in ``cifarlab ... | head``: Typer exits on
+        # The reader of our output has gone, as in ``cifarlab ... | head``: Typer exits on
         # that by itself, unless it happens in the flush above.
         sys.stdout = None
         return 128 + SIGPIPE

@@ -1,4 +1,4 @@
-"""What the verbs print: people read a console, programs read JSON on stdout."""
+"""What the commands print: people read a console, programs read JSON on stdout."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-def console(as_json: bool) -> Console:
+def console(*, as_json: bool) -> Console:
     """Return where people's text goes: stdout, or stderr when stdout belongs to JSON."""
     from rich.console import Console
 
@@ -28,7 +28,7 @@ def print_json(value: Any) -> None:
 
 
 def say(text: str) -> None:
-    """Tell people on stderr how a longer task goes on."""
+    """Print one line for people on stderr."""
     print(one_line(text), file=sys.stderr)
 
 

@@ -27,8 +27,8 @@ def predict(
     model: Annotated[
         Path | None,
         typer.Option(
-            help="A run directory, a .keras or an .h5 file, or cifar10, the model in the "
-            "package. Default: the newest run, else cifar10."
+            help="A run directory, a .keras or an .h5 file, or cifar10, the pretrained "
+            "model. Default: the newest run, else cifar10."
         ),
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 3,
@@ -51,41 +51,39 @@ def predict(
       cifarlab predict photos/ cat.png --model best.keras --top 1 --json
       cat cat.jpg | cifarlab predict - --model runs/baseline-1
     """
-    from cifarlab.classifier import Classifier
+    from cifarlab.classifier import find_model, resolve_model
     from cifarlab.cli.output import console, print_json, table, warnings_in_one_line
+    from cifarlab.cli.progress import progress_on_stderr
+    from cifarlab.data.image import check_options
     from cifarlab.files import printable
-    from cifarlab.runs.directory import newest_run
-    from cifarlab.saving.pretrained import NAME
 
     warnings_in_one_line()
+    check_options(None, resize_mode)
     names = list(_names(images))
-    chosen = model or newest_run(Path("runs"))
     if model is None:
-        print(f"model: {printable(str(chosen or NAME))}", file=sys.stderr)
-    classifier = (
-        Classifier.pretrained(device) if chosen is None else Classifier.load(chosen, device)
-    )
-    found: list[dict[str, Any]] = []
+        print(f"model: {printable(str(find_model()))}", file=sys.stderr)
+    classifier = resolve_model(model, device)
+    predicted: list[dict[str, Any]] = []
     bad: list[str] = []
-    for start in range(0, len(names), CHUNK):
-        results, problems = _classify(classifier, names[start : start + CHUNK], resize_mode, top)
-        found += results
-        bad += problems
+    with progress_on_stderr() as progress:
+        progress.started("classifying", len(names))
+        for start in range(0, len(names), CHUNK):
+            chunk = names[start : start + CHUNK]
+            results, problems = _classify(classifier, chunk, resize_mode, top)
+            progress.advanced(len(chunk))
+            predicted += results
+            bad += problems
     if json:
-        print_json({"predictions": found, "bad": bad})
-    elif found:
-        rows = [
-            (printable(row["image"]), _named(row), _percent(first), _rest(others))
-            for row in found
-            for first, *others in [row["top"]]
-        ]
-        console(json).print(table(("image", "class", "", "or else"), rows, align="llrl"))
+        print_json({"predictions": predicted, "bad": bad})
+    elif predicted:
+        rows = [_row(printable(result["image"]), result) for result in predicted]
+        console(as_json=json).print(table(("image", "class", "", "or else"), rows, align="llrl"))
     for problem in bad:
         print(f"cifarlab: bad image: {problem}", file=sys.stderr)
     if bad and not skip_bad:
         raise InputError(
             f"{len(bad)} of {len(names)} images could not be read; "
-            "mend or remove them, or accept that with --skip-bad"
+            "fix or remove them, or accept that with --skip-bad"
         )
 
 
@@ -103,9 +101,12 @@ def _names(images: Sequence[str]) -> Iterator[str]:
             yield name
 
 
-def _named(row: dict[str, Any]) -> str:
-    name: str = row["top"][0]["class"]
-    return f"{name} (not sure)" if row["sure"] is False else name
+def _row(image: str, result: dict[str, Any]) -> tuple[str, str, str, str]:
+    best, others = result["top"][0], result["top"][1:]
+    name = best["class"]
+    if result["sure"] is False:
+        name = f"{name} (not sure)"
+    return image, name, _percent(best), _rest(others)
 
 
 def _percent(choice: dict[str, Any]) -> str:

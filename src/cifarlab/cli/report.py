@@ -18,8 +18,9 @@ def report(
         str | None, typer.Option(help="Dataset name or path. Default: the run's own.")
     ] = None,
     robustness: Annotated[
-        int, typer.Option(min=0, help="How many test images to damage; 0 for none.")
+        int, typer.Option(min=0, help="How many test images to corrupt; 0 for none.")
     ] = 1000,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     labels: Annotated[
         Path | None, typer.Option(help="Instead of a run: true classes, .npy, int [N].")
     ] = None,
@@ -27,7 +28,7 @@ def report(
         Path | None, typer.Option(help="With --labels: .npy, [N, K], rows sum to 1.")
     ] = None,
     classes: Annotated[
-        Path | None, typer.Option(help="With --labels: names of the classes, one a line.")
+        Path | None, typer.Option(help="With --labels: names of the classes, one per line.")
     ] = None,
     images: Annotated[
         Path | None, typer.Option(help="With --labels: .npy, uint8 [N, H, W, 3].")
@@ -46,7 +47,8 @@ def report(
       cifarlab report runs/baseline-1
       cifarlab report --labels y.npy --probabilities p.npy --classes names.txt
     """
-    from cifarlab.cli.output import print_json, say, warnings_in_one_line
+    from cifarlab.cli.output import print_json, warnings_in_one_line
+    from cifarlab.cli.progress import progress_on_stderr
 
     warnings_in_one_line()
     if (labels is None) != (probabilities is None):
@@ -56,11 +58,18 @@ def report(
     if labels is not None and probabilities is not None:
         if run is not None or data is not None:
             raise UsageError("a run has its own predictions: leave out --labels, or the run")
-        page = _given(labels, probabilities, classes, images, output)
+        page = _report_files(labels, probabilities, classes, images, output)
     else:
         from cifarlab.reporting.build import report as report_run
 
-        page = report_run(run or _newest(), data, robustness=robustness, progress=say)
+        with progress_on_stderr() as progress:
+            page = report_run(
+                run or _newest(),
+                data,
+                device=device,
+                robustness=robustness,
+                progress=progress.started,
+            )
     if json:
         print_json({"report": str(page)})
     else:
@@ -72,17 +81,21 @@ def report(
 def _newest() -> Path:
     from cifarlab.runs.directory import newest_run
 
-    found = newest_run(Path("runs"))
-    if found is None:
+    run = newest_run()
+    if run is None:
         raise UsageError("no finished run in runs/; name one, or train one: cifarlab train")
-    return found
+    return run
 
 
-def _given(
+def _report_files(
     labels: Path, probabilities: Path, classes: Path | None, images: Path | None, output: Path
 ) -> Path:
-    from cifarlab.reporting.from_arrays import read_array, read_given, report_predictions
+    from cifarlab.reporting.from_arrays import (
+        read_array,
+        read_prediction_files,
+        report_predictions,
+    )
 
-    predictions = read_given(labels, probabilities, classes)
+    predictions = read_prediction_files(labels, probabilities, classes)
     shown = None if images is None else read_array(images)
     return report_predictions(predictions, output, labels.stem, shown)

@@ -13,21 +13,24 @@ def serve(
     model: Annotated[
         Path | None,
         typer.Argument(
-            help="A run directory, a .keras or an .h5 file, or cifar10, the model in the "
-            "package. Default: the newest run, else cifar10."
+            help="A run directory, a .keras or an .h5 file, or cifar10, the pretrained "
+            "model. Default: the newest run, else cifar10."
         ),
     ] = None,
     host: Annotated[str, typer.Option(help="Where to listen; 0.0.0.0 for all.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
     workers: Annotated[int, typer.Option(min=1, help="Processes, each with a model.")] = 1,
     name: Annotated[
         str | None, typer.Option(help="What clients call the model. Default: its file's name.")
     ] = None,
-    looks: Annotated[
-        str, typer.Option(help="model: look as the model was made to; once: faster.")
-    ] = "model",
+    tta: Annotated[
+        bool,
+        typer.Option(
+            "--tta/--no-tta", help="Test-time augmentation; without: faster, less accurate."
+        ),
+    ] = True,
     queue: Annotated[
-        int, typer.Option(min=1, help="Requests in work or waiting; more get 503.")
+        int, typer.Option(min=1, help="Requests in flight or queued; more get 503.")
     ] = 40,
     max_body: Annotated[int, typer.Option(min=1, help="Largest request, in MiB.")] = 16,
     no_page: Annotated[bool, typer.Option("--no-page", help="REST only.")] = False,
@@ -41,28 +44,28 @@ def serve(
       curl -F images=@cat.jpg http://127.0.0.1:8000/predict
     """
     from cifarlab.cli.output import say, warnings_in_one_line
+    from cifarlab.serving.packages import check_packages
 
+    # Before the imports that take seconds.
+    check_packages(page=not no_page)
     # Before PyTorch is imported: threads that wait for work would take the cores that decode
     # images.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from cifarlab.runs.directory import newest_run
-    from cifarlab.saving.pretrained import NAME
+    from cifarlab.classifier import find_model
     from cifarlab.serving.options import ServeOptions, load_classifier
-    from cifarlab.serving.server import check_packages
     from cifarlab.serving.server import serve as run_server
 
     warnings_in_one_line()
-    check_packages(not no_page)
-    chosen = model or newest_run(Path("runs")) or Path(NAME)
-    settings = ServeOptions(
+    chosen = find_model(model)
+    options = ServeOptions(
         model=str(chosen),
         name=name or chosen.stem,
-        looks=looks,
+        tta=tta,
         queue=queue,
         body=max_body * 2**20,
         page=not no_page,
     )
     # Here a file that cannot be used is one line; in the server it would be a log.
-    load_classifier(settings)
-    say(f"{settings.name} on http://{host}:{port} (Ctrl-C ends it)")
-    run_server(settings, host, port, workers)
+    load_classifier(options)
+    say(f"{options.name} on http://{host}:{port} (Ctrl-C ends it)")
+    run_server(options, host, port, workers)

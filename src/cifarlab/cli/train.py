@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shlex
 import textwrap
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,8 +17,9 @@ from cifarlab.recipes import RECIPES
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from cifarlab.data.dataset import Dataset
-    from cifarlab.training.train import Run
+    from cifarlab.recipes.recipe import Recipe
+    from cifarlab.runtime.progress import Progress
+    from cifarlab.training.run import Run
 
 # Longer lines are hard to read on a terminal.
 WIDTH = 80
@@ -37,10 +40,10 @@ def train(
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="At most this many epochs.")] = None,
     batch_size: Annotated[
-        int | None, typer.Option("--batch-size", "-b", help="Images a step.")
+        int | None, typer.Option("--batch-size", "-b", help="Batch size.")
     ] = None,
     lr: Annotated[float | None, typer.Option("--lr", help="Learning rate.")] = None,
-    seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
     deterministic: Annotated[
@@ -67,7 +70,7 @@ def train(
         bool, typer.Option("--skip-bad", help="Leave out images that cannot be read.")
     ] = False,
     track: Annotated[
-        str | None, typer.Option(help="Also tell tensorboard, mlflow or wandb, offline.")
+        str | None, typer.Option(help="Log to tensorboard, mlflow or wandb, offline.")
     ] = None,
     no_report: Annotated[bool, typer.Option("--no-report", help="Leave out report.html.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
@@ -81,112 +84,99 @@ def train(
       cifarlab train                           the baseline on CIFAR-10
       cifarlab train fast94                    94%, in minutes on a plain CPU
       cifarlab train baseline --epochs 5 --seed 1
-      cifarlab train --data photos/            your images, a folder a class
+      cifarlab train --data photos/            your images, one folder per class
       cifarlab train my_model.keras            your own Keras model
       cifarlab train --resume runs/baseline-1  go on after an interruption
     """
     from cifarlab.cli.output import console, warnings_in_one_line
-    from cifarlab.cli.progress import TerminalReporter
-    from cifarlab.runs import record
-    from cifarlab.training import setup
+    from cifarlab.cli.progress import TerminalProgress
     from cifarlab.training import train as training
 
     warnings_in_one_line()
-    out = console(json)
+    out = console(as_json=json)
     options = training.TrainOptions(
         seed=seed, device=device, precision=precision, deterministic=deterministic, compile=compiled
     )
-    dataset: Dataset | None = None
-    if resume is not None:
-        elsewhere = output is not None or overwrite or fallback is not None or track is not None
-        if elsewhere or options != training.DEFAULTS:
-            raise UsageError(
-                "--resume goes on in the same directory, on the same data, with the same options; "
-                "leave out --output, --overwrite, --fallback, --track, --seed, --device, "
-                "--precision, --deterministic and --compile"
-            )
-        before = setup.resolve(recipe)[0] if recipe else record.read_recipe(resume)
-        expected = setup.override(before, epochs, batch_size, lr)
-        source = _source_to_resume(resume, data, skip_bad, out)
-        with TerminalReporter(out) as reporter:
-            run = training.resume(resume, source, recipe=expected, reporter=reporter)
-    else:
-        what, model = setup.resolve(recipe or "baseline")
-        dataset = _load(data or "cifar10", fallback, skip_bad, out)
-        dataset = setup.data_for(what, dataset)
-        out.print(_opening(what.name, dataset), markup=False)
-        with TerminalReporter(out) as reporter:
-            run = training.train(
-                what,
-                dataset,
-                model=model,
+    with TerminalProgress(out) as progress:
+        if resume is not None:
+            elsewhere = output is not None or overwrite or fallback is not None or track is not None
+            if elsewhere or options != training.DEFAULTS:
+                raise UsageError(
+                    "--resume goes on in the same directory, on the same data, with the same "
+                    "options; leave out --output, --overwrite, --fallback, --track, --seed, "
+                    "--device, --precision, --deterministic and --compile"
+                )
+            expected = _expected(resume, recipe, epochs, batch_size, lr)
+            run = training.resume(resume, data, recipe=expected, progress=progress)
+        else:
+            start = partial(
+                training.train,
+                recipe or "baseline",
                 epochs=epochs,
                 batch_size=batch_size,
                 learning_rate=lr,
                 options=options,
                 directory=output,
                 overwrite=overwrite,
+                skip_bad=skip_bad,
                 track=track,
-                reporter=reporter,
+                progress=progress,
             )
-    if not no_report:
-        _report(run, dataset, out)
-    _close(run, out, json)
+            run = _with_fallback(start, data or "cifar10", fallback, out)
+        if not no_report:
+            _report(run, progress)
+    _close(run, out, as_json=json)
 
 
-def _report(run: Run, data: Dataset | None, out: Console) -> None:
+def _expected(
+    directory: Path,
+    recipe: str | None,
+    epochs: int | None,
+    batch_size: int | None,
+    learning_rate: float | None,
+) -> Recipe:
+    """Return what the user believes the run in ``directory`` trains."""
+    from cifarlab.runs.record import read_recipe
+    from cifarlab.training.setup import override, resolve
+
+    believed = resolve(recipe)[0] if recipe else read_recipe(directory)
+    return override(believed, epochs, batch_size, learning_rate)
+
+
+def _with_fallback(
+    start: Callable[[str], Run], data: str, fallback: str | None, out: Console
+) -> Run:
+    """Start on ``data``, or on ``fallback`` where that cannot be downloaded, and say so."""
+    try:
+        return start(data)
+    except NetworkError as error:
+        if fallback is None:
+            raise
+        rule = "-" * 78
+        reasons = str(error).replace(" | ", "\n  ").replace("; ", "\n")
+        text = (
+            f"{rule}\n{data} could not be downloaded:\n  {reasons}\n"
+            f"Training on {fallback} instead. Every number below is about {fallback}, "
+            f"not {data}.\n"
+            f"With a copy on this machine: CIFARLAB_DATA=/path/to/copy cifarlab train\n{rule}"
+        )
+    out.print(text, markup=False, soft_wrap=True)
+    return start(fallback)
+
+
+def _report(run: Run, progress: Progress) -> None:
     """Write the page; a run is complete without it, so that no problem here costs it."""
     from cifarlab.cli.output import say
     from cifarlab.errors import CifarlabError
     from cifarlab.reporting.build import report
 
     try:
-        with out.status("looking at what was learnt"):
-            report(run, data)
+        report(run, progress=progress.started)
     except CifarlabError as error:
         say(f"cifarlab: warning: no report: {error}")
 
 
-def _source_to_resume(
-    run: Path, data: str | None, skip_bad: bool, out: Console
-) -> Dataset | str | None:
-    from cifarlab.runs.record import data_of
-
-    spec = data or data_of(run)
-    if spec is None or not skip_bad:
-        return spec
-    return _load(spec, None, skip_bad, out)
-
-
-def _load(spec: str, fallback: str | None, skip_bad: bool, out: Console) -> Dataset:
-    from cifarlab.data.catalog import load_dataset
-
-    def say(text: str) -> None:
-        out.print(text, markup=False, soft_wrap=True)
-
-    try:
-        return load_dataset(spec, skip_bad=skip_bad, progress=say)
-    except NetworkError as error:
-        if fallback is None:
-            raise
-        rule = "-" * 78
-        say(f"{rule}\n{spec} could not be had:")
-        say("  " + str(error).replace(" | ", "\n  ").replace("; ", "\n"))
-        say(f"Training on {fallback} instead. Every number below is about {fallback}, not {spec}.")
-        say(f"With a copy on this machine: CIFARLAB_DATA=/path/to/copy cifarlab train\n{rule}")
-        return load_dataset(fallback, progress=say)
-
-
-def _opening(name: str, data: Dataset) -> str:
-    height, width = data.train.images.shape[1:3]
-    chosen = f"{len(data.validation):,} to choose with" if len(data.validation) else "all there are"
-    return (
-        f"{name} on {data.name}: {len(data.train):,} images to train on, {chosen}\n"
-        f"({len(data.class_names)} classes, {height}x{width}; the test split waits)"
-    )
-
-
-def _close(run: Run, out: Console, as_json: bool) -> None:
+def _close(run: Run, out: Console, *, as_json: bool) -> None:
     from cifarlab.cli.output import print_json
 
     if as_json:
@@ -213,10 +203,10 @@ def closing_lines(run: Run) -> list[str]:
     from cifarlab.cli.output import duration, summary_of
     from cifarlab.evaluation.metrics import most_confused
     from cifarlab.runs.directory import RunDirectory
-    from cifarlab.training.results import chosen_epoch, paths
+    from cifarlab.training.results import paths
 
     seconds = sum(row["seconds"] for row in run.history)
-    kept = chosen_epoch(run.recipe, run.history)
+    kept = run.chosen_epoch
     confused = [
         f"{c.true} as {c.predicted} ({c.share:.0%})".replace(" ", UNBROKEN)
         for c in most_confused(run.metrics.test)

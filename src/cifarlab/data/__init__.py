@@ -1,4 +1,4 @@
-"""From bytes to a ``Dataset``: sources, download, cache, formats, images, folders.
+"""Datasets: names and paths to a ``Dataset``, by way of download, cache, formats and images.
 
 May use files and errors.
 """

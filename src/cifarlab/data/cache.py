@@ -1,7 +1,7 @@
 """The cache: decoded images on disk, memory-mapped when they are read again.
 
-An entry is a directory of ``.npy`` files and one ``meta.json``. It is filled under
-another name and renamed when whole, so a reader sees all of it or nothing.
+An entry is a directory of ``.npy`` files and one ``meta.json``. It is written under a
+temporary name and renamed when complete, so a reader sees all of it or nothing.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ LAYOUT = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Decoded:
-    """A dataset as its source holds it, before anything is split off.
+    """A dataset as its source stores it, before the validation split is taken out.
 
     Attributes:
-        name: what every output calls it.
+        name: the name in every output.
         source: where it was read from.
-        class_names: one name a class, in label order.
+        class_names: one name per class, in label order.
         train: images to divide into training and validation.
-        test: images to report on; none where the source has no test part.
+        test: images to report on; empty where the source has no test part.
         skipped: one line for each image that was left out because it is bad.
     """
 
@@ -56,7 +56,7 @@ def directory() -> Path:
     ``CIFARLAB_CACHE``, else ``$XDG_CACHE_HOME/cifarlab``, else ``~/.cache/cifarlab``.
 
     Raises:
-        UsageError: none of the three says where.
+        UsageError: neither variable is set, and there is no home directory.
     """
     if chosen := os.environ.get("CIFARLAB_CACHE"):
         return Path(chosen).expanduser().absolute()
@@ -67,7 +67,7 @@ def directory() -> Path:
         return Path.home() / ".cache" / "cifarlab"
     except RuntimeError as error:
         raise UsageError(
-            "no home directory: the cache needs a place; set CIFARLAB_CACHE to a directory"
+            "no home directory, so there is no default cache directory; set CIFARLAB_CACHE to one"
         ) from error
 
 
@@ -78,8 +78,8 @@ def key_for(path: Path, files: list[Path], options: tuple[object, ...] = ()) -> 
     modification times, so an edited source is decoded afresh.
     """
     states = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in sorted(files)]
-    place = _short_hash([str(path.resolve()), list(options)])
-    return f"local-{place}-{_short_hash(states)}"
+    source = _short_hash([str(path.resolve()), list(options)])
+    return f"local-{source}-{_short_hash(states)}"
 
 
 def _short_hash(value: object) -> str:
@@ -95,18 +95,19 @@ def get(key: str, build: Callable[[], Decoded], *, progress: Progress = None) ->
     Raises:
         whatever ``build`` raises.
     """
-    found = read(key)
-    if found is not None:
-        return found
+    entry = read(key)
+    if entry is not None:
+        return entry
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(lock(key, progress=progress))
         except OSError as error:
             say(progress, _not_kept(error))
             return build()
-        found = read(key)
-        if found is not None:
-            return found
+        # Another process may have written it while this one waited for the lock.
+        entry = read(key)
+        if entry is not None:
+            return entry
         decoded = build()
         try:
             write(key, decoded)
@@ -124,7 +125,7 @@ def _not_kept(error: OSError) -> str:
 
 
 def say(progress: Progress, message: str) -> None:
-    """Hand ``message`` to ``progress``, or to the log when nobody listens."""
+    """Pass ``message`` to ``progress``, or to the log when ``progress`` is ``None``."""
     if progress is not None:
         progress(message)
     elif message.startswith("warning: "):
@@ -135,7 +136,7 @@ def say(progress: Progress, message: str) -> None:
 
 @contextlib.contextmanager
 def lock(key: str, *, progress: Progress = None) -> Iterator[None]:
-    """Hold the right to write entry ``key``; the system frees it when the holder dies.
+    """Hold the lock on entry ``key``; the system releases it when the process dies.
 
     Raises:
         OSError: the cache directory cannot be written.
@@ -177,7 +178,7 @@ def _read_split(entry: Path, part: str, meta: dict[str, Any]) -> Split:
     images = np.load(entry / f"{part}_images.npy", mmap_mode="r")
     labels = np.load(entry / f"{part}_labels.npy")
     if list(images.shape) != meta["shape"] or labels.shape != images.shape[:1]:
-        raise ValueError(f"{part}: not what meta.json describes")
+        raise ValueError(f"{part}: the arrays do not match meta.json")
     return Split(images=images, labels=labels, names=tuple(meta["names"]))
 
 
@@ -187,10 +188,10 @@ def write(key: str, decoded: Decoded) -> None:
     Entries for earlier states of the same local source are removed.
 
     Raises:
-        OSError: the disk is full or the place cannot be written; nothing is left behind.
+        OSError: the disk is full or the cache cannot be written; nothing is left behind.
     """
     entry = _entry(key)
-    # Holding the lock, any other temporary directory of this key is a dead process's.
+    # While the lock is held, any other temporary directory of this key is a dead process's.
     for stale in entry.parent.glob(f"{entry.name}.tmp-*"):
         shutil.rmtree(stale, ignore_errors=True)
     temporary = entry.with_name(f"{entry.name}.tmp-{os.getpid()}")
@@ -210,7 +211,7 @@ def write(key: str, decoded: Decoded) -> None:
                 shutil.rmtree(old, ignore_errors=True)
 
 
-def _fill(place: Path, decoded: Decoded) -> None:
+def _fill(folder: Path, decoded: Decoded) -> None:
     meta: dict[str, Any] = {
         "name": decoded.name,
         "source": decoded.source,
@@ -218,17 +219,17 @@ def _fill(place: Path, decoded: Decoded) -> None:
         "skipped": decoded.skipped,
     }
     for part, split in (("train", decoded.train), ("test", decoded.test)):
-        for kind, array in (("images", split.images), ("labels", split.labels)):
-            with (place / f"{part}_{kind}.npy").open("wb") as file:
+        for field, array in (("images", split.images), ("labels", split.labels)):
+            with (folder / f"{part}_{field}.npy").open("wb") as file:
                 np.save(file, array, allow_pickle=False)
                 file.flush()
                 os.fsync(file.fileno())
         meta[part] = {"shape": split.images.shape, "names": split.names}
-    with (place / "meta.json").open("w", encoding="utf-8") as text:
+    with (folder / "meta.json").open("w", encoding="utf-8") as text:
         json.dump(meta, text)
         text.flush()
         os.fsync(text.fileno())
-    sync_directory(place)
+    sync_directory(folder)
 
 
 def _entry(key: str) -> Path:

@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100: what they are, where they are, and how to tell that it is them.
+"""CIFAR-10 and CIFAR-100: their classes, sources and fingerprints.
 
 Source: Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009;
 MD5 sums from https://www.cs.toronto.edu/~kriz/cifar.html.
@@ -37,7 +37,7 @@ CIFAR100_CLASSES = tuple(_NAMES100.split())
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """An official place whose files together hold the dataset."""
+    """An official download whose files together hold the dataset."""
 
     name: str
     files: tuple[RemoteFile, ...]
@@ -48,13 +48,13 @@ class CifarVariant:
     """A dataset of the CIFAR family.
 
     Attributes:
-        name: what it is called.
+        name: such as ``"cifar10"``.
         class_names: in label order.
-        train_count: images to train with, the same number of each class.
-        test_count: images to test with, the same number of each class.
+        train_count: number of training images, the same of each class.
+        test_count: number of test images, the same of each class.
         layouts: the formats that Toronto publishes it in.
         sources: where to download it, best first.
-        train_fingerprint: what proves the content, or empty when not known.
+        train_fingerprint: ``dataset.fingerprint`` of the training images; empty when not known.
         test_fingerprint: the same for the test images.
     """
 
@@ -68,41 +68,41 @@ class CifarVariant:
     test_fingerprint: str = ""
 
 
-def verify(kind: CifarVariant, train: Split, test: Split, where: str) -> None:
-    """Raise ``InputError`` unless the images are those of ``kind``.
+def verify(variant: CifarVariant, train: Split, test: Split, where: str) -> None:
+    """Raise ``InputError`` unless the images are those of ``variant``.
 
     The fingerprint decides; where none is known, the count of each class does.
     """
     for part, split, count, expected in (
-        ("train", train, kind.train_count, kind.train_fingerprint),
-        ("test", test, kind.test_count, kind.test_fingerprint),
+        ("train", train, variant.train_count, variant.train_fingerprint),
+        ("test", test, variant.test_count, variant.test_fingerprint),
     ):
-        classes = len(kind.class_names)
+        classes = len(variant.class_names)
         counts = np.bincount(split.labels, minlength=classes)
         if split.images.shape[1:] != (SIDE, SIDE, 3) or (counts != count / classes).any():
             raise InputError(
-                f"{where}: its {part} images are not {kind.name}: {len(split)} of shape "
+                f"{where}: its {part} images are not {variant.name}: {len(split)} of shape "
                 f"{list(split.images.shape[1:])} in {np.count_nonzero(counts)} classes, expected "
                 f"{count} of 32x32, the same number in each of {classes} classes; use another copy"
             )
         actual = fingerprint(split) if expected else ""
         if actual != expected:
             raise InputError(
-                f"{where}: its {part} images are not {kind.name}: "
+                f"{where}: its {part} images are not {variant.name}: "
                 f"fingerprint {actual}, expected {expected}; use another copy"
             )
 
 
 def identify(train: Split, test: Split) -> CifarVariant | None:
-    """Return the kind whose fingerprints these images have, if any."""
-    for kind in KINDS:
-        same_size = len(train) == kind.train_count and len(test) == kind.test_count
-        if kind.train_fingerprint and same_size:
+    """Return the variant whose fingerprints these images have, or ``None``."""
+    for variant in VARIANTS:
+        same_size = len(train) == variant.train_count and len(test) == variant.test_count
+        if variant.train_fingerprint and same_size:
             try:
-                verify(kind, train, test, "")
+                verify(variant, train, test, "")
             except InputError:
                 continue
-            return kind
+            return variant
     return None
 
 
@@ -189,4 +189,4 @@ CIFAR100 = CifarVariant(
     ),
 )
 
-KINDS = (CIFAR10, CIFAR100)
+VARIANTS = (CIFAR10, CIFAR100)

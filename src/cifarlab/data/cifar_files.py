@@ -1,4 +1,4 @@
-"""Toronto's files of the CIFAR datasets, packed or not: folder or archive in, splits out."""
+"""Read Toronto's files of the CIFAR datasets, from an archive or an unpacked folder."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ MAX_UNPACKED_BYTES = 256_000_000
 
 
 def find(
-    path: Path, kinds: tuple[CifarVariant, ...]
+    path: Path, variants: tuple[CifarVariant, ...]
 ) -> Iterator[tuple[CifarVariant, Layout, Path]]:
-    """Yield each kind, layout and folder, at ``path`` or below, that unpacked files are in."""
-    for kind in kinds:
-        for layout in kind.layouts:
+    """Yield variant, layout and folder of the unpacked files at ``path`` or below."""
+    for variant in variants:
+        for layout in variant.layouts:
             for folder in (path / layout.folder, path):
-                # One file is enough: what is missing is then named.
+                # One file is enough here; reading then names the missing ones.
                 named = folder.name == layout.folder and folder.is_dir()
                 if named or all((folder / n).is_file() for n in (layout.train[0], layout.test[0])):
-                    yield kind, layout, folder
+                    yield variant, layout, folder
 
 
-def read_folder(kind: CifarVariant, layout: Layout, folder: Path) -> tuple[Split, Split]:
-    """Read the train and test images of ``kind`` from a directory in ``layout``.
+def read_folder(variant: CifarVariant, layout: Layout, folder: Path) -> tuple[Split, Split]:
+    """Read the train and test images of ``variant`` from a directory in ``layout``.
 
     Raises:
         InputError: a file is missing, too long, truncated or holds other values.
@@ -46,47 +46,49 @@ def read_folder(kind: CifarVariant, layout: Layout, folder: Path) -> tuple[Split
         try:
             if file.stat().st_size > MAX_UNPACKED_BYTES:
                 raise InputError(
-                    f"{printable(file)}: longer than {MAX_UNPACKED_BYTES} bytes; not {kind.name}"
+                    f"{printable(file)}: longer than {MAX_UNPACKED_BYTES} bytes; not {variant.name}"
                 )
             members[name] = file.read_bytes()
         except OSError as error:
             raise InputError(
-                f"{printable(file)}: cannot be read ({error.strerror}); {kind.name} needs it: "
+                f"{printable(file)}: cannot be read ({error.strerror}); {variant.name} needs it: "
                 "copy it again"
             ) from error
     return _decode(layout, members, printable(folder))
 
 
-def read_archive(path: Path, kinds: tuple[CifarVariant, ...]) -> tuple[CifarVariant, Split, Split]:
+def read_archive(
+    path: Path, variants: tuple[CifarVariant, ...]
+) -> tuple[CifarVariant, Split, Split]:
     """Read one of Toronto's ``.tar.gz`` archives in memory; nothing is extracted to disk.
 
-    Members are looked up by exact name, so that what else lies in the archive, and under
-    what path, does not matter.
+    Members are looked up by exact name; other members are ignored.
 
     Raises:
-        InputError: it is damaged, or holds none of ``kinds``.
+        InputError: it is damaged, or holds none of ``variants``.
         UnsafeError: it unpacks to far too much, or a wanted member is a link or comes twice.
     """
     shown = printable(path)
-    members = _wanted_members(path, kinds, shown)
-    for kind in kinds:
-        for layout in kind.layouts:
-            found = {
+    members = _wanted_members(path, variants, shown)
+    for variant in variants:
+        for layout in variant.layouts:
+            batches = {
                 name: members[f"{layout.folder}/{name}"]
                 for name in layout.train + layout.test
                 if f"{layout.folder}/{name}" in members
             }
-            if found:
-                return kind, *_decode(layout, found, shown)
-    names = ", ".join(layout.folder for kind in kinds for layout in kind.layouts)
+            if batches:
+                train, test = _decode(layout, batches, shown)
+                return variant, train, test
+    names = ", ".join(layout.folder for variant in variants for layout in variant.layouts)
     raise InputError(f"{shown}: the archive holds none of {names}; give one of Toronto's archives")
 
 
-def _wanted_members(path: Path, kinds: tuple[CifarVariant, ...], shown: str) -> dict[str, bytes]:
+def _wanted_members(path: Path, variants: tuple[CifarVariant, ...], shown: str) -> dict[str, bytes]:
     wanted = {
         f"{layout.folder}/{name}"
-        for kind in kinds
-        for layout in kind.layouts
+        for variant in variants
+        for layout in variant.layouts
         for name in layout.train + layout.test
     }
     members: dict[str, bytes] = {}
@@ -102,13 +104,13 @@ def _wanted_members(path: Path, kinds: tuple[CifarVariant, ...], shown: str) -> 
                 members[name] = content.read()
     except (OSError, EOFError, ValueError, zlib.error, tarfile.TarError) as error:
         raise InputError(
-            f"{shown}: not a whole .tar.gz archive ({error}); copy it again"
+            f"{shown}: an incomplete or damaged .tar.gz archive ({error}); copy it again"
         ) from error
     return members
 
 
 class _Capped(gzip.GzipFile):
-    """Ends in ``UnsafeError`` when more comes out than any real archive holds."""
+    """Raise ``UnsafeError`` when more is unpacked than any real archive holds."""
 
     left = MAX_UNPACKED_BYTES
 

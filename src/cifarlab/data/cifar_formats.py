@@ -1,4 +1,4 @@
-"""Toronto's own file formats of the CIFAR datasets: bytes in, ``Split`` out.
+"""Decode Toronto's file formats of the CIFAR datasets: bytes to a ``Split``.
 
 Source: https://www.cs.toronto.edu/~kriz/cifar.html.
 """
@@ -22,7 +22,7 @@ PIXELS = SIDE * SIDE * 3
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """One of Toronto's formats: which files lie in which folder, and how to decode one."""
+    """One of Toronto's formats: the folder, its files, and a function that decodes one."""
 
     folder: str
     train: tuple[str, ...]
@@ -79,7 +79,7 @@ def _from_planes(rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 class _Array:
-    """What a pickle gets when it asks to rebuild a NumPy array: a holder of its state."""
+    """Stands in for the NumPy array that a pickle rebuilds: it holds the state only."""
 
     state: Any = None
 
@@ -98,7 +98,7 @@ class _Array:
 
 
 class _DType:
-    """What a pickle gets when it asks for a NumPy dtype: a holder of its code."""
+    """Stands in for the NumPy dtype that a pickle names: it holds the code only."""
 
     def __init__(self, code: object = None, *_arguments: object) -> None:
         self.code = code
@@ -141,5 +141,5 @@ def _unpickle(raw: bytes, where: str) -> Any:
     except Exception as error:
         # A damaged pickle can fail in almost any way; none of them is worth telling apart.
         raise InputError(
-            f"{where}: not a whole pickle ({type(error).__name__}); copy it again"
+            f"{where}: an incomplete or damaged pickle ({type(error).__name__}); copy it again"
         ) from error

@@ -1,4 +1,4 @@
-"""What a dataset is: three splits of labelled uint8 images with named classes."""
+"""``Dataset``: three splits of labelled uint8 images with named classes."""
 
 from __future__ import annotations
 
@@ -19,6 +19,11 @@ class Split:
         images: uint8 ``[N, H, W, 3]``, RGB, 0 to 255; may be memory-mapped.
         labels: int64 ``[N]``, each an index into the dataset's class names.
         names: where each image came from, ``N`` strings, or empty when unknown.
+
+    Example:
+        >>> split = Split(images=np.zeros((2, 32, 32, 3), np.uint8), labels=np.array([0, 1]))
+        >>> len(split)
+        2
     """
 
     images: np.ndarray[Any, Any]
@@ -36,15 +41,21 @@ class Split:
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """Images to train on, to choose with, and to report on.
+    """Images for training, for validation and for testing.
 
     Attributes:
-        name: what every output calls it, such as ``"cifar10"``.
+        name: the name in every output, such as ``"cifar10"``.
         source: where it was read from, for the record.
-        class_names: one name a class, in label order.
-        train: what the weights are fitted to.
-        validation: what every choice is made on; empty once every choice has been made.
-        test: read once, after training.
+        class_names: one name per class, in label order.
+        train: the images that the weights are fitted to.
+        validation: the images that every choice is made on; empty once all are made.
+        test: used once, after training.
+
+    Example:
+        >>> from cifarlab.data.catalog import load_dataset
+        >>> data = load_dataset("shapes10")  # doctest: +SKIP
+        >>> len(data.train), len(data.validation), len(data.test)  # doctest: +SKIP
+        (4500, 500, 1000)
     """
 
     name: str
@@ -56,7 +67,7 @@ class Dataset:
 
 
 def without_validation(data: Dataset) -> Dataset:
-    """Return ``data`` with the validation images among those to train on, and none left."""
+    """Return ``data`` with the validation images moved into the training split."""
     parts = data.train, data.validation
     train = Split(
         images=np.concatenate([part.images for part in parts]),
@@ -67,7 +78,11 @@ def without_validation(data: Dataset) -> Dataset:
 
 
 def check_split(split: Split, class_names: tuple[str, ...], where: str) -> None:
-    """Raise ``InputError`` unless ``split`` keeps the promises of ``Split``."""
+    """Raise ``InputError`` unless ``split`` is as ``Split`` describes it.
+
+    Args:
+        where: the name of the split in the message.
+    """
     images, labels = split.images, split.labels
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
         raise InputError(
@@ -92,17 +107,20 @@ def check_split(split: Split, class_names: tuple[str, ...], where: str) -> None:
 def stratified_split(
     labels: np.ndarray[Any, Any], fraction: float, seed: int
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Divide indices so that each class gives ``fraction`` of its members to the second part.
+    """Divide indices so that ``fraction`` of each class goes to the second part.
 
-    A class with two or more members gives at least one and keeps at least one.
+    Of a class with two or more members at least one goes to each part.
 
     Args:
         labels: int ``[N]``.
         fraction: share of the second part, above 0 and below 1.
-        seed: the same seed gives the same division.
+        seed: 0 or more; the same seed gives the same division.
 
     Returns:
         Two sorted int64 index arrays that together hold 0 to N-1 once each.
+
+    Raises:
+        InputError: ``fraction`` is not between 0 and 1.
 
     Example:
         >>> kept, held_out = stratified_split(np.repeat([0, 1], 10), 0.1, seed=0)

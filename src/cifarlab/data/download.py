@@ -1,7 +1,7 @@
-"""Fetch a file over https: whole and checked under its final name, or not at all.
+"""Download a file over https: complete and checked under its final name, or not at all.
 
-Requests is used directly: it lets each redirect be looked at before it is followed,
-and a broken transfer be taken up where it stopped.
+Requests is used directly, because it allows each redirect to be checked before it is followed
+and an interrupted transfer to be resumed.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 10.0
 MAX_REDIRECTS = 5
 CHUNK_BYTES = 1 << 18
-# Answers that may be better a moment later; any other error status is final.
-PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+# Statuses after which another attempt may succeed; any other error status is final.
+RETRIED_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True, kw_only=True)
 class RemoteFile:
-    """A file to fetch, and how to tell that it is the right one.
+    """A file to download, and how to recognise that it is the right one.
 
     Attributes:
-        url: where it is, https.
-        name: what it is called on disk.
+        url: its https address.
+        name: its name on disk.
         magic: the bytes that it starts with.
-        max_bytes: more than this is refused.
+        max_bytes: a longer file is refused.
         digest: ``"md5:..."`` or ``"sha256:..."``, or empty when none is published.
     """
 
@@ -50,13 +50,13 @@ class RemoteFile:
 
 @dataclass(frozen=True, kw_only=True)
 class DownloadOptions:
-    """How to go about a download.
+    """Attempts and time-outs of a download.
 
     Attributes:
-        attempts: how often to try.
-        silent_seconds: an attempt is over after so long without data.
+        attempts: how often to try, at least 1.
+        silent_seconds: an attempt ends after this time without data.
         pause_seconds: wait before the second attempt; doubles with each further one.
-        allow_loopback_http: let ``http://127.0.0.1`` pass, for servers under test.
+        allow_loopback_http: allow ``http://127.0.0.1``, for test servers.
     """
 
     attempts: int = 3
@@ -65,18 +65,18 @@ class DownloadOptions:
     allow_loopback_http: bool = False
 
 
-USUAL = DownloadOptions()
+DEFAULT_OPTIONS = DownloadOptions()
 
 
-class _PassingError(Exception):
-    """This attempt failed in a way that another may not."""
+class _TemporaryError(Exception):
+    """This attempt failed, and another one may succeed."""
 
 
 def fetch(
     remote: RemoteFile,
     folder: Path,
     *,
-    manner: DownloadOptions = USUAL,
+    options: DownloadOptions = DEFAULT_OPTIONS,
     progress: Callable[[str], None] | None = None,
 ) -> Path:
     """Return ``folder / remote.name``, downloading it unless it is there already.
@@ -87,8 +87,8 @@ def fetch(
     Args:
         remote: the file.
         folder: an existing directory.
-        manner: attempts and time-outs.
-        progress: called with one line now and then.
+        options: attempts and time-outs.
+        progress: called with one line of text now and then.
 
     Raises:
         NetworkError: no connection, a time-out, an error page, the wrong content.
@@ -101,17 +101,17 @@ def fetch(
         with FileLock(folder / f"{remote.name}.lock"):
             if target.exists() and _wrong(target, remote) is None:
                 return target
-            return _fetch_patiently(remote, target, manner, progress)
+            return _fetch_with_retries(remote, target, options, progress)
     except OSError as error:
         needed = f" and up to {remote.max_bytes / 1e6:.0f} MB are needed"
         reason = cannot_write(target, error, needed)
         raise ResourceError(f"{reason} (set CIFARLAB_CACHE to it)") from error
 
 
-def _fetch_patiently(
+def _fetch_with_retries(
     remote: RemoteFile,
     target: Path,
-    manner: DownloadOptions,
+    options: DownloadOptions,
     progress: Callable[[str], None] | None,
 ) -> Path:
     import requests
@@ -119,18 +119,18 @@ def _fetch_patiently(
     part = target.with_name(f"{target.name}.part")
     reason = ""
     with requests.Session() as session:
-        for attempt in range(manner.attempts):
+        for attempt in range(options.attempts):
             if attempt:
-                time.sleep(manner.pause_seconds * 2 ** (attempt - 1))
+                time.sleep(options.pause_seconds * 2 ** (attempt - 1))
                 if progress:
                     progress(f"{remote.name}: {reason}; trying again")
             try:
-                resumed = _transfer(session, remote, part, manner, progress)
-            except _PassingError as failure:
+                resumed = _transfer(session, remote, part, options, progress)
+            except _TemporaryError as failure:
                 reason = str(failure)
                 continue
             except requests.RequestException as failure:
-                reason = _say_why(failure, manner)
+                reason = _reason_for(failure, options)
                 continue
             except NetworkError:
                 _discard(part)
@@ -139,28 +139,28 @@ def _fetch_patiently(
             if not reason:
                 _make_final(part, target)
                 return target
-            # Keep nothing of a wrong file: the next attempt, or run, starts from zero.
+            # Nothing of a wrong file is kept: the next attempt starts from the beginning.
             _discard(part)
             if not resumed:
                 raise NetworkError(f"{remote.url}: {reason}; refused, nothing was kept")
     raise NetworkError(
-        f"{remote.url}: {reason} ({manner.attempts} attempts); "
+        f"{remote.url}: {reason} ({options.attempts} attempts); "
         "try again later, or set CIFARLAB_DATA to a copy on this machine"
     )
 
 
-def _say_why(failure: requests.RequestException, manner: DownloadOptions) -> str:
+def _reason_for(failure: requests.RequestException, options: DownloadOptions) -> str:
     import requests
     import urllib3
 
-    # Silence in mid-body arrives as a ConnectionError that wraps urllib3's time-out.
+    # A time-out within the body is a ConnectionError that wraps urllib3's time-out.
     inner = failure.args[0] if failure.args else None
     if isinstance(failure, requests.ConnectTimeout):
         return f"no connection within {CONNECT_SECONDS:g} s"
     if isinstance(failure, requests.Timeout) or isinstance(
         inner, urllib3.exceptions.ReadTimeoutError
     ):
-        return f"no data for {manner.silent_seconds:g} s"
+        return f"no data for {options.silent_seconds:g} s"
     return f"the connection failed ({type(failure).__name__})"
 
 
@@ -168,10 +168,10 @@ def _transfer(
     session: requests.Session,
     remote: RemoteFile,
     part: Path,
-    manner: DownloadOptions,
+    options: DownloadOptions,
     progress: Callable[[str], None] | None,
 ) -> bool:
-    """Bring ``part`` to its full length; return whether it was begun by an earlier attempt."""
+    """Download the rest of ``part``; return whether an earlier attempt had begun it."""
     tag_file = part.with_name(f"{part.name}.etag")
     have, tag = 0, ""
     with contextlib.suppress(OSError):
@@ -179,11 +179,11 @@ def _transfer(
     headers = {"Accept-Encoding": "identity"}
     if have and tag:
         headers |= {"Range": f"bytes={have}-", "If-Range": tag}
-    with _open(session, remote.url, headers, manner) as answer:
+    with _open(session, remote.url, headers, options) as answer:
         resumed = answer.status_code == 206
         if resumed and not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
             _discard(part)
-            raise _PassingError("the server continued at another place than asked")
+            raise _TemporaryError("the server resumed at another position than requested")
         _check_answer(answer, remote, part)
         if not resumed:
             have = 0
@@ -197,20 +197,20 @@ def _transfer(
 
 
 def _open(
-    session: requests.Session, url: str, headers: dict[str, str], manner: DownloadOptions
+    session: requests.Session, url: str, headers: dict[str, str], options: DownloadOptions
 ) -> requests.Response:
-    """Follow redirects by hand, so that none leads away from https unseen."""
+    """Send the request; follow redirects by hand, so that none leads away from https."""
     for _ in range(MAX_REDIRECTS + 1):
         parts = urlsplit(url)
         loopback = parts.scheme == "http" and parts.hostname == "127.0.0.1"
-        if parts.scheme != "https" and not (loopback and manner.allow_loopback_http):
+        if parts.scheme != "https" and not (loopback and options.allow_loopback_http):
             raise NetworkError(f"{url}: only https is used for downloads; refused")
         answer = session.get(
             url,
             headers=headers,
             stream=True,
             allow_redirects=False,
-            timeout=(CONNECT_SECONDS, manner.silent_seconds),
+            timeout=(CONNECT_SECONDS, options.silent_seconds),
         )
         if not answer.is_redirect:
             return answer
@@ -223,9 +223,9 @@ def _check_answer(answer: requests.Response, remote: RemoteFile, part: Path) -> 
     status = answer.status_code
     if status == 416:
         _discard(part)
-        raise _PassingError("the server cannot continue the part file")
-    if status in PASSING_STATUS:
-        raise _PassingError(f"the server answered {status}")
+        raise _TemporaryError("the server cannot resume the part file")
+    if status in RETRIED_STATUS:
+        raise _TemporaryError(f"the server answered {status}")
     if status not in (200, 206):
         raise NetworkError(f"{remote.url}: the server answered {status}; try again later")
 
@@ -243,7 +243,7 @@ def _receive(
         for chunk in answer.iter_content(CHUNK_BYTES):
             if have == 0 and not chunk.startswith(remote.magic):
                 raise NetworkError(
-                    f"{remote.url}: what came does not start like {remote.name}; "
+                    f"{remote.url}: the content does not start like {remote.name}; "
                     "a login page or proxy may be in the way"
                 )
             have += len(chunk)
@@ -258,16 +258,17 @@ def _receive(
                 progress(f"{remote.name}: {have / 1e6:.0f}{whole} MB")
         file.flush()
         os.fsync(file.fileno())
-    # Requests on urllib3 1.x takes an early end for the end.
+    # With urllib3 1.x, Requests does not notice that a body ends early.
     if have < total:
-        raise _PassingError(f"only {have} of {total} bytes came")
+        raise _TemporaryError(f"only {have} of {total} bytes arrived")
 
 
 def _wrong(path: Path, remote: RemoteFile) -> str | None:
-    """Say what is wrong with a whole file, or ``None``."""
+    """Return what is wrong with a complete file, or ``None``."""
     if not remote.digest:
         with path.open("rb") as file:
-            return None if file.read(len(remote.magic)) == remote.magic else "it is not the file"
+            right = file.read(len(remote.magic)) == remote.magic
+        return None if right else f"it does not start like {remote.name}"
     method, _, expected = remote.digest.partition(":")
     with path.open("rb") as file:
         actual = hashlib.file_digest(

@@ -1,4 +1,4 @@
-"""A folder of images to a ``Dataset``: a subfolder a class, divided into splits or not."""
+"""Load a folder of images, one subfolder per class, divided into splits or not."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PROGRESS_EVERY = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class _Files:
-    """The images of one split before they are decoded: paths and their classes."""
+    """The image files of one split, and their classes, int64 ``[N]``."""
 
     paths: tuple[Path, ...]
     labels: np.ndarray[Any, Any]
@@ -46,29 +46,28 @@ def load_folder(
     split_seed: int = 0,
     progress: Callable[[str], None] | None = None,
 ) -> Dataset:
-    """Load ``class/image.png``, or the same below ``train``, ``validation`` and ``test``.
+    """Load a folder of ``class/image.png``, or of that below ``train``, ``validation``, ``test``.
 
-    Classes are the subfolders, sorted by name; images may lie deeper. The validation
+    Classes are the subfolders, sorted by name; images may be in deeper folders. The validation
     folder may also be called ``val`` or ``valid``. A split that has no folder is taken
     from the training images, the same share of every class.
 
     Args:
         path: the folder; its name becomes the dataset's.
-        image_size: height and width that every image is brought to.
-        resize_mode: how; see ``image.decode_image``.
+        image_size: height and width that every image is resized to.
+        resize_mode: how to resize; see ``image.decode_image``.
         skip_bad: leave out images that cannot be decoded, with a warning.
-        validation_fraction: share of all the images to divide, when there is no
-            validation folder.
-        test_fraction: the same for testing.
-        split_seed: the same seed gives the same division.
-        progress: called with one line now and then.
+        validation_fraction: share of all images for the validation split, if it has no folder.
+        test_fraction: share of all images for the test split, if it has no folder.
+        split_seed: the same seed gives the same splits.
+        progress: called with one line of text now and then.
 
     Returns:
         A dataset whose splits name each image by its path within the folder.
 
     Raises:
         InputError: no folder, fewer than two classes, a class without images, too few
-            images to divide, names that cannot be shown, or images that are bad.
+            images to divide, unprintable class names, or bad images.
         UsageError: a fraction, ``image_size`` or ``resize_mode`` is not a possible value.
 
     Example:
@@ -78,22 +77,23 @@ def load_folder(
     """
     check_options(image_size, resize_mode)
     _check_fractions(validation_fraction, test_fraction)
-    given = Path(path)
-    root = resolved(given)
+    top = Path(path)
+    root = resolved(top)
     shown = printable(str(path))
-    folders = _split_folders(given, root, shown)
+    folders = _split_folders(top, root, shown)
     class_names = _class_names(folders[TRAIN], root, shown)
-    found = {
+    files_of = {
         split: _find_files(folder, root, class_names, needs_all=split == TRAIN)
         for split, folder in folders.items()
     }
     bad: list[str] = []
     splits = {
-        split: _decode(files, given, image_size, resize_mode, bad, progress)
-        for split, files in found.items()
+        split: _decode(files, top, image_size, resize_mode, bad, progress)
+        for split, files in files_of.items()
     }
     if bad:
-        _report_bad(bad, sum(len(files.paths) for files in found.values()), skip_bad, shown)
+        count = sum(len(files.paths) for files in files_of.values())
+        _report_bad(bad, count, shown, skip_bad=skip_bad)
     splits = _fill(splits, class_names, validation_fraction, test_fraction, split_seed, shown)
     for name, split in splits.items():
         check_split(split, class_names, f"{shown} ({name})")
@@ -118,11 +118,11 @@ def _check_fractions(validation_fraction: float, test_fraction: float) -> None:
         )
 
 
-# Looking around
+# Listing
 
 
 def _split_folders(path: Path, root: Path, shown: str) -> dict[str, Path]:
-    """Return where each split that has a folder lies; without such folders, all is ``train``."""
+    """Return the folder of each split that has one; without such folders all is ``train``."""
     folders = {entry.name: entry for entry in list_folder(path, root) if entry.is_dir()}
     validation = [name for name in VALIDATION if name in folders]
     if TRAIN not in folders:
@@ -162,16 +162,16 @@ def _find_files(
     folder: Path, root: Path, class_names: tuple[str, ...], *, needs_all: bool
 ) -> _Files:
     entries = list_folder(folder, root)
-    strangers = [e.name for e in entries if e.is_dir() and e.name not in class_names]
-    if strangers:
+    unknown = [e.name for e in entries if e.is_dir() and e.name not in class_names]
+    if unknown:
         raise InputError(
-            f"{printable(str(folder))}: class {strangers[0]!r} is not among the training classes; "
+            f"{printable(str(folder))}: class {unknown[0]!r} is not among the training classes; "
             "use the same class folders in every split"
         )
     loose = [e.name for e in entries if e.is_file() and e.suffix.lower() in SUFFIXES]
     if loose:
         warnings.warn(
-            f"{printable(str(folder))}: left out {len(loose)} images that lie outside of the "
+            f"{printable(str(folder))}: left out {len(loose)} images outside of the "
             f"class folders, such as {printable(loose[0])}",
             stacklevel=2,
         )
@@ -200,7 +200,7 @@ def _decode(
     bad: list[str],
     progress: Callable[[str], None] | None,
 ) -> Split:
-    """Decode all files side by side; the messages of those that cannot be go to ``bad``."""
+    """Decode all files in parallel; append the messages of bad ones to ``bad``."""
 
     def read(file: Path) -> np.ndarray[Any, Any] | InputError:
         try:
@@ -228,17 +228,17 @@ def _decode(
 
 
 def _name(path: Path) -> str:
-    # File names that are not UTF-8 reach us as lone surrogates, which no output can hold.
+    # File names that are not UTF-8 arrive as lone surrogates, which no output can hold.
     return os.fsencode(path.as_posix()).decode(errors="backslashreplace")
 
 
-def _report_bad(bad: Sequence[str], count: int, skip_bad: bool, shown: str) -> None:
+def _report_bad(bad: Sequence[str], count: int, shown: str, *, skip_bad: bool) -> None:
     more = f" | and {len(bad) - MAX_LISTED} more" if len(bad) > MAX_LISTED else ""
     listed = f"{' | '.join(bad[:MAX_LISTED])}{more}"
     if not skip_bad:
         raise InputError(
             f"{shown}: {len(bad)} of {count} images are bad: {listed}; "
-            "mend or remove them, or leave them out (--skip-bad)"
+            "repair or remove them, or leave them out (--skip-bad)"
         )
     warnings.warn(f"{shown}: left out {len(bad)} of {count} images: {listed}", stacklevel=2)
 
@@ -251,20 +251,20 @@ def _fill(
     seed: int,
     shown: str,
 ) -> dict[str, Split]:
-    """Take the splits that are missing out of ``train``, the same share of every class."""
+    """Take the missing splits from ``train``, the same share of every class."""
     missing = [name for name in ("validation", TEST) if name not in splits]
     counts = np.bincount(splits[TRAIN].labels, minlength=len(class_names))
     rarest = int(counts.argmin())
     if counts[rarest] <= len(missing):
         raise InputError(
             f"{shown}: class {class_names[rarest]!r} has {counts[rarest]} good images to train "
-            f"on; at least {len(missing) + 1} are needed, one for each split made of them"
+            f"on; at least {len(missing) + 1} are needed, one for each split taken from them"
         )
     filled = dict(splits)
     share = validation_fraction
     if TEST in missing:
         filled[TRAIN], filled[TEST] = _divide(filled[TRAIN], test_fraction, seed)
-        # Both shares are of the whole, and the whole has just become smaller.
+        # Both shares are of all images, and the test images are now gone from ``train``.
         share = validation_fraction / (1.0 - test_fraction)
     if "validation" in missing:
         filled[TRAIN], filled["validation"] = _divide(filled[TRAIN], share, seed)

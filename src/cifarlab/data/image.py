@@ -1,7 +1,7 @@
-"""One untrusted image to pixels: the only place where images are decoded.
+"""Decode one untrusted image to pixels; no other module decodes images.
 
-Training, prediction, the server and the exports all come through here, so that a
-image means the same pixels everywhere.
+Training, prediction, the server and the exports all use this module, so that an image gives
+the same pixels everywhere.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MAX_SIZE = 4096
 ResizeMode = Literal["squash", "crop", "pad"]
 RESIZE_MODES: tuple[str, ...] = get_args(ResizeMode)
 
-# A high key frame, a burst or a depth map: JPEG files hold these without being animations.
+# JPEG files with a second frame, such as a depth map, are no animations.
 _NOT_ANIMATED = ("JPEG", "MPO")
 
 
@@ -44,26 +44,26 @@ def decode_image(
 ) -> np.ndarray[Any, Any]:
     """Decode one image.
 
-    PNG, JPEG, WEBP, GIF and BMP are accepted, by content: the file's name says nothing.
-    What happens to the pixels, in this order:
+    PNG, JPEG, WEBP, GIF and BMP are accepted; the content decides, not the file's name.
+    The steps, in this order:
 
     1. Of an animation the first frame is used, with a warning.
     2. The EXIF orientation is applied.
     3. The colours become 8-bit RGB. Grey is repeated three times; 16-bit values keep
-       their upper 8 bits; palettes are looked up; transparent pixels are laid on white;
-       CMYK goes through Pillow's plain formula. Colour profiles are not applied.
+       their upper 8 bits; palettes are resolved; transparent pixels are put on white;
+       CMYK is converted by Pillow's plain formula. Colour profiles are not applied.
     4. The image becomes ``size`` by ``size`` with Pillow's bicubic filter, which widens
        with the reduction and so does not alias (Parmar et al., "On Aliased Resizing and
        Surprising Subtleties in GAN Evaluation", 2022), and which rings less than Lanczos
-       at hard edges. An image that already has the size is left exactly as it is.
+       at hard edges. An image that already has the size keeps its pixels.
 
     Args:
         data: the content of the file.
-        name: what messages call the image.
+        name: the name of the image in messages.
         size: height and width of the result in pixels, or ``None`` for the original size.
         resize_mode: ``"squash"`` stretches to a square and loses nothing, ``"crop"`` cuts
             the largest square out of the middle, ``"pad"`` adds black bars.
-        max_pixels: images of more are refused before they are decoded.
+        max_pixels: images with more are refused before they are decoded.
 
     Returns:
         uint8 ``[size, size, 3]``, RGB, 0 to 255.
@@ -131,7 +131,7 @@ def read_image(
 
 
 def check_options(size: int | None, resize_mode: str) -> None:
-    """Raise ``UsageError`` unless ``decode_image`` could work with these values at all."""
+    """Raise ``UsageError`` unless ``decode_image`` accepts these values."""
     if resize_mode not in RESIZE_MODES:
         raise UsageError(f"resize mode {resize_mode!r}: choose one of {', '.join(RESIZE_MODES)}")
     if size is not None and not 1 <= size <= MAX_SIZE:
@@ -149,8 +149,8 @@ def _too_many_bytes(shown: str, count: int) -> TooLargeError:
     )
 
 
-def _too_many_pixels(shown: str, found: str, most: int) -> TooLargeError:
-    return TooLargeError(f"{shown}: {found}; at most {most:,} are decoded; shrink it")
+def _too_many_pixels(shown: str, size: str, most: int) -> TooLargeError:
+    return TooLargeError(f"{shown}: {size}; at most {most:,} are decoded; shrink it")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -179,7 +179,7 @@ def _resize(image: Image.Image, size: int, resize_mode: str) -> Image.Image:
     if resize_mode == "crop":
         side = min(width, height)
         left, top = (width - side) // 2, (height - side) // 2
-        # Cut before resizing: the filter would otherwise reach for pixels outside.
+        # Cropped before resizing: otherwise the filter would use pixels outside of the square.
         square = image.crop((left, top, left + side, top + side))
         return square.resize(target, Image.Resampling.BICUBIC)
     if resize_mode == "pad":

@@ -1,4 +1,4 @@
-"""What a dataset holds, and what is wrong with it."""
+"""Describe a dataset, and check it for problems."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from cifarlab.errors import InputError
 
 
 def train_fingerprint(data: Dataset) -> str:
-    """Return the fingerprint of training and validation images taken together.
+    """Return the fingerprint of training and validation images together.
 
-    It is the one that the source's own training part has, whatever was split off.
+    It is that of the source's own training part, whatever the validation split is.
     """
     both = (data.train, data.validation)
     return fingerprint(
@@ -31,7 +31,7 @@ def train_fingerprint(data: Dataset) -> str:
 
 
 def describe(data: Dataset) -> dict[str, Any]:
-    """Return what a dataset holds, ready for JSON: names, counts, sizes and fingerprints."""
+    """Return names, counts, sizes and fingerprints of a dataset as plain JSON values."""
     one_byte = len(data.class_names) <= 256
     return {
         "name": data.name,
@@ -58,34 +58,34 @@ def check(
     offline: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
-    """Load a dataset, skipping what is bad, and return what deserves a look, ready for JSON.
+    """Load a dataset without its bad images, and return its problems as plain JSON values.
 
-    ``bad_files`` has a line for each image that cannot be used. ``duplicates`` counts
+    ``bad_files`` has one line for each image that cannot be used. ``duplicates`` counts
     images whose pixels equal an earlier one's: ``within`` a split, and ``between`` two (how
-    many of the second lie in the first too). ``imbalance`` is the largest class over the
+    many images of the second are in the first too). ``imbalance`` is the largest class over the
     smallest, in all splits together, or ``None`` when a class is empty. ``ok`` says that
     there are no bad files, duplicates or empty classes.
 
     Raises:
-        CifarlabError: as ``load``, when nothing can be loaded.
+        CifarlabError: as ``load_dataset``, when nothing can be loaded.
     """
-    wish = LoadOptions(
+    options = LoadOptions(
         image_size=image_size,
         resize_mode=resize_mode,
         skip_bad=True,
         offline=offline,
         progress=progress,
     )
-    data, bad = load_and_list_bad(spec, wish)
+    data, bad = load_and_list_bad(spec, options)
     if bad is None:
         bad = _bad_images(Path(spec).expanduser())
     splits = _splits(data)
     digests = {part: _digests(split) for part, split in splits.items()}
-    within = {part: len(found) - len(set(found)) for part, found in digests.items()}
+    unique = {part: set(digests[part]) for part in splits}
+    within = {part: len(digests[part]) - len(unique[part]) for part in splits}
     between = {
-        f"{first}-{second}": sum(digest in seen for digest in digests[second])
+        f"{first}-{second}": sum(digest in unique[first] for digest in digests[second])
         for first, second in itertools.combinations(splits, 2)
-        for seen in [set(digests[first])]
     }
     totals = np.sum([list(_per_class(data, split).values()) for split in splits.values()], axis=0)
     labels = np.concatenate([split.labels for split in splits.values()])
@@ -117,7 +117,7 @@ def _digests(split: Split) -> list[bytes]:
 
 
 def _bad_images(path: Path) -> tuple[str, ...]:
-    """Return a line for every image in a folder that cannot be decoded."""
+    """Return one line for every image in a folder that cannot be decoded."""
     from cifarlab.data import image, listing
 
     bad = []

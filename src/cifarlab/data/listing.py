@@ -1,4 +1,4 @@
-"""Which images lie in a folder: the only place where folders of images are walked."""
+"""List the images in a folder; no other module walks folders of images."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from cifarlab.errors import InputError
 from cifarlab.files import printable
 
-# What counts as an image. Those that cannot be decoded are here too, so that they are
-# reported as bad instead of being overlooked.
+# Suffixes of images. Formats that cannot be decoded are here too, so that such files are
+# reported as bad instead of being ignored.
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif"}
     | {".tif", ".tiff", ".heic", ".heif", ".avif", ".svg", ".jp2", ".jxl", ".ppm", ".pgm"}
@@ -21,14 +21,14 @@ SUFFIXES = frozenset(
 def list_images(path: str | os.PathLike[str]) -> tuple[Path, ...]:
     """Return every image in a folder and its subfolders, in the order of their paths.
 
-    Images are told by their suffix. Hidden files are left out. Links that lead out of
-    the folder, or nowhere, are left out with a warning, as are other kinds of file.
+    Images are recognised by their suffix. Hidden files are left out. Links that lead out of
+    the folder, or nowhere, are left out with a warning, as are other files.
 
     Args:
         path: the folder.
 
     Returns:
-        Paths that begin with ``path``; there may be none.
+        Paths that begin with ``path``; may be empty.
 
     Raises:
         InputError: ``path`` is not a folder or cannot be listed.
@@ -37,7 +37,7 @@ def list_images(path: str | os.PathLike[str]) -> tuple[Path, ...]:
 
 
 def resolved(path: Path) -> Path:
-    """Return where the folder ``path`` really lies.
+    """Return the folder ``path`` with all links resolved.
 
     Raises:
         InputError: it is not a folder or cannot be opened.
@@ -54,7 +54,7 @@ def resolved(path: Path) -> Path:
 
 
 def list_folder(folder: Path, root: Path) -> list[Path]:
-    """Return what lies in ``folder``, sorted, without hidden names and links out of ``root``.
+    """Return the entries of ``folder``, sorted, without hidden names and links out of ``root``.
 
     Raises:
         InputError: it cannot be listed.
@@ -63,7 +63,7 @@ def list_folder(folder: Path, root: Path) -> list[Path]:
         entries = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
         entries = [entry for entry in entries if _stays(entry, root)]
         for entry in entries:
-            entry.stat()  # so that asking later what it is cannot fail
+            entry.stat()  # so that a later is_dir cannot fail
     except OSError as error:
         raise InputError(
             f"{printable(str(folder))}: cannot be listed ({error.strerror}); check its permissions"
@@ -86,7 +86,7 @@ def _stays(entry: Path, root: Path) -> bool:
 
 
 def list_below(folder: Path, root: Path) -> tuple[Path, ...]:
-    """Do what ``list_images`` does, with links judged by whether they stay in ``root``."""
+    """List like ``list_images``, leaving out links that lead out of ``root``."""
     files = list(_walk(folder, root))
     others = [file for file in files if file.suffix.lower() not in SUFFIXES]
     if others:
@@ -103,7 +103,7 @@ def _walk(folder: Path, root: Path) -> Iterator[Path]:
     while waiting:
         current, above = waiting.pop()
         real = current.resolve()
-        # A link to a folder that holds it would go round for ever.
+        # A link to a folder above itself would never end.
         if real in above:
             continue
         for entry in list_folder(current, root):

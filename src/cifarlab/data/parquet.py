@@ -1,4 +1,4 @@
-"""Parquet files in the schema of the Hugging Face copies: an image column and a label column."""
+"""Read parquet files in the Hugging Face schema: an image column and a label column."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cifarlab.files import printable
 IMAGE_COLUMNS = ("img", "image")
 LABEL_COLUMNS = ("label", "fine_label", "labels")
 SUBFOLDERS = (".", "plain_text", "data", "cifar100")
-# What the test images may be called; validation serves where nothing is called test.
+# Names of the files of test images; validation files are used where no file is called test.
 TEST_PATTERNS = ("test*.parquet", "validation*.parquet", "val*.parquet")
 MAX_CLASSES = 10_000
 BATCH_ROWS = 1000
@@ -35,9 +35,9 @@ class Files:
 
 @dataclass(frozen=True, kw_only=True)
 class Content:
-    """What the files hold; ``test`` is ``None`` when no file is meant for testing.
+    """The decoded files; ``test`` is ``None`` where no file has a name for testing.
 
-    ``skipped`` has a line for each image that was left out because it is bad.
+    ``skipped`` has one line for each image that was left out because it is bad.
     """
 
     class_names: tuple[str, ...]
@@ -91,14 +91,14 @@ def read(
     """Decode every image.
 
     The image column holds PNG or JPEG bytes, bare or in a struct with ``bytes`` and
-    ``path``. Class names come from the Hugging Face metadata, else they are the numbers.
+    ``path``. Class names come from the Hugging Face metadata; without it they are the numbers.
 
     Args:
-        files: what to read.
+        files: from ``find``.
         image_size: images of another size are resized to this height and width.
-        resize_mode: how (see ``image.decode_image``).
-        skip_bad: leave out what cannot be decoded instead of raising.
-        progress: called with one line now and then.
+        resize_mode: how to resize; see ``image.decode_image``.
+        skip_bad: leave out images that cannot be decoded instead of raising.
+        progress: called with one line of text now and then.
 
     Raises:
         InputError: a file is damaged, has another schema, or holds bad images.
@@ -140,12 +140,12 @@ def _read_part(
             progress(f"decoding {printable(path.name)}")
         for rows in _batches(path):
             block = []
-            for place, stored, label in rows:
+            for source, stored, label in rows:
                 try:
-                    data, name = _unpack(stored, place)
+                    data, name = _unpack(stored, source)
                     block.append(
                         image.decode_image(
-                            data, name=place, size=image_size, resize_mode=resize_mode
+                            data, name=source, size=image_size, resize_mode=resize_mode
                         )
                     )
                 except InputError as error:
@@ -160,16 +160,16 @@ def _read_part(
     )
 
 
-def _unpack(image: Any, place: str) -> tuple[bytes, str]:
+def _unpack(image: Any, source: str) -> tuple[bytes, str]:
     data = image.get("bytes") if isinstance(image, dict) else image
     if not isinstance(data, bytes):
-        raise InputError(f"{printable(place)}: holds no image bytes; embed the image in the file")
+        raise InputError(f"{printable(source)}: holds no image bytes; embed the image in the file")
     path = image.get("path") if isinstance(image, dict) else None
-    return data, path or place
+    return data, path or source
 
 
 def _batches(path: Path) -> Iterator[list[tuple[str, Any, int]]]:
-    """Yield lists of (place in words, image, label)."""
+    """Yield lists of (file and row as text, image, label)."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -190,12 +190,14 @@ def _batches(path: Path) -> Iterator[list[tuple[str, Any, int]]]:
                 if None in labels:
                     number = row + labels.index(None)
                     raise InputError(f"{shown} row {number}: has no label; every image needs one")
-                places = (f"{path.name} row {row + i}" for i in range(len(labels)))
-                yield list(zip(places, images, labels, strict=True))
+                sources = (f"{path.name} row {row + i}" for i in range(len(labels)))
+                yield list(zip(sources, images, labels, strict=True))
                 row += len(labels)
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{shown}: not a whole parquet file ({reason}); copy it again") from error
+        raise InputError(
+            f"{shown}: an incomplete or damaged parquet file ({reason}); copy it again"
+        ) from error
 
 
 def _column(path: Path, present: list[str], wanted: tuple[str, ...]) -> str:

@@ -1,4 +1,4 @@
-"""``shapes10``: ten kinds of drawn shape, made in seconds without any download.
+"""``shapes10``: images of ten drawn shapes, made in seconds without any download.
 
 Position, size, rotation, colours and background vary so much that a linear model on
 the pixels fails, while a small convolutional net learns them.
@@ -32,17 +32,17 @@ CLASSES = (
 # Shapes are drawn this many times larger and averaged down, which smooths their edges.
 OVERSAMPLING = 4
 RADIUS = (8.0, 13.0)
-# Most that a shape is turned either way from upright, in radians.
+# Largest angle by which a shape is turned from upright, either way, in radians.
 TILT = math.radians(40)
-# Least distance between the colours of shape and background, 0 to 441.
+# Smallest distance between the colours of shape and background, 0 to 441.
 CONTRAST = 130.0
 NOISE = 10.0
-# Raise it when what is drawn changes, so that no cache brings the earlier images.
+# Raise it when the drawings change, so that no cache returns the earlier images.
 VERSION = 1
 
 
 def key(train: int = 5000, test: int = 1000, seed: int = 0) -> str:
-    """Return what to call the drawn images in the cache."""
+    """Return the key of the drawn images in the cache."""
     return f"shapes10-{VERSION}-{train}-{test}-{seed}"
 
 
@@ -53,8 +53,8 @@ def draw(train: int = 5000, test: int = 1000, seed: int = 0) -> Decoded:
     dataset begins with the smaller one. Class counts differ by one at most.
 
     Args:
-        train: images to train with, at least one of each class.
-        test: images to test with, at least one of each class.
+        train: number of training images, at least one of each class.
+        test: number of test images, at least one of each class.
         seed: 0 or more; the same seed gives the same images.
 
     Raises:
@@ -103,7 +103,7 @@ def _two_colours(generator: np.random.Generator) -> np.ndarray[Any, Any]:
 
 
 def _texture(colour: np.ndarray[Any, Any], generator: np.random.Generator) -> np.ndarray[Any, Any]:
-    """A colour that fades across the image, with faint waves; float ``[32, 32, 3]``."""
+    """Return a colour that fades across the image, with faint waves; float ``[32, 32, 3]``."""
     across, down = _grid()
     angle, wave_angle, phase = generator.uniform(0, 2 * math.pi, 3)
     fade = across * math.cos(angle) + down * math.sin(angle)
@@ -123,7 +123,7 @@ def _grid() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
 
 
 def _mask(name: str, generator: np.random.Generator) -> np.ndarray[Any, Any]:
-    """Where the shape is, 0 to 1, float ``[32, 32]``."""
+    """Return a mask of the shape, 0 to 1, float ``[32, 32]``."""
     from PIL import Image, ImageDraw
 
     radius = generator.uniform(*RADIUS)
@@ -141,7 +141,7 @@ def _mask(name: str, generator: np.random.Generator) -> np.ndarray[Any, Any]:
 
 @remember
 def _outlines() -> dict[str, list[np.ndarray[Any, Any]]]:
-    """Each shape's outline, and that of its hole if it has one, in a circle of radius 1."""
+    """Return each shape's outline, and that of its hole if any, in a circle of radius 1."""
     arm = 0.3
     t = np.linspace(0, 2 * math.pi, 40, endpoint=False)
     heart = np.stack(

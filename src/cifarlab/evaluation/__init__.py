@@ -1,4 +1,4 @@
-"""Pure functions from predictions to results: no files, no model, and images only as arrays.
+"""Pure functions from predictions to results: no files, no models, images only as arrays.
 
 May use predictions, recipes and errors, never Keras or PyTorch.
 """

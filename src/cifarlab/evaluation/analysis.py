@@ -1,4 +1,4 @@
-"""Everything that a report says about one set of predictions, in one value."""
+"""All results that a report has for one set of predictions, in one value."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ TOP_LOSSES = 24
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Duplicates:
-    """Test images that have a near-duplicate among those trained on.
+    """Test images that have a near-duplicate among the training images.
 
     Attributes:
-        pairs: the test image, and its like in the other split, nearest first.
-        without: the metrics of all other test images; ``None`` where none is left.
+        pairs: the test image and its near-duplicate, nearest first.
+        without: the metrics of all other test images; ``None`` where there are none.
     """
 
     pairs: tuple[DuplicatePair, ...]
@@ -54,19 +54,19 @@ class Duplicates:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Analysis:
-    """What N labelled predictions tell beyond their accuracy.
+    """Metrics of N labelled predictions, and results beyond them.
 
     Attributes:
-        metrics: accuracy and the like.
-        calibration: of the probabilities as they are.
+        metrics: accuracy, loss and numbers by class.
+        calibration: of the probabilities without a temperature.
         temperature: fitted on validation; ``None`` without validation predictions.
-        calibrated: calibration with that temperature.
-        curve: what is gained by answering only when sure.
-        not_sure: at the threshold that validation chose, with the temperature.
+        calibrated: calibration with that temperature, or ``None``.
+        curve: error rate over the share of images answered, with the temperature if any.
+        not_sure: results at the threshold chosen on validation, with the temperature.
         mistakes: the wrong answers with the highest loss.
         label_issues: labels that the predictions contradict.
-        duplicates: ``None`` where nobody looked for them.
-        robustness: ``None`` where nobody measured it.
+        duplicates: ``None`` where they were not searched for.
+        robustness: ``None`` where it was not measured.
     """
 
     metrics: Metrics
@@ -81,7 +81,7 @@ class Analysis:
     robustness: Robustness | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the numbers as plain Python values, without what ``metrics`` has."""
+        """Return the numbers as plain Python values, without those of ``metrics``."""
         parts = {
             "calibration": self.calibration,
             "calibrated": self.calibrated,
@@ -90,9 +90,8 @@ class Analysis:
             "duplicates": self.duplicates,
             "robustness": self.robustness,
         }
-        found = {name: part and part.to_json() for name, part in parts.items()}
         return {
-            **found,
+            **{name: part and part.to_json() for name, part in parts.items()},
             "temperature": self.temperature,
             "area_under_risk_coverage": self.curve.aurc,
         }
@@ -104,30 +103,32 @@ def analyse(
     duplicates: Duplicates | None = None,
     robustness: Robustness | None = None,
 ) -> Analysis:
-    """Look at predictions from every side.
+    """Compute all results for labelled predictions.
 
     Args:
-        test: with labels; what is reported on.
-        validation: with labels; what the temperature and the threshold are chosen on.
+        test: the predictions to report on, with labels.
+        validation: predictions to choose the temperature and the threshold on, with labels.
+        duplicates: from ``without_duplicates``.
+        robustness: from ``measure_robustness``.
 
     Raises:
         InputError: as ``measure`` does.
     """
     metrics = measure(test)
     temperature = calibrated = not_sure = None
-    sure = test
+    scaled = test
     if validation is not None and len(validation):
         temperature = fit_temperature(validation)
-        sure = with_temperature(test, temperature)
-        calibrated = measure_calibration(sure)
+        scaled = with_temperature(test, temperature)
+        calibrated = measure_calibration(scaled)
         threshold = choose_threshold(with_temperature(validation, temperature))
-        not_sure = apply_threshold(sure, threshold)
+        not_sure = apply_threshold(scaled, threshold)
     return Analysis(
         metrics=metrics,
         calibration=measure_calibration(test),
         temperature=temperature,
         calibrated=calibrated,
-        curve=risk_coverage(sure),
+        curve=risk_coverage(scaled),
         not_sure=not_sure,
         mistakes=top_losses(test, TOP_LOSSES),
         label_issues=find_label_issues(test),
@@ -137,6 +138,10 @@ def analyse(
 
 
 def without_duplicates(test: Predictions, pairs: Sequence[DuplicatePair]) -> Duplicates:
-    """Measure what is left of ``test`` without the images that have a near-duplicate."""
+    """Measure ``test`` without the images that have a near-duplicate.
+
+    Raises:
+        InputError: as ``measure`` does.
+    """
     kept = np.setdiff1d(np.arange(len(test)), [pair.index for pair in pairs])
     return Duplicates(pairs=tuple(pairs), without=measure(test.subset(kept)) if len(kept) else None)

@@ -1,4 +1,4 @@
-"""How far a classifier's confidence can be trusted, and one number that mends it."""
+"""Calibration of a classifier's confidence, and temperature scaling, which corrects it."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class ReliabilityBin:
     """The images whose confidence lies in one interval.
 
     Attributes:
-        low: confidence above which the interval starts; 0 to 1.
-        high: confidence up to which it goes, itself included; 0 to 1.
-        count: images in it.
+        low: lower end of the interval, not included; 0 to 1.
+        high: upper end of the interval, included; 0 to 1.
+        count: number of images in it.
         confidence: their mean confidence, 0.0 when there are none; 0 to 1.
-        accuracy: share of them that is right, 0.0 when there are none; 0 to 1.
+        accuracy: share of them that are right, 0.0 when there are none; 0 to 1.
     """
 
     low: float
@@ -38,15 +38,15 @@ class ReliabilityBin:
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """How well the probabilities of N labelled predictions fit what happened.
+    """How well the probabilities of N labelled predictions match the labels.
 
     Attributes:
         ece: expected calibration error over equal intervals of confidence (Guo et al., 2017);
             0 to 1.
         adaptive_ece: the same over groups of equally many images (Nixon et al., "Measuring
-            calibration in deep learning", 2019), in the form that looks at the predicted class
-            only; 0 to 1. Images of equal confidence count with their mean, so that the order
-            of the images changes nothing.
+            calibration in deep learning", 2019), in the form for the predicted class only;
+            0 to 1. Images of equal confidence count with their mean, so that the result does
+            not depend on their order.
         brier: mean over images of the squared differences between probabilities and truth,
             summed over the classes (G. W. Brier, "Verification of forecasts expressed in terms
             of probability", 1950); 0 to 2.
@@ -93,7 +93,11 @@ def measure_calibration(predictions: Predictions, bins: int = BINS) -> Calibrati
 
     Example:
         >>> rows = np.array([[0.9, 0.1], [0.6, 0.4]], dtype=np.float32)
-        >>> result = measure_calibration(Predictions(rows, ("cat", "dog"), np.array([0, 1])))
+        >>> result = measure_calibration(
+        ...     Predictions(
+        ...         probabilities=rows, class_names=("cat", "dog"), labels=np.array([0, 1])
+        ...     )
+        ... )
         >>> round(result.ece, 3), round(result.brier, 3)
         (0.35, 0.37)
     """
@@ -120,13 +124,13 @@ def measure_calibration(predictions: Predictions, bins: int = BINS) -> Calibrati
 
 
 def fit_temperature(predictions: Predictions) -> float:
-    """Return the temperature that makes the probabilities fit the labels best, 0.05 to 20.
+    """Return the temperature with which the probabilities fit the labels best, 0.05 to 20.
 
     Temperature scaling (Guo et al., 2017): the value of T with the lowest cross-entropy of
-    softmax(log p / T), where p below 1e-7 is raised to it, as in the loss. Above 1 the classifier
-    was too sure, below 1 not sure enough. Fit it on validation images, never on those that the
-    result is measured on. The end of the range comes back when the best value lies beyond it
-    (0.05 where every image is right), and 1.0 when none is better than 1.0.
+    softmax(log p / T), where p below 1e-7 is raised to it, as in the loss. A value above 1 means
+    that the classifier was overconfident, below 1 that it was underconfident. Fit it on validation
+    images, never on those that the result is measured on. The result is an end of the range when
+    the best value is beyond it (0.05 where every image is right), and 1.0 when none is better.
 
     Raises:
         InputError: as ``measure_calibration``.
@@ -136,7 +140,7 @@ def fit_temperature(predictions: Predictions) -> float:
     labels = checked_labels(predictions)
     logs = _logs(predictions)
 
-    # The loss is convex in 1 / T, so it has one valley in log T and the search cannot get stuck.
+    # The loss is convex in 1 / T, so it has a single minimum in log T.
     def loss(log_temperature: float) -> float:
         scaled = logs / math.exp(log_temperature)
         return float(
@@ -144,9 +148,9 @@ def fit_temperature(predictions: Predictions) -> float:
         )
 
     low, high = math.log(LOWEST_TEMPERATURE), math.log(HIGHEST_TEMPERATURE)
-    found = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-5})
+    result = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-5})
     # The search never tries the ends themselves.
-    best = min([0.0, low, high, float(found.x)], key=loss)
+    best = min([0.0, low, high, float(result.x)], key=loss)
     return math.exp(best) if best not in (low, high) else _end(best)
 
 
@@ -154,13 +158,15 @@ def with_temperature(predictions: Predictions, temperature: float) -> Prediction
     """Return the predictions with probabilities softmax(log p / ``temperature``).
 
     Rows still sum to 1 in float32, and every image keeps its predicted class. Probabilities
-    below 1e-7 are raised to it first, so that a 0 can become more again.
+    below 1e-7 are raised to it first, so that a 0 can become larger.
 
     Raises:
         UsageError: ``temperature`` is not a finite number above 0.
     """
     if not (math.isfinite(temperature) and temperature > 0):
-        raise UsageError(f"temperature {temperature}: it must be a number above 0; 1 changes none")
+        raise UsageError(
+            f"temperature {temperature}: it must be a number above 0; 1 changes nothing"
+        )
     powers = np.exp(_logs(predictions) / temperature)
     rows = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
     # Two probabilities can round to the same float32, and the first would win.
@@ -175,7 +181,7 @@ def _end(log_temperature: float) -> float:
 
 
 def _logs(predictions: Predictions) -> np.ndarray[Any, Any]:
-    """Logarithms of the probabilities, float64 ``[N, K]``, the largest of each row 0."""
+    """Return logarithms of the probabilities, float64 ``[N, K]``, the largest of each row 0."""
     rows = np.clip(predictions.probabilities.astype(np.float64), SMALLEST_PROBABILITY, None)
     return np.asarray(np.log(rows / rows.max(axis=1, keepdims=True)))
 
@@ -183,25 +189,25 @@ def _logs(predictions: Predictions) -> np.ndarray[Any, Any]:
 def _sums(
     predictions: Predictions, bins: int
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """For each interval: how many images, the sum of their confidence, how many are right."""
+    """Return counts of images, sums of confidence and counts of right images, by interval."""
     if bins < 1:
         raise UsageError(f"{bins} bins: there must be 1 or more; use {BINS}")
     confidence = predictions.confidence.astype(np.float64)
     # An interval has its upper end, as in the paper; a confidence of 0 goes to the first.
-    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    bin_index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
     return (
-        np.bincount(place, minlength=bins),
-        np.bincount(place, confidence, bins),
-        np.bincount(place, predictions.predicted == predictions.labels, bins),
+        np.bincount(bin_index, minlength=bins),
+        np.bincount(bin_index, confidence, bins),
+        np.bincount(bin_index, predictions.predicted == predictions.labels, bins),
     )
 
 
 def _adaptive_error(predictions: Predictions, bins: int) -> float:
-    values, place = np.unique(predictions.confidence.astype(np.float64), return_inverse=True)
-    right = np.bincount(place, predictions.predicted == predictions.labels) / np.bincount(place)
-    gaps = np.sort(place)
-    groups = np.array_split(right[gaps] - values[gaps], min(bins, len(gaps)))
-    return float(sum(abs(group.sum()) for group in groups) / len(gaps))
+    values, group = np.unique(predictions.confidence.astype(np.float64), return_inverse=True)
+    right = np.bincount(group, predictions.predicted == predictions.labels) / np.bincount(group)
+    order = np.sort(group)
+    groups = np.array_split(right[order] - values[order], min(bins, len(order)))
+    return float(sum(abs(group.sum()) for group in groups) / len(order))
 
 
 def _brier(predictions: Predictions) -> float:

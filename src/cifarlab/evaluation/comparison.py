@@ -1,4 +1,4 @@
-"""Is one recipe better than another, or was it chance? Over seeds, and image by image."""
+"""Compare recipes over seeds, and two classifiers image by image, with significance tests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cifarlab.predictions import Predictions
 
 POWER = 0.8
 MOST_SEEDS = 1000
-# Far below one image of any test set: what is left of equal numbers after subtraction.
+# Far below the share of one image: the difference of equal accuracies, up to rounding.
 ROUNDING = 1e-9
 
 
@@ -43,20 +43,20 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Two recipes beside each other.
+    """The comparison of two recipes.
 
     Attributes:
-        first: name of the one.
-        second: name of the other.
+        first: name of the first.
+        second: name of the second.
         difference: mean of the first minus mean of the second; -1 to 1.
         interval: t-interval of the difference at confidence 1 - alpha, (low, high), not widened
             for the number of pairs; ``None`` for one seed or when all differences are equal.
         p_value: of the paired t-test; ``None`` for one seed.
         corrected_p: the same after Holm's correction for the number of pairs.
         distinguishable: whether ``corrected_p`` is at most alpha.
-        seeds_needed: how many seeds would show this difference; ``None`` when it is shown
-            already, when nothing can be said, or when it takes more than 1,000.
-        verdict: the same in words.
+        seeds_needed: the number of seeds that would show this difference; ``None`` when it is
+            shown already, when it cannot be estimated, or when it is above 1,000.
+        verdict: the result as one line of text.
     """
 
     first: str
@@ -72,7 +72,7 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Recipes and all pairs of them, in the order given; ``alpha`` is the rate of false alarms."""
+    """Recipes and all pairs of them, in the order given; ``alpha`` is the significance level."""
 
     samples: tuple[Sample, ...]
     pairs: tuple[Pair, ...]
@@ -95,7 +95,7 @@ class PairedImages:
         first_only_right: images that only the first gets right.
         second_only_right: images that only the second gets right.
         difference: accuracy of the first minus that of the second; -1 to 1.
-        p_value: how often chance alone makes a difference this large; 0 to 1.
+        p_value: probability of a difference this large by chance alone; 0 to 1.
     """
 
     first_only_right: int
@@ -119,7 +119,7 @@ def compare_accuracies(
     probability (noncentral t), at ``alpha`` divided by the number of pairs.
 
     Args:
-        accuracies: for each recipe one accuracy a seed, 0 to 1, in the same order of seeds.
+        accuracies: for each recipe one accuracy per seed, 0 to 1, in the same order of seeds.
         alpha: share of false alarms allowed, between 0 and 1.
 
     Raises:
@@ -143,10 +143,10 @@ def compare_accuracies(
 def same_images(first: Predictions, second: Predictions) -> PairedImages:
     """Compare two classifiers on the same images with McNemar's exact test.
 
-    Images that both get right, or both wrong, say nothing about which is better; of the others
-    each should get half by chance (Q. McNemar, "Note on the sampling error of the difference
-    between correlated proportions", 1947). It tells about these two trained models, not about
-    their recipes.
+    Images that both get right, or both wrong, do not show which is better; of the others
+    each gets half by chance (Q. McNemar, "Note on the sampling error of the difference
+    between correlated proportions", 1947). It compares these two trained models, not their
+    recipes.
 
     Raises:
         InputError: the labels or class names differ, or as ``measure``.
@@ -227,12 +227,12 @@ def _p_value(differences: np.ndarray[Any, Any]) -> float | None:
 
 
 def _holm(raw: list[float | None]) -> list[float | None]:
-    known = sorted((p, place) for place, p in enumerate(raw) if p is not None)
+    known = sorted((p, index) for index, p in enumerate(raw) if p is not None)
     corrected: list[float | None] = [None] * len(raw)
     highest = 0.0
-    for rank, (p, place) in enumerate(known):
+    for rank, (p, index) in enumerate(known):
         highest = max(highest, min(1.0, p * (len(known) - rank)))
-        corrected[place] = highest
+        corrected[index] = highest
     return corrected
 
 
@@ -262,7 +262,7 @@ def _pair(
 
 
 def _seeds_needed(differences: np.ndarray[Any, Any], alpha: float) -> int | None:
-    """The least number of seeds at which a paired t-test has 80% power, if 1,000 will do."""
+    """Return the smallest number of seeds for 80% power of a paired t-test, if at most 1,000."""
     from scipy.stats import nct, t
 
     mean = abs(float(differences.mean()))
@@ -272,7 +272,7 @@ def _seeds_needed(differences: np.ndarray[Any, Any], alpha: float) -> int | None
     effect = mean / float(differences.std(ddof=1))
 
     def power(n: int) -> float:
-        # The chance of a significant difference of the wrong sign is left out: it is no success.
+        # A significant difference of the wrong sign does not count as success.
         return float(nct.sf(t.isf(alpha / 2, n - 1), n - 1, effect * math.sqrt(n)))
 
     needed = 2 + bisect_left(range(2, MOST_SEEDS + 1), POWER, key=power)
@@ -305,8 +305,8 @@ def _verdict(
     return f"not distinguishable at {n=}; you would need {seeds} seeds"
 
 
-def _plain(found: Sample | Pair) -> dict[str, Any]:
+def _plain(part: Sample | Pair) -> dict[str, Any]:
     return {
         name: list(value) if isinstance(value, tuple) else value
-        for name, value in asdict(found).items()
+        for name, value in asdict(part).items()
     }

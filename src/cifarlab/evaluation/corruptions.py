@@ -1,8 +1,8 @@
-"""Images as bad weather, cheap cameras and small files make them: twelve ways, five strengths.
+"""Twelve corruptions of images at five severities: noise, blur, weather and digital artefacts.
 
-The kinds are of CIFAR-10-C, and so are most strengths (Hendrycks & Dietterich, "Benchmarking
+They are corruptions of CIFAR-10-C, most with its severities (Hendrycks & Dietterich, "Benchmarking
 neural network robustness to common corruptions and perturbations", ICLR 2019); defocus, motion,
-fog and snow are made in another way to the same effect. Lengths grow with the image.
+fog and snow are computed in other ways with a similar effect. Lengths scale with the image size.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from cifarlab.errors import InputError, UsageError
 Array = np.ndarray[Any, Any]
 Generators = Sequence[np.random.Generator]
 # Pixels (float32 ``[n, H, W, 3]``, 0 to 1), severity (1 to 5) and a generator for each image;
-# what comes out may go beyond 0 to 1, and is clipped and rounded afterwards.
+# the result may be beyond 0 to 1, and is clipped and rounded afterwards.
 Corruption = Callable[[Array, int, Generators], Array]
 
 SEVERITIES = (1, 2, 3, 4, 5)
-# The side that the strengths below are for.
+# The image size that the strengths below are for.
 SIDE = 32
-# Images that are worked on at a time, so that memory does not grow with their number.
+# Images per batch, so that memory does not grow with their number.
 CHUNK = 500
 
 
 def corrupt(images: Array, name: str, severity: int, seed: int = 0) -> Array:
-    """Return the images, damaged.
+    """Return the images with a corruption applied.
 
-    What happens to an image depends on its pixels, its position and the seed, not on the other
-    images. The random numbers are the same ones at all severities of a kind, as far as they
-    can be, so that severities differ in strength alone.
+    The result for an image depends on its pixels, its index and the seed, not on the other images.
+    The random numbers are the same at all severities of a corruption, as far as possible, so that
+    severities differ in strength alone.
 
     Args:
-        images: uint8 ``[N, H, W, 3]``, 0 to 255; left as they are.
+        images: uint8 ``[N, H, W, 3]``, 0 to 255; not changed.
         name: one of ``CORRUPTIONS``.
         severity: 1 (slight) to 5 (strong).
         seed: 0 or more.
@@ -50,8 +50,8 @@ def corrupt(images: Array, name: str, severity: int, seed: int = 0) -> Array:
         InputError: another dtype or shape.
 
     Example:
-        >>> corrupt(np.zeros((2, 32, 32, 3), np.uint8), "brightness", 5).max()
-        np.uint8(77)
+        >>> int(corrupt(np.zeros((2, 32, 32, 3), np.uint8), "brightness", 5).max())
+        76
     """
     if name not in CORRUPTIONS:
         raise UsageError(f"corruption {name!r} is not known; take one of {', '.join(CORRUPTIONS)}")
@@ -82,14 +82,14 @@ def gaussian_noise(pixels: Array, severity: int, generators: Generators) -> Arra
 
 
 def shot_noise(pixels: Array, severity: int, generators: Generators) -> Array:
-    """Count photons: Poisson noise, stronger the fewer photons make white."""
+    """Add Poisson noise, as from counting photons: the fewer photons for white, the stronger."""
     photons = (500, 250, 100, 75, 50)[severity - 1]
     counts = [g.poisson(x * photons) for x, g in zip(pixels, generators, strict=True)]
     return np.stack(counts).astype(np.float32) / np.float32(photons)
 
 
 def impulse_noise(pixels: Array, severity: int, generators: Generators) -> Array:
-    """Set a share of the values to 0 or 1, half of them each."""
+    """Set a share of the values to 0 or 1, half of it each."""
     share = (0.01, 0.02, 0.03, 0.05, 0.07)[severity - 1]
     drawn = np.stack([g.random(pixels.shape[1:], np.float32) for g in generators])
     return np.where(drawn < share / 2, 0, np.where(drawn > 1 - share / 2, 1, pixels))
@@ -99,7 +99,7 @@ def impulse_noise(pixels: Array, severity: int, generators: Generators) -> Array
 
 
 def gaussian_blur(pixels: Array, severity: int, _: Generators) -> Array:
-    """Average with normal weights."""
+    """Blur with a Gaussian kernel."""
     deviation = (0.4, 0.6, 0.7, 0.8, 1.0)[severity - 1]
     return _smooth(pixels, deviation * _scale(pixels))
 
@@ -121,17 +121,17 @@ def motion_blur(pixels: Array, severity: int, generators: Generators) -> Array:
 
 
 def fog(pixels: Array, severity: int, generators: Generators) -> Array:
-    """Lay uneven white over the image, which also lowers its contrast."""
+    """Blend with uneven white, which also lowers the contrast."""
     density = (0.2, 0.5, 0.75, 1.0, 1.5)[severity - 1]
     roughness = (2.6, 2.6, 2.3, 2.0, 1.8)[severity - 1]
     cloud = _cloud(_normal(generators, pixels.shape[1:3]), roughness)[..., None]
     peak = pixels.max(axis=(1, 2, 3), keepdims=True)
-    # The lightest place of the image stays about as light as it was.
+    # The brightest pixel keeps about its brightness.
     return np.asarray((pixels + density * cloud) * (peak / (peak + density)))
 
 
 def snow(pixels: Array, severity: int, generators: Generators) -> Array:
-    """Let streaks of snow fall over an image that is paler for it."""
+    """Add streaks of snow, and make the image paler."""
     paleness = (0.05, 0.1, 0.12, 0.16, 0.2)[severity - 1]
     threshold = (2.3, 2.15, 2.0, 1.85, 1.7)[severity - 1]
     trail = (0.8, 1.0, 1.2, 1.4, 1.6)[severity - 1]
@@ -147,7 +147,7 @@ def snow(pixels: Array, severity: int, generators: Generators) -> Array:
 
 
 def brightness(pixels: Array, severity: int, _: Generators) -> Array:
-    """Raise the value of hue, saturation and value; hue and saturation stay."""
+    """Raise the value in the HSV colour model; hue and saturation stay the same."""
     more = (0.05, 0.1, 0.15, 0.2, 0.3)[severity - 1]
     value = pixels.max(axis=3, keepdims=True)
     brighter = np.minimum(value + np.float32(more), 1)
@@ -160,14 +160,14 @@ def brightness(pixels: Array, severity: int, _: Generators) -> Array:
 
 
 def contrast(pixels: Array, severity: int, _: Generators) -> Array:
-    """Bring all colours closer to the image's mean colour."""
+    """Move all colours towards the image's mean colour."""
     kept = (0.75, 0.5, 0.4, 0.3, 0.15)[severity - 1]
     mean = pixels.mean(axis=(1, 2), keepdims=True)
     return np.asarray(mean + np.float32(kept) * (pixels - mean))
 
 
 def pixelate(pixels: Array, severity: int, _: Generators) -> Array:
-    """Keep fewer and larger pixels."""
+    """Reduce the image to fewer, larger pixels."""
     from PIL import Image
 
     share = (0.95, 0.9, 0.85, 0.75, 0.65)[severity - 1]
@@ -180,7 +180,7 @@ def pixelate(pixels: Array, severity: int, _: Generators) -> Array:
 
 
 def jpeg(pixels: Array, severity: int, _: Generators) -> Array:
-    """Write and read as JPEG of low quality."""
+    """Encode and decode as JPEG of low quality."""
     from PIL import Image
 
     quality = (80, 65, 58, 50, 40)[severity - 1]
@@ -216,7 +216,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 }
 
 
-# --- what several of them use
+# --- common to several corruptions
 
 
 def _as_bytes(pixels: Array) -> Array:
@@ -244,7 +244,7 @@ def _spread(pixels: Array, kernels: Array) -> Array:
 
     height, width = pixels.shape[1:3]
     reach = kernels.shape[1] // 2
-    # Images smaller than the kernel are mirrored several times over.
+    # Images smaller than the kernel are mirrored several times.
     edge = (reach, reach)
     padded = np.pad(pixels, ((0, 0), edge, edge, (0, 0)), mode="symmetric")
     size = [fft.next_fast_len(side, real=True) for side in padded.shape[1:3]]
@@ -255,7 +255,7 @@ def _spread(pixels: Array, kernels: Array) -> Array:
 
 
 def _disc(radius: float) -> Array:
-    """A disc whose edge is smoothed over one pixel, summing to 1, ``[k, k]``."""
+    """Return a disc whose edge is smoothed over one pixel, summing to 1, ``[k, k]``."""
     reach = math.ceil(radius)
     down, across = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     disc = (radius + 0.5 - np.hypot(down, across)).clip(0, 1)
@@ -263,17 +263,17 @@ def _disc(radius: float) -> Array:
 
 
 def _trails(deviation: float, angles: Array) -> Array:
-    """For each angle, half a normal curve drawn along a line, summing to 1, ``[n, k, k]``."""
-    # One more than the line, for shares of pixels beyond its ends.
+    """Return half a normal curve along a line at each angle, summing to 1, ``[n, k, k]``."""
+    # One pixel more than the line, for the pixels around its ends.
     reach = math.ceil(3 * deviation) + 1
     along = np.linspace(0, 3 * deviation, 4 * reach)
     weight = np.exp(-0.5 * (along / deviation) ** 2)
     kernels = np.zeros((len(angles), 2 * reach + 1, 2 * reach + 1))
-    # Centred, so that the image stays where it is.
+    # Centred, so that the image is not shifted.
     along = along - (along * weight).sum() / weight.sum()
     across, down = (reach + along * f(angles)[:, None] for f in (np.cos, np.sin))
     image = np.arange(len(angles))[:, None]
-    # Each point is shared out to the four pixels around it.
+    # Each point is distributed to the four pixels around it.
     for row in (np.floor(down), np.floor(down) + 1):
         for column in (np.floor(across), np.floor(across) + 1):
             share = weight * (1 - abs(down - row)) * (1 - abs(across - column))
@@ -282,7 +282,7 @@ def _trails(deviation: float, angles: Array) -> Array:
 
 
 def _cloud(noise: Array, roughness: float) -> Array:
-    """Turn white noise ``[n, H, W]`` into clouds from 0 to 1.
+    """Return white noise ``[n, H, W]`` filtered to clouds, 0 to 1.
 
     Amplitudes fall with the frequency to the power of ``roughness``, as in the plasma that the
     paper's fog is made of.
@@ -291,7 +291,7 @@ def _cloud(noise: Array, roughness: float) -> Array:
 
     height, width = noise.shape[1:]
     down, across = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)
-    # The mean has no frequency; any will do, because the range is set afterwards.
+    # The frequency of the mean is 0; any other value works, as the range is scaled afterwards.
     frequency = np.hypot(down, across).clip(0.5 / max(height, width)).astype(np.float32)
     spectrum = fft.rfft2(noise, axes=(1, 2)) * frequency**-roughness
     cloud = fft.irfft2(spectrum, (height, width), axes=(1, 2))

@@ -1,9 +1,9 @@
-"""Images that occur, nearly the same, in two sets: a test image that was trained on.
+"""Find near-duplicates of images in another set, such as test images among training images.
 
-Three steps, each on fewer pairs than the one before: a short descriptor of every image finds the
-likeliest partners by matrix products, a comparison at half size drops most of them, and the rest
-are compared pixel by pixel. What near-duplicates do to CIFAR-10 is told by Barz and Denzler,
-"Do we train on test data? Purging CIFAR of near-duplicates", J. Imaging 6(6), 2020.
+There are three steps, each on fewer pairs than the one before: matrix products of short
+descriptors give the most likely pairs, a comparison at half size removes most of them, and the
+rest are compared pixel by pixel. For the effect of near-duplicates in CIFAR-10 see Barz and
+Denzler, "Do we train on test data? Purging CIFAR of near-duplicates", J. Imaging 6(6), 2020.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from cifarlab.errors import InputError, UsageError
 
 Array = np.ndarray[Any, Any]
 
-# All three chosen on CIFAR-10 by looking at the pairs on both sides of them.
+# All three chosen on CIFAR-10 by viewing the pairs on both sides of each limit.
 THRESHOLD = 25.0
-# Images of little contrast, such as two clear skies, differ little without being the same.
+# Images of low contrast, such as two clear skies, differ little without being duplicates.
 LARGEST_SHARE_OF_CONTRAST = 0.5
-# Two ships before one horizon differ in the detail only.
+# Two ships in front of the same horizon differ in the detail only.
 LARGEST_SHARE_OF_DETAIL = 0.6
-# Detail is between these two blurs, in pixels: noise is finer, a horizon coarser.
+# Detail is the difference of these two blurs, in pixels: noise is finer, a horizon coarser.
 FINE, COARSE = 1.0, 3.0
 
 # Waves across the image that the descriptor keeps, for lightness and for the two colour
-# differences. Few, because a shift by 2 pixels turns all shorter ones into something else.
+# differences. Few, because a shift by 2 pixels changes all shorter ones too much.
 LIGHTNESS_WAVES = 6
 COLOUR_WAVES = 4
-# Colour differences vary less than lightness, and survive a shift better.
+# Colour differences vary less than lightness, and change less with a shift.
 COLOUR_WEIGHT = 3.0
 CANDIDATES = 12
 LEAST_SIMILARITY = 0.7
@@ -40,23 +40,23 @@ HALF_SIZE_BLUR = 0.7
 LARGEST_SHARE_AT_HALF_SIZE = 0.5
 LARGEST_SHIFT = 2
 CONTRAST_RANGE = (0.8, 1.25)
-# Grey levels that float32 loses in an image whose lightness is all the same.
+# Rounding error of float32 in grey levels, for an image of constant lightness.
 ROUNDING = 0.01
 
-# So few that the arrays in use stay in the processor's cache.
+# Small enough that the arrays stay in the processor's cache.
 ROWS_AT_ONCE, IMAGES_AT_ONCE = 16, 500
 
 
 @dataclass(frozen=True, kw_only=True)
 class DuplicatePair:
-    """An image and its like in the other set.
+    """An image and its near-duplicate in the other set.
 
     Attributes:
-        index: place in ``images``.
-        other: place in ``others``.
+        index: index in ``images``.
+        other: index in ``others``.
         distance: root mean square difference of the pixels, 0 to 255, with the other image
-            moved, mirrored, and changed in brightness and contrast as fits best.
-        mirrored: whether the other image was mirrored left to right for it.
+            shifted, mirrored, and adjusted in brightness and contrast for the best match.
+        mirrored: whether the other image was mirrored left to right.
     """
 
     index: int
@@ -70,13 +70,15 @@ def near_duplicates(
 ) -> tuple[DuplicatePair, ...]:
     """Return, for each image that has one, its nearest near-duplicate in the other set.
 
-    The distance leaves out the outermost 2 pixels of the image, so that the other one can move
-    by up to 2 in each direction; 1 below 32 pixels, none below 16. Each colour channel's mean is
-    taken away (brightness), and the other image's contrast is multiplied by what fits best
-    within 0.8 to 1.25. A pair must also differ by no more than half of the image's own contrast
-    (the root mean square of its pixels without their means), and its detail, the lightness
-    blurred by 1 pixel less that blurred by 3, by no more than 0.6 of its own. An image of a
-    single colour has none. 10,000 images of 32x32 against 50,000 take some seconds and 0.3 GB.
+    The distance leaves out the outermost 2 pixels of the image, so that the other one can be
+    shifted by up to 2 in each direction; 1 below 32 pixels, none below 16. Each colour channel's
+    mean is subtracted (brightness), and the other image's contrast is multiplied by the best
+    factor within 0.8 to 1.25. A pair must also differ by no more than half of the image's own
+    contrast (the root mean square of its pixels without their means), and its detail, the
+    lightness blurred by 1 pixel less that blurred by 3, by no more than 0.6 of its own. An image
+    of a single colour has no near-duplicates.
+
+    10,000 images of 32x32 against 50,000 take some seconds and 0.3 GB.
 
     Args:
         images: uint8 ``[N, H, W, 3]``; may be memory-mapped.
@@ -100,11 +102,11 @@ def near_duplicates(
     best: dict[int, DuplicatePair] = {}
     for some in _chunks(len(pairs), IMAGES_AT_ONCE):
         distances = _distances(images, others, pairs[some]).tolist()
-        for (index, other, turned), distance in zip(pairs[some].tolist(), distances, strict=True):
+        for (index, other, mirrored), distance in zip(pairs[some].tolist(), distances, strict=True):
             nearer = index not in best or distance < best[index].distance
             if nearer and distance <= threshold:
                 best[index] = DuplicatePair(
-                    index=index, other=other, distance=distance, mirrored=bool(turned)
+                    index=index, other=other, distance=distance, mirrored=bool(mirrored)
                 )
     return tuple(sorted(best.values(), key=lambda pair: (pair.distance, pair.index)))
 
@@ -125,22 +127,22 @@ def _check(images: Array, others: Array) -> None:
 
 
 def _likely_partners(images: Array, others: Array) -> Array:
-    """Pairs (index, other, mirrored) of similar descriptors, int64 ``[P, 3]``, by index."""
+    """Return pairs (index, other, mirrored) of similar descriptors, int64 ``[P, 3]``, by index."""
     even, odd = _describe(images)
     others_even, others_odd = (part.T.copy() for part in _describe(others))
     m = len(others)
-    # The best few of a row lie in the few groups of the highest maxima; maxima over groups are
-    # far quicker than a partial sort of whole rows.
+    # The best few of a row are in the few groups with the highest maxima; maxima over groups are
+    # much faster than a partial sort of whole rows.
     wanted, groups = min(CANDIDATES, m), min(m, 1000)
     size = -(-m // groups)
-    found = []
+    pairs = []
     upright, flip = (np.empty((ROWS_AT_ONCE, m), np.float32) for _ in range(2))
     similarity = np.full((ROWS_AT_ONCE, groups * size), -1.0, np.float32)
     for some in _chunks(len(images), ROWS_AT_ONCE):
         rows = len(even[some])
         np.matmul(even[some], others_even, out=upright[:rows])
         np.matmul(odd[some], others_odd, out=flip[:rows])
-        # Mirroring turns the sign of the odd waves, so this is the larger of the two products.
+        # Mirroring changes the sign of the odd waves, so this is the larger of the two products.
         best = np.abs(flip[:rows], out=similarity[:rows, :m])
         best += upright[:rows]
         grouped = similarity[:rows].reshape(rows, size, groups)
@@ -149,21 +151,21 @@ def _likely_partners(images: Array, others: Array) -> Array:
         values = np.take_along_axis(similarity[:rows], members, axis=1)
         first = np.argpartition(-values, wanted - 1, axis=1)[:, :wanted]
         partners = np.take_along_axis(members, first, axis=1)
-        row, place = np.nonzero(np.take_along_axis(values, first, axis=1) >= LEAST_SIMILARITY)
-        other = partners[row, place]
-        found.append(np.stack([row + some.start, other, flip[row, other] < 0], axis=1))
-    return np.concatenate(found).astype(np.int64)
+        row, column = np.nonzero(np.take_along_axis(values, first, axis=1) >= LEAST_SIMILARITY)
+        other = partners[row, column]
+        pairs.append(np.stack([row + some.start, other, flip[row, other] < 0], axis=1))
+    return np.concatenate(pairs).astype(np.int64)
 
 
 def _describe(images: Array) -> tuple[Array, Array]:
-    """Amplitudes of the longest waves (a cosine transform) of lightness and colour.
+    """Return amplitudes of the longest waves (a cosine transform) of lightness and colour.
 
-    The mean is left out, and both parts together have length 1, so that brightness and contrast
-    change nothing; they are 0 where an image has no contrast.
+    The mean is left out, and both parts together have length 1, so that they do not depend on
+    brightness and contrast; they are 0 where an image has no contrast.
 
     Returns:
-        float32 ``[N, ...]`` twice: waves that stay as they are in the mirror, and those that
-        change their sign.
+        float32 ``[N, ...]`` twice: the waves that mirroring leaves unchanged, and those whose
+        sign it changes.
     """
     down, across = (_waves(size) for size in images.shape[1:3])
     vertical, horizontal = np.mgrid[:LIGHTNESS_WAVES, :LIGHTNESS_WAVES]
@@ -183,7 +185,7 @@ def _describe(images: Array) -> tuple[Array, Array]:
         rows = down @ pixels.reshape(*pixels.shape[:2], -1)
         amplitudes = across @ rows.reshape(len(rows), LIGHTNESS_WAVES, -1, 3)
         norm = np.sqrt((amplitudes[:, kept] ** 2).sum(axis=1, keepdims=True))
-        # Rounding leaves a trace of waves even in an image of one colour.
+        # Rounding leaves small amplitudes even in an image of one colour.
         scale = np.where(norm > 1e-2, norm, np.inf)
         even.append(amplitudes[:, kept & ~mirror_changes] / scale)
         odd.append(amplitudes[:, kept & mirror_changes] / scale)
@@ -192,36 +194,36 @@ def _describe(images: Array) -> tuple[Array, Array]:
 
 
 def _waves(size: int) -> Array:
-    """Cosines of 0, 1, 2, ... half turns, float32 ``[LIGHTNESS_WAVES, size]``."""
+    """Return cosines of 0, 1, 2, ... half turns, float32 ``[LIGHTNESS_WAVES, size]``."""
     turns = np.outer(np.arange(LIGHTNESS_WAVES), (np.arange(size) + 0.5) / size)
     waves = np.cos(np.pi * turns) * math.sqrt(2.0 / size)
-    # An image of few pixels has no shorter waves.
+    # A small image has no shorter waves.
     waves[size:] = 0.0
     return waves.astype(np.float32)
 
 
-def _room(images: Array) -> int:
-    """How far the other image may move, in pixels."""
+def _largest_shift(images: Array) -> int:
+    """Return how far the other image may be shifted, in pixels."""
     return int(min(LARGEST_SHIFT, min(images.shape[1:3]) // 16))
 
 
 def _alike_at_half_size(images: Array, others: Array, pairs: Array) -> Array:
-    """Whether the lightness of each pair fits well enough at half size, bool ``[P]``."""
+    """Return whether the lightness of each pair matches at half size, bool ``[P]``."""
     small, small_others = _half_size(images), _half_size(others)
     alike = np.zeros(len(pairs), bool)
     for some in _chunks(len(pairs), IMAGES_AT_ONCE):
         first, second = _both(small, small_others, pairs[some])
-        rest, contrast = _best_fit(first, second, (_room(images) + 1) // 2)
+        rest, contrast = _best_fit(first, second, (_largest_shift(images) + 1) // 2)
         alike[some] = rest <= LARGEST_SHARE_AT_HALF_SIZE * contrast + ROUNDING
     return alike
 
 
 def _half_size(images: Array) -> Array:
-    """Mean of blocks of 2x2 pixels and all channels, blurred, float32 ``[N, H / 2, W / 2, 1]``."""
-    # An odd last row or column is left out, and blocks of 1 pixel do for a line of pixels.
+    """Return means of 2x2 blocks and all channels, blurred, float32 ``[N, H / 2, W / 2, 1]``."""
+    # An odd last row or column is left out, and a line of pixels has blocks of 1 pixel.
     block = [min(2, size) for size in images.shape[1:3]]
     height, width = (size // step for size, step in zip(images.shape[1:3], block, strict=True))
-    # Without a blur, a move by an odd number of pixels would look like another image.
+    # Without a blur, a shift by an odd number of pixels would change the blocks too much.
     down, across = _blur(height, HALF_SIZE_BLUR), _blur(width, HALF_SIZE_BLUR).T
     small = np.empty((len(images), height, width, 1), np.float32)
     for some in _chunks(len(images), IMAGES_AT_ONCE):
@@ -233,61 +235,61 @@ def _half_size(images: Array) -> Array:
 
 def _both(images: Array, others: Array, pairs: Array) -> tuple[Array, Array]:
     partners = others[pairs[:, 1]]
-    turn = pairs[:, 2] == 1
-    partners[turn] = partners[turn, :, ::-1]
+    mirrored = pairs[:, 2] == 1
+    partners[mirrored] = partners[mirrored, :, ::-1]
     return images[pairs[:, 0]], partners
 
 
 def _distances(images: Array, others: Array, pairs: Array) -> Array:
-    """Distance of each pair, infinite where detail or contrast disagree, float64 ``[P]``."""
+    """Return the distance of each pair, infinite where detail or contrast disagree; ``[P]``."""
     first, second = _both(images, others, pairs)
-    rest, detail = _best_fit(_detail(first), _detail(second), _room(images))
+    rest, detail = _best_fit(_detail(first), _detail(second), _largest_shift(images))
     alike = np.flatnonzero(rest <= LARGEST_SHARE_OF_DETAIL * detail + ROUNDING)
     result = np.full(len(pairs), np.inf)
     if len(alike):
         # In float64 because the distance is a small difference of large sums.
         first, second = first[alike].astype(np.float64), second[alike].astype(np.float64)
-        distance, contrast = _best_fit(first, second, _room(images))
+        distance, contrast = _best_fit(first, second, _largest_shift(images))
         agree = distance <= LARGEST_SHARE_OF_CONTRAST * contrast
         result[alike] = np.where(agree, distance.round(4), np.inf)
     return result
 
 
 def _detail(images: Array) -> Array:
-    """Lightness between two blurs, without what whole rows and columns share, ``[P, H, W, 1]``."""
+    """Return lightness between two blurs, less the means of rows and columns, ``[P, H, W, 1]``."""
     light = images.mean(axis=3, dtype=np.float32)
     height, width = light.shape[1:]
     fine, coarse = (_blur(height, r) @ light @ _blur(width, r).T for r in (FINE, COARSE))
     detail = fine - coarse
-    # A straight horizon, or a frame, is the same in images that have nothing else in common.
+    # A straight horizon, or a frame, can be the same in images that are otherwise different.
     detail -= detail.mean(axis=2, keepdims=True)
     detail -= detail.mean(axis=1, keepdims=True)
     return np.asarray(detail)[..., None]
 
 
 def _blur(size: int, reach: float) -> Array:
-    """A Gaussian blur of a line of pixels as a matrix, float32 ``[size, size]``."""
+    """Return a Gaussian blur of a line of pixels as a matrix, float32 ``[size, size]``."""
     apart = np.subtract.outer(np.arange(size), np.arange(size))
     weights = np.exp(-0.5 * (apart / reach) ** 2).astype(np.float32)
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
-def _best_fit(first: Array, second: Array, room: int) -> tuple[Array, Array]:
-    """Fit second images, moved by up to ``room``, to the first ones; floats ``[P, H, W, C]``.
+def _best_fit(first: Array, second: Array, reach: int) -> tuple[Array, Array]:
+    """Match second images, shifted by up to ``reach``, with the first; floats ``[P, H, W, C]``.
 
     Returns:
-        Root mean square difference at the best place, brightness and contrast; and the contrast
-        of the first, without its outer ``room`` pixels; ``[P]`` each.
+        Root mean square difference at the best shift, brightness and contrast; and the contrast
+        of the first without its outer ``reach`` pixels; ``[P]`` each.
     """
-    height, width = (size - 2 * room for size in first.shape[1:3])
-    inner = first[:, room : room + height, room : room + width]
+    height, width = (size - 2 * reach for size in first.shape[1:3])
+    inner = first[:, reach : reach + height, reach : reach + width]
     inner = inner - inner.mean(axis=(1, 2), keepdims=True)
     second = second - second.mean(axis=(1, 2), keepdims=True)
     pixels = inner[0].size
     power = np.einsum("phwc,phwc->p", inner, inner) / pixels
     best = np.full(len(inner), np.inf)
-    for down in range(2 * room + 1):
-        for right in range(2 * room + 1):
+    for down in range(2 * reach + 1):
+        for right in range(2 * reach + 1):
             window = second[:, down : down + height, right : right + width]
             means = window.mean(axis=(1, 2))
             own = np.einsum("phwc,phwc->p", window, window) / pixels - (means**2).mean(axis=1)

@@ -2,7 +2,7 @@
 
 The method is that of Northcutt, Jiang and Chuang, "Confident learning: estimating uncertainty in
 dataset labels", JAIR 70, 2021. The predictions must come from a model that was not trained on
-these images (held out, or out of fold): a model repeats the labels that it has learned.
+these images (held out, or out of fold): a model repeats the labels that it was trained on.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ class LabelIssue:
     """An image whose label is probably wrong.
 
     Attributes:
-        index: its place among the images.
+        index: its index among the images.
         name: its name, or ``index`` as text when the predictions have no names.
-        given: name of the class that the label says.
-        suggested: name of the class that the image probably has.
-        given_probability: what the model gives the first; 0 to 1.
-        suggested_probability: what the model gives the second; 0 to 1.
-        score: the label's probability as a share of itself plus the largest other one; 0 to 1,
-            lower is more suspect, below 0.5 the model disagrees.
+        given: name of the class of its label.
+        suggested: name of the class that it probably has.
+        given_probability: predicted probability of the first; 0 to 1.
+        suggested_probability: predicted probability of the second; 0 to 1.
+        score: the label's probability divided by the sum of it and the largest other one;
+            0 to 1, lower is more suspect, below 0.5 the model predicts another class.
     """
 
     index: int
@@ -45,14 +45,14 @@ class LabelIssue:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LabelIssues:
-    """What N labelled predictions say about the labels.
+    """Probably wrong labels, according to N labelled predictions.
 
     Attributes:
         ranking: int64 ``[N]``, all images by rising score, most suspect first; images of
-            equal score in their own order.
+            equal score in their original order.
         issues: the images off the diagonal of the confident joint, most suspect first.
-        estimated_share: share of wrong labels by the calibrated joint; 0 to 1. It counts the
-            images that the model is sure of, and so also its own confident mistakes.
+        estimated_share: share of wrong labels by the calibrated joint; 0 to 1. It includes
+            the confident mistakes of the model.
     """
 
     ranking: np.ndarray[Any, Any]
@@ -65,17 +65,17 @@ class LabelIssues:
 
 
 def find_label_issues(predictions: Predictions) -> LabelIssues:
-    """Compare labels with what a model is confident of.
+    """Compare labels with confident predictions.
 
-    A class's threshold is the mean probability that images labelled so have for it. An image
-    counts towards the likeliest class whose threshold it reaches, or towards none. Images that
-    count towards another class than their label are the issues. A class without images has no
-    threshold, so nothing counts towards it.
+    A class's threshold is the mean probability of that class over the images with that label. An
+    image is assigned to the likeliest class whose threshold it reaches, or to none. Images that
+    are assigned to another class than their label are the issues. A class without images has no
+    threshold, so no image is assigned to it.
 
-    The ranking is by the odds of the label against its strongest rival. Unlike a difference of
-    probabilities it tells a label that the model thinks impossible from one that it thinks
-    unlikely, and a temperature does not change it; with random flips at 75% accuracy it puts two
-    thirds of them into the first 3% instead of a half.
+    The ranking is by the odds of the label against the likeliest other class. Unlike a difference
+    of probabilities it distinguishes an impossible label from an unlikely one, and a temperature
+    does not change it; with random flips at 75% accuracy it has two thirds of them in the first 3%,
+    instead of a half.
 
     Raises:
         InputError: labels are missing or out of range, there are no images, a
@@ -107,7 +107,7 @@ def find_label_issues(predictions: Predictions) -> LabelIssues:
 
 
 def _sure_class(rows: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The class that each image counts towards, int64 ``[N]``; -1 for none."""
+    """Return the class that each image is assigned to, int64 ``[N]``; -1 for none."""
     own = rows[np.arange(len(rows)), labels]
     support = np.bincount(labels, minlength=rows.shape[1])
     sums = np.bincount(labels, own, rows.shape[1])
@@ -128,10 +128,10 @@ def _scores(rows: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> np.ndar
 def _wrong_share(
     labels: np.ndarray[Any, Any], sure_class: np.ndarray[Any, Any], classes: int
 ) -> float:
-    """Off-diagonal share of the confident joint, its rows scaled to the labels' counts."""
+    """Return the off-diagonal share of the confident joint, scaled to the labels' counts."""
     support = np.bincount(labels, minlength=classes)
     sure = np.bincount(labels[sure_class >= 0], minlength=classes)
     agreeing = np.bincount(labels[sure_class == labels], minlength=classes)
-    # A label of which no image is sure of anything gives no reason for doubt.
+    # A label whose images are assigned to no class counts as right.
     wrong = np.where(sure > 0, (sure - agreeing) / np.maximum(sure, 1), 0.0)
     return float((wrong * support).sum() / len(labels))

@@ -1,4 +1,4 @@
-"""What a learning-rate range test measured, and which rate follows from it."""
+"""The result of a learning-rate range test, and the rate that it suggests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from cifarlab.errors import UsageError
 from cifarlab.recipes.recipe import Recipe
 
-# Width (standard deviation) of what the losses are smoothed with, in powers of ten of the rate.
+# Standard deviation of the kernel that smooths the losses, in powers of ten of the rate.
 SMOOTHING = 0.15
 
 Floats = Sequence[float]
@@ -21,20 +21,20 @@ Floats = Sequence[float]
 
 @dataclass(frozen=True, kw_only=True)
 class RangeTest:
-    """The losses over the learning rates, and what follows from them.
+    """Losses over learning rates, and the rates that follow from them.
 
     Rates are those of the recipe's first optimizer; the others' grow by the same factor.
 
     Attributes:
         recipe: its name.
-        rates: ascending, one a measurement: the rate of the step before it.
+        rates: ascending, one per measurement: the rate of the step before it.
         losses: mean cross-entropy on held-out images, all finite.
         suggestion: the rate at which the smoothed loss falls fastest, among those where it is
             below ln K, if any, for K classes.
         at_minimum: the rate at which the smoothed loss is lowest; a tenth of it is the other
             common choice.
-        recipe_rate: what the recipe says.
-        stopped_early: whether the loss had exploded before the highest rate.
+        recipe_rate: the rate in the recipe.
+        stopped_early: whether the loss diverged before the highest rate.
     """
 
     recipe: str
@@ -59,9 +59,16 @@ class RangeTest:
 
 
 def judge(
-    recipe: Recipe, rates: Floats, losses: Floats, classes: int, stopped_early: bool
+    recipe: Recipe, rates: Floats, losses: Floats, classes: int, *, stopped_early: bool
 ) -> RangeTest:
-    """Return the finished test.
+    """Return the result of a test from its measurements.
+
+    Args:
+        recipe: the recipe under test.
+        rates: ascending, one per measurement.
+        losses: as many.
+        classes: the number of classes.
+        stopped_early: whether the loss diverged before the highest rate.
 
     Raises:
         UsageError: there are fewer than three losses, or the first one is the lowest.
@@ -72,7 +79,7 @@ def judge(
         tried = f"from {rates[0]:.2g} to {rates[-1]:.2g}" if rates else "at the lowest rate"
         raise UsageError(
             f"{recipe.name}: the validation loss never fell {tried}; "
-            "try lower rates (--low, --high), or look whether images and labels belong together"
+            "try lower rates (--low, --high), or check that images and labels belong together"
         )
     slopes = np.gradient(smoothed, np.log10(rates))
     falling = range(lowest + 1)
@@ -89,15 +96,15 @@ def judge(
 
 
 def smooth(rates: Floats, losses: Floats) -> tuple[float, ...]:
-    """Average each loss with its neighbours, weighted by a bell curve over the log of the rate.
+    """Average each loss with its neighbours, weighted by a Gaussian over the log of the rate.
 
-    After the lowest loss none counts as worse than the worst before it, so that an explosion
-    does not reach far back.
+    After the lowest loss, losses are capped at the highest loss before it, so that a divergence
+    does not affect the values long before it.
     """
     if not len(losses):
         return ()
     capped = np.minimum(losses, max(losses[: int(np.argmin(losses)) + 1]))
-    places = np.log10(rates)
-    apart = (places[:, None] - places[None, :]) / SMOOTHING
+    exponents = np.log10(rates)
+    apart = (exponents[:, None] - exponents[None, :]) / SMOOTHING
     weights = np.exp(-0.5 * apart**2)
     return tuple(float(x) for x in weights @ capped / weights.sum(axis=1))

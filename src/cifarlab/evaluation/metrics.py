@@ -1,4 +1,4 @@
-"""How good predictions are: accuracy with its interval, loss, and numbers for each class."""
+"""Metrics of predictions: accuracy with its interval, loss, and numbers for each class."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class ClassMetrics:
     """One class against all others; a ratio whose denominator is 0 is 0.0.
 
     Attributes:
-        precision: share of the images given this class that have it; 0 to 1.
-        recall: share of the images of this class that were given it; 0 to 1.
+        precision: share of the images predicted as this class that have it; 0 to 1.
+        recall: share of the images of this class that are predicted as it; 0 to 1.
         f1: harmonic mean of the two; 0 to 1.
-        support: images of this class.
+        support: number of images of this class.
     """
 
     precision: float
@@ -35,7 +35,7 @@ class ClassMetrics:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Metrics:
-    """What N labelled predictions of K classes amount to.
+    """Metrics of N labelled predictions of K classes.
 
     Attributes:
         accuracy: share of images whose likeliest class is the true one; 0 to 1.
@@ -70,30 +70,30 @@ class Metrics:
         }
 
     @staticmethod
-    def from_json(found: Mapping[str, Any]) -> Metrics:
-        """Return what ``to_json`` gave."""
-        low, high = found["accuracy_interval"]
-        per_class = {name: ClassMetrics(**one) for name, one in found["per_class"].items()}
+    def from_json(values: Mapping[str, Any]) -> Metrics:
+        """Return the metrics that ``to_json`` gave the values of."""
+        low, high = values["accuracy_interval"]
+        per_class = {name: ClassMetrics(**one) for name, one in values["per_class"].items()}
         return Metrics(
-            accuracy=found["accuracy"],
+            accuracy=values["accuracy"],
             accuracy_interval=(low, high),
-            top2=found["top2"],
-            loss=found["loss"],
-            n=found["n"],
+            top2=values["top2"],
+            loss=values["loss"],
+            n=values["n"],
             class_names=tuple(per_class),
             per_class=per_class,
-            confusion=np.array(found["confusion"], np.int64),
+            confusion=np.array(values["confusion"], np.int64),
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Confusion:
-    """One way of being wrong.
+    """One cell of the confusion matrix, off its diagonal.
 
     Attributes:
         true: name of the true class.
-        predicted: name of the class given instead.
-        count: how many images.
+        predicted: name of the predicted class.
+        count: number of images.
         share: ``count`` as a share of the true class's images; 0 to 1.
     """
 
@@ -114,7 +114,10 @@ def measure(predictions: Predictions) -> Metrics:
 
     Example:
         >>> rows = np.array([[0.9, 0.1], [0.6, 0.4]], dtype=np.float32)
-        >>> measure(Predictions(rows, ("cat", "dog"), labels=np.array([0, 1]))).accuracy
+        >>> predictions = Predictions(
+        ...     probabilities=rows, class_names=("cat", "dog"), labels=np.array([0, 1])
+        ... )
+        >>> measure(predictions).accuracy
         0.5
     """
     labels = checked_labels(predictions)
@@ -159,7 +162,7 @@ def most_confused(metrics: Metrics, k: int = 3) -> tuple[Confusion, ...]:
 
 
 def wilson_interval(correct: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Return where the true share lies, given ``correct`` of ``n`` independent trials.
+    """Return an interval for the true share, from ``correct`` of ``n`` independent trials.
 
     Wilson's score interval (E. B. Wilson, "Probable inference, the law of succession, and
     statistical inference", JASA 22, 1927): unlike the usual plus-or-minus it stays within
@@ -227,7 +230,7 @@ def _per_class(
     confusion: np.ndarray[Any, Any], class_names: tuple[str, ...]
 ) -> dict[str, ClassMetrics]:
     numbers = {}
-    for name, hits, support, given in zip(
+    for name, hits, support, predicted in zip(
         class_names,
         confusion.diagonal().tolist(),
         confusion.sum(axis=1).tolist(),
@@ -235,9 +238,9 @@ def _per_class(
         strict=True,
     ):
         numbers[name] = ClassMetrics(
-            precision=_ratio(hits, given),
+            precision=_ratio(hits, predicted),
             recall=_ratio(hits, support),
-            f1=_ratio(2 * hits, support + given),
+            f1=_ratio(2 * hits, support + predicted),
             support=support,
         )
     return numbers

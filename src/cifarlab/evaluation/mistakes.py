@@ -1,4 +1,4 @@
-"""The single images behind the numbers: which ones a classifier gets wrong."""
+"""The images that a classifier gets wrong, and those of each cell of the confusion matrix."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from cifarlab.predictions import Predictions
 
 @dataclass(frozen=True, kw_only=True)
 class Mistake:
-    """An image that was given the wrong class.
+    """An image with a wrong predicted class.
 
     Attributes:
-        index: its place among the images.
+        index: its index among the images.
         name: its name, or ``index`` as text when the predictions have no names.
         true: name of the true class.
-        predicted: name of the class given instead.
+        predicted: name of the predicted class.
         confidence: probability of the predicted class; 0 to 1.
         true_probability: probability of the true class; 0 to 1.
         loss: cross-entropy in nats, the probability raised to 1e-7 as in ``Metrics.loss``.
@@ -36,10 +36,9 @@ class Mistake:
 
 
 def top_losses(predictions: Predictions, k: int = 25) -> tuple[Mistake, ...]:
-    """Return the ``k`` wrong images of the highest loss, highest first; fewer when there are
-    fewer.
+    """Return the ``k`` wrong images with the highest loss, highest first.
 
-    Images of equal loss come in their own order.
+    All of them where there are fewer. Images of equal loss are in their original order.
 
     Raises:
         InputError: labels are missing or out of range, there are no images, a
@@ -71,15 +70,15 @@ def top_losses(predictions: Predictions, k: int = 25) -> tuple[Mistake, ...]:
 def top_k_accuracy(predictions: Predictions, k: int) -> float:
     """Return the share of images whose true class is among the ``k`` likeliest, 0 to 1.
 
-    Of equally likely classes the first come first, as in ``Metrics.top2``. From as many as there
-    are classes on, the share is 1.0.
+    Of equally likely classes the first ones count, as in ``Metrics.top2``. The share is 1.0 when
+    ``k`` is at least the number of classes.
 
     Raises:
         InputError: as ``top_losses``.
         UsageError: ``k`` is below 1.
     """
     if k < 1:
-        raise UsageError(f"top {k}: it must be 1 or more; 1 is the plain accuracy")
+        raise UsageError(f"top {k}: it must be 1 or more; 1 is the accuracy")
     labels = checked_labels(predictions)
     likeliest = np.argsort(-predictions.probabilities, axis=1, kind="stable")[:, :k]
     return int((likeliest == labels[:, None]).sum()) / len(labels)
@@ -88,11 +87,11 @@ def top_k_accuracy(predictions: Predictions, k: int) -> float:
 def cell(predictions: Predictions, true: int, predicted: int) -> np.ndarray[Any, Any]:
     """Return the images of one cell of the confusion matrix, int64, most confident first.
 
-    Images of equal confidence come in their own order.
+    Images of equal confidence are in their original order.
 
     Args:
         true: the true class, from 0.
-        predicted: the class given; equal to ``true`` for the images that are right.
+        predicted: the predicted class, from 0; equal to ``true`` for the images that are right.
 
     Raises:
         InputError: as ``top_losses``.

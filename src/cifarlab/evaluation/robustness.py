@@ -1,4 +1,4 @@
-"""How much of a classifier's accuracy is left on damaged images."""
+"""A classifier's accuracy on corrupted images."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Predict = Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class Robustness:
-    """Accuracies, each from 0 to 1, on images as they are and on damaged ones.
+    """Accuracies, each from 0 to 1, on images without and with corruptions.
 
     Attributes:
-        n: number of images that each accuracy is of.
-        clean: accuracy on the images as they are.
+        n: number of images.
+        clean: accuracy without corruption.
         accuracy: for each corruption, the accuracies at severities 1 to 5.
     """
 
@@ -30,7 +30,7 @@ class Robustness:
 
     def __post_init__(self) -> None:
         if not self.accuracy:
-            raise UsageError("robustness against 0 corruptions means nothing; measure at least one")
+            raise UsageError("robustness without corruptions is not defined; measure at least one")
         for name, values in self.accuracy.items():
             if len(values) != len(SEVERITIES):
                 raise InputError(
@@ -50,7 +50,7 @@ class Robustness:
 
     @property
     def by_family(self) -> dict[str, float]:
-        """For each family that was measured, the mean over what was measured of it."""
+        """For each family of corruptions, the mean over those that were measured."""
         measured = {
             family: [self.accuracy[name] for name in names if name in self.accuracy]
             for family, names in FAMILIES.items()
@@ -77,19 +77,19 @@ def measure_robustness(
     names: Sequence[str] = tuple(CORRUPTIONS),
     progress: Callable[[str], None] | None = None,
 ) -> Robustness:
-    """Measure accuracy on the images as they are and under each corruption at each severity.
+    """Measure accuracy on the images, and with each corruption at each severity.
 
-    The mean over corruptions and severities is how Hendrycks & Dietterich (2019) and later work
-    report CIFAR-10-C; the images are this package's own, so published figures are near these
-    and not the same.
+    Hendrycks & Dietterich (2019) and later work report the mean over corruptions and severities
+    for CIFAR-10-C; the corrupted images are this package's own, so published figures are near
+    these, but not the same.
 
     Args:
         predict: from uint8 ``[N, H, W, 3]`` to probabilities (or logits) ``[N, K]``, such as
-            ``Classifier.predict_proba``; called once for the images as they are and once for
+            ``Classifier.predict_proba``; called once for the images themselves and once for
             each corruption and severity.
         images: uint8 ``[N, H, W, 3]``, 0 to 255.
         labels: int ``[N]``, the true classes.
-        seed: of the corruptions, 0 or more.
+        seed: seed of the corruptions, 0 or more.
         names: which of ``CORRUPTIONS``.
         progress: called with a corruption's name before it is measured.
 
@@ -100,10 +100,10 @@ def measure_robustness(
             negative.
 
     Example:
-        >>> found = measure_robustness(
+        >>> result = measure_robustness(
         ...     classifier.predict_proba, data.test.images, data.test.labels
         ... )  # doctest: +SKIP
-        >>> found.clean, found.mean  # doctest: +SKIP
+        >>> result.clean, result.mean  # doctest: +SKIP
         (0.9446, 0.7391)
     """
     _check(images, labels, names)

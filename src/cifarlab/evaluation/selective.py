@@ -1,4 +1,4 @@
-"""Saying "not sure": fewer answers for fewer wrong ones."""
+"""Selective prediction: answer "not sure" below a confidence, for fewer wrong answers."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from cifarlab.errors import UsageError
 from cifarlab.evaluation.metrics import checked_labels
 from cifarlab.predictions import Predictions
 
-# More than any confidence, rounding included.
+# Above any confidence, also with rounding.
 NEVER = 2.0
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class RiskCoverage:
-    """How often a classifier is wrong when it answers only what it is surest of.
+    """The error rate of a classifier that answers only its most confident predictions.
 
-    A point for each of M different confidences, in order of growing coverage.
+    One point for each of M different confidences, in order of growing coverage.
 
     Attributes:
-        thresholds: float64 ``[M]``, falling: answered are the images this confident or more.
+        thresholds: float64 ``[M]``, falling: images with at least this confidence are answered.
         coverage: float64 ``[M]``, rising to 1: share of the images answered.
-        risk: float64 ``[M]``: share of those answered that is wrong; 0 to 1.
+        risk: float64 ``[M]``: share of those answered that are wrong; 0 to 1.
         aurc: area under the risk over the coverage, a mean risk; 0 to 1, lower is better.
     """
 
@@ -37,14 +37,14 @@ class RiskCoverage:
 
 @dataclass(frozen=True, kw_only=True)
 class NotSure:
-    """What comes of answering only from a certain confidence on.
+    """The result of answering only images with at least a certain confidence.
 
     Attributes:
-        threshold: the confidence from which an image is answered.
+        threshold: the lowest confidence that is answered.
         coverage: share of the images answered; 0 to 1.
-        accuracy: share of those answered that is right, ``None`` when there are none; 0 to 1.
-        answered: images answered.
-        n: all images.
+        accuracy: share of those answered that are right, ``None`` when there are none; 0 to 1.
+        answered: number of images answered.
+        n: number of all images.
     """
 
     threshold: float
@@ -62,9 +62,9 @@ def risk_coverage(predictions: Predictions) -> RiskCoverage:
     """Return the risk at every coverage (Geifman and El-Yaniv, "Selective classification for deep
     neural networks", 2017).
 
-    Images come by falling confidence; those of equal confidence are answered together, so that
-    the order of the images changes nothing. The area is the mean over images of the risk at
-    the point where each is answered.
+    Images are sorted by falling confidence; those of equal confidence are answered together, so
+    that the result does not depend on the order of the images. The area is the mean over images
+    of the risk at the point where each is answered.
 
     Raises:
         InputError: labels are missing or out of range, there are no images, a
@@ -78,15 +78,15 @@ def risk_coverage(predictions: Predictions) -> RiskCoverage:
 
 
 def choose_threshold(predictions: Predictions, risk_factor: float = 0.5) -> float:
-    """Return the smallest confidence from which answers are wrong far less often.
+    """Return the smallest threshold at which answers are wrong at most a fraction as often.
 
-    The images that are answered are wrong at most ``risk_factor`` times as often as all
-    images are. Choose it on validation images, never on those that the result is measured on.
+    The answered images are wrong at most ``risk_factor`` times as often as all images are. Choose
+    it on validation images, never on those that the result is measured on.
 
     Returns:
-        A confidence that occurs; 0.0 when answering everything is good enough, as when nothing is
-        wrong; 2.0, which no confidence reaches, when even the surest images are wrong too
-        often: then nothing is answered, rather than a promise broken.
+        One of the confidences; 0.0 when answering everything is good enough, as when nothing is
+        wrong; 2.0, which no confidence reaches, when even the most confident answers are wrong
+        too often: then nothing is answered.
 
     Raises:
         InputError: as ``risk_coverage``.
@@ -103,7 +103,7 @@ def choose_threshold(predictions: Predictions, risk_factor: float = 0.5) -> floa
 
 
 def apply_threshold(predictions: Predictions, threshold: float) -> NotSure:
-    """Answer the images whose confidence is ``threshold`` or more, and count.
+    """Return the result of answering the images whose confidence is ``threshold`` or more.
 
     Raises:
         InputError: as ``risk_coverage``.
@@ -127,9 +127,9 @@ def apply_threshold(predictions: Predictions, threshold: float) -> NotSure:
 def _points(
     predictions: Predictions,
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Each different confidence, highest first, with the images and mistakes down to it."""
+    """Return each confidence, highest first, and the counts of images and mistakes down to it."""
     labels = checked_labels(predictions)
     confidence = predictions.confidence.astype(np.float64)
-    thresholds, place = np.unique(-confidence, return_inverse=True)
-    wrong = np.bincount(place, predictions.predicted != labels)
-    return -thresholds, np.cumsum(np.bincount(place)), np.cumsum(wrong)
+    thresholds, group = np.unique(-confidence, return_inverse=True)
+    wrong = np.bincount(group, predictions.predicted != labels)
+    return -thresholds, np.cumsum(np.bincount(group)), np.cumsum(wrong)

@@ -1,4 +1,4 @@
-"""Many runs at once: side by side, out of fold, at ever higher learning rates.
+"""Many runs: recipes compared, labels audited, learning rates searched.
 
 May use training and all that it uses.
 """

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from cifarlab.data.catalog import load_dataset
 from cifarlab.data.dataset import Dataset
 from cifarlab.errors import InputError, UsageError
 from cifarlab.evaluation.comparison import Comparison, PairedImages, compare_accuracies, same_images
-from cifarlab.predictions import read_predictions
+from cifarlab.predictions import Predictions, read_predictions
 from cifarlab.recipes import RECIPES
+from cifarlab.recipes.recipe import Recipe
 from cifarlab.runs.directory import RunDirectory, find_run, read_json
 from cifarlab.runs.record import read_recipe
-from cifarlab.training.progress import SILENT, Reporter
+from cifarlab.runtime.progress import SILENT, Progress
+from cifarlab.training.run import Run
 from cifarlab.training.train import DEFAULTS, TrainOptions, train
 
 # Of two copies of one recipe at most one comparison in a hundred says that they differ. At the
@@ -41,71 +46,105 @@ class ComparedRun:
     test: str | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class RunComparison:
+    """Recipes compared by finished runs of each.
+
+    Attributes:
+        comparison: mean and spread for each recipe, and a verdict on each pair.
+        runs: all of them, the seeds of a recipe together and in ascending order.
+    """
+
+    comparison: Comparison
+    runs: tuple[ComparedRun, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the numbers, and name, seed and directory of each run, as plain values."""
+        runs = [
+            {"name": run.name, "seed": run.seed, "directory": str(run.directory)}
+            for run in self.runs
+        ]
+        return {**self.comparison.to_json(), "runs": runs}
+
+
 def compare(
-    what: Sequence[str],
-    seeds: int,
-    data: Dataset | str = "cifar10",
+    what: Sequence[str | os.PathLike[str] | Recipe | Run],
+    data: Dataset | str | os.PathLike[str] = "cifar10",
     *,
+    seeds: int = 3,
     epochs: int | None = None,
     options: TrainOptions = DEFAULTS,
-    reporter: Reporter = SILENT,
-    say: Callable[[str], object] = lambda _: None,
-) -> tuple[Comparison, tuple[ComparedRun, ...]]:
-    """Train recipes with seeds 0, 1, ... and compare them, with finished runs too.
+    progress: Progress = SILENT,
+) -> RunComparison:
+    """Train recipes with several seeds each and compare them, with finished runs too.
+
+    What is compared is test accuracy. Everything is checked before anything is trained.
 
     Args:
-        what: names of recipes, which are trained, and directories of finished runs; runs of
-            one recipe stand together as its seeds.
+        what: recipes or their names, which are trained with the seeds 0, 1, ..., and finished
+            runs or their directories; runs of one recipe stand together as its seeds.
+        data: what recipes are trained on: a dataset, or what ``cifarlab.load_dataset`` takes.
         seeds: how many to train each recipe with.
+        epochs: instead of the recipes' own.
+        options: where and how to train; its seed is not used.
+        progress: receives messages, progress bars and epochs.
 
     Raises:
-        UsageError: fewer than two things to compare, or samples without the same seeds.
+        UsageError: fewer than two recipes to compare, or recipes without the same seeds.
         InputError: a run that is not finished, or runs measured on other test images.
+
+    Example:
+        >>> compared = compare(["baseline", "baseline_unscaled"], seeds=5)  # doctest: +SKIP
+        >>> print(compared.comparison.pairs[0].verdict)  # doctest: +SKIP
+        baseline is better by 3.1 points (paired t-test, p=0.0004)
     """
-    entries: dict[str, list[ComparedRun]] = {}
+    finished: dict[str, list[ComparedRun]] = {}
+    recipes: dict[str, Recipe] = {}
     for item in what:
-        if item in RECIPES:
-            name = _free(item, entries)
-            entries[name] = []
-            for seed in range(seeds):
-                say(f"{name}, seed {seed}")
-                chosen = dataclasses.replace(options, seed=seed)
-                run = train(item, data, epochs=epochs, options=chosen, reporter=reporter)
-                entries[name].append(read_entry(run.directory, name))
+        if isinstance(item, str) and item in RECIPES:
+            item = RECIPES[item]
+        if isinstance(item, Recipe):
+            name = _free(item.name, finished)
+            recipes[name] = item
+            finished[name] = []
         else:
-            entry = read_entry(Path(item))
-            entries.setdefault(entry.name, []).append(entry)
-    if len(entries) < 2:
-        raise UsageError(
-            f"{', '.join(entries) or 'nothing'}: a comparison takes two recipes or more, "
-            "or runs of two recipes or more"
-        )
-    _check(entries)
-    ordered = {name: sorted(found, key=lambda e: e.seed) for name, found in entries.items()}
-    samples = {name: [entry.accuracy for entry in found] for name, found in ordered.items()}
-    return compare_accuracies(samples, ALPHA), tuple(
-        entry for found in ordered.values() for entry in found
-    )
+            run = read_compared_run(item.directory if isinstance(item, Run) else Path(item))
+            finished.setdefault(run.name, []).append(run)
+    _check_seeds(finished, recipes, seeds)
+    if recipes and not isinstance(data, Dataset):
+        progress.started("loading data")
+        data = load_dataset(data, progress=progress.message)
+    for name, recipe in recipes.items():
+        for seed in range(seeds):
+            progress.message(f"{name}, seed {seed}")
+            chosen = dataclasses.replace(options, seed=seed)
+            trained = train(recipe, data, epochs=epochs, options=chosen, progress=progress)
+            finished[name].append(read_compared_run(trained.directory, name))
+    return _side_by_side(finished)
 
 
-def read_entry(directory: Path, name: str | None = None) -> ComparedRun:
+def read_compared_run(directory: Path, name: str | None = None) -> ComparedRun:
     """Return what a finished run brings to a comparison.
 
     Raises:
-        InputError: it is no finished run.
+        InputError: it is no finished run, or its files cannot be read.
     """
     run = find_run(directory)
     if not run.metrics.exists():
         raise InputError(f"{directory}: not finished; go on with cifarlab train --resume")
-    metrics = read_json(run.metrics)
-    record = read_json(run.environment)
-    return ComparedRun(
-        name=name or read_recipe(directory).name,
-        seed=record["options"]["seed"],
-        accuracy=metrics["test"]["accuracy"],
-        directory=run.path,
-        test=metrics["dataset"]["test"]["fingerprint"],
-    )
+    metrics, record = read_json(run.metrics), read_json(run.environment)
+    try:
+        return ComparedRun(
+            name=name or read_recipe(directory).name,
+            seed=record["options"]["seed"],
+            accuracy=metrics["test"]["accuracy"],
+            directory=run.path,
+            test=metrics["dataset"]["test"]["fingerprint"],
+        )
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"{directory}: its record cannot be read ({error}); train again"
+        ) from error
 
 
 def on_the_same_images(first: ComparedRun, second: ComparedRun) -> PairedImages:
@@ -114,26 +153,46 @@ def on_the_same_images(first: ComparedRun, second: ComparedRun) -> PairedImages:
     Raises:
         InputError: one of them has kept no predictions.
     """
-    found = [read_predictions(RunDirectory(path=e.directory).predictions) for e in (first, second)]
-    return same_images(found[0]["test"], found[1]["test"])
+    return same_images(_test_predictions(first), _test_predictions(second))
 
 
-def _free(name: str, entries: dict[str, list[ComparedRun]]) -> str:
+def _test_predictions(run: ComparedRun) -> Predictions:
+    return read_predictions(RunDirectory(path=run.directory).predictions)["test"]
+
+
+def _free(name: str, taken: Mapping[str, object]) -> str:
+    """Return ``name``, with a number behind it where it is taken."""
     number = 2
     free = name
-    while free in entries:
+    while free in taken:
         free = f"{name} ({number})"
         number += 1
     return free
 
 
-def _check(entries: dict[str, list[ComparedRun]]) -> None:
-    every = [entry for found in entries.values() for entry in found]
-    if len({entry.test for entry in every}) > 1:
+def _check_seeds(
+    finished: Mapping[str, Sequence[ComparedRun]], recipes: Mapping[str, Recipe], seeds: int
+) -> None:
+    if len(finished) < 2:
+        raise UsageError(
+            f"{', '.join(finished) or 'nothing'}: a comparison takes two recipes or more, "
+            "or runs of two recipes or more"
+        )
+    planned = {
+        name: sorted([run.seed for run in runs] + (list(range(seeds)) if name in recipes else []))
+        for name, runs in finished.items()
+    }
+    if len({tuple(numbers) for numbers in planned.values()}) > 1:
+        listed = "; ".join(f"{name}: {', '.join(map(str, s))}" for name, s in planned.items())
+        raise UsageError(f"seeds differ ({listed}); a paired test takes the same seeds of each")
+
+
+def _side_by_side(finished: Mapping[str, Sequence[ComparedRun]]) -> RunComparison:
+    ordered = {name: sorted(runs, key=lambda run: run.seed) for name, runs in finished.items()}
+    runs = tuple(run for group in ordered.values() for run in group)
+    if len({run.test for run in runs}) > 1:
         raise InputError(
             "these runs were measured on different test images; compare runs of one dataset"
         )
-    seeds = {name: sorted(entry.seed for entry in found) for name, found in entries.items()}
-    if len({tuple(found) for found in seeds.values()}) > 1:
-        listed = "; ".join(f"{name}: {', '.join(map(str, s))}" for name, s in seeds.items())
-        raise UsageError(f"seeds differ ({listed}); a paired test takes the same seeds of each")
+    accuracies = {name: [run.accuracy for run in group] for name, group in ordered.items()}
+    return RunComparison(comparison=compare_accuracies(accuracies, ALPHA), runs=runs)

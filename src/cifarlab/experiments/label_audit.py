@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,9 @@ import numpy as np
 
 from cifarlab.data.dataset import Dataset
 from cifarlab.errors import UsageError
-from cifarlab.predictions import Predictions, read_predictions
+from cifarlab.predictions import Predictions
 from cifarlab.recipes.recipe import Recipe
-from cifarlab.runs.directory import RunDirectory
+from cifarlab.runtime.progress import SILENT, Part, Progress
 from cifarlab.training.train import DEFAULTS, TrainOptions, train
 
 
@@ -25,7 +24,7 @@ def out_of_fold(
     *,
     epochs: int | None = None,
     options: TrainOptions = DEFAULTS,
-    say: Callable[[str], object] = lambda _: None,
+    progress: Progress = SILENT,
 ) -> Predictions:
     """Predict each training image with a model that was trained without it.
 
@@ -35,12 +34,20 @@ def out_of_fold(
     Args:
         what: a recipe or its name.
         folds: at least 2; more of them train on more images, and take longer.
+        epochs: instead of the recipe's.
+        progress: receives messages, progress bars and epochs.
 
     Returns:
         Labelled predictions in the order of ``data.train``.
 
     Raises:
         UsageError: fewer than 2 folds, or more than the smallest class has images.
+
+    Example:
+        >>> from cifarlab.evaluation.label_issues import find_label_issues
+        >>> predictions = out_of_fold("baseline", data)  # doctest: +SKIP
+        >>> find_label_issues(predictions).issues[0].name  # doctest: +SKIP
+        'train/31204'
     """
     labels = np.asarray(data.train.labels)
     smallest = int(np.bincount(labels, minlength=len(data.class_names)).min())
@@ -52,14 +59,20 @@ def out_of_fold(
     part_of = _parts(labels, folds, options.seed)
     probabilities = np.zeros((len(labels), len(data.class_names)), dtype=np.float32)
     for fold in range(folds):
-        say(f"part {fold + 1} of {folds}: training without it")
+        progress.message(f"part {fold + 1} of {folds}: training without it")
         held_out = np.flatnonzero(part_of == fold)
         rest = np.flatnonzero(part_of != fold)
         parts = replace(data, train=data.train.subset(rest), test=data.train.subset(held_out))
-        with tempfile.TemporaryDirectory(prefix="cifarlab-fold-") as place:
-            run = train(what, parts, epochs=epochs, options=options, directory=Path(place) / "run")
-            found = read_predictions(RunDirectory(path=run.directory).predictions)["test"]
-        probabilities[held_out] = found.probabilities
+        with tempfile.TemporaryDirectory(prefix="cifarlab-fold-") as scratch:
+            run = train(
+                what,
+                parts,
+                epochs=epochs,
+                options=options,
+                directory=Path(scratch) / "run",
+                progress=Part(progress, f"part {fold + 1}/{folds}"),
+            )
+        probabilities[held_out] = run.predictions["test"].probabilities
     names = data.train.names or tuple(map(str, range(len(labels))))
     return Predictions(
         probabilities=probabilities, class_names=data.class_names, labels=labels, names=names

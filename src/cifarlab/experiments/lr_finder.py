@@ -14,13 +14,13 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from cifarlab.backend import KerasModel
 from cifarlab.data.catalog import load_dataset
 from cifarlab.data.dataset import Dataset, Split
 from cifarlab.errors import InputError, UsageError
@@ -29,10 +29,12 @@ from cifarlab.recipes.parts import Constant
 from cifarlab.recipes.recipe import Recipe
 from cifarlab.runtime.device import choose_device, choose_precision, computing_in
 from cifarlab.runtime.memory import keeping_freed_memory
+from cifarlab.runtime.progress import SILENT, Progress
 from cifarlab.training.loop import LoopOptions, on_device, run_steps, start
 from cifarlab.training.setup import build_model, check_fit, override, resolve
 from cifarlab.training.state import TrainState
 from cifarlab.training.step import evaluate
+from cifarlab.training.train import Trainable
 
 FEWEST_STEPS = 10
 # More images to measure with, or more measurements, cost time and change no suggestion.
@@ -47,12 +49,8 @@ PASSES, PASS = 200, 64
 BELOW, ABOVE = 1e-3, 1e2
 
 
-def nothing(_: int) -> None:
-    """Do nothing."""
-
-
 def find_learning_rate(
-    what: str | Recipe | Any,
+    what: Trainable,
     data: Dataset | str | os.PathLike[str] = "cifar10",
     *,
     low: float | None = None,
@@ -61,7 +59,8 @@ def find_learning_rate(
     batch_size: int | None = None,
     seed: int = 0,
     device: str = "auto",
-    stepped: Callable[[int], None] = nothing,
+    skip_bad: bool = False,
+    progress: Progress = SILENT,
 ) -> RangeTest:
     """Train from the starting weights at rates from ``low`` to ``high``; suggest one.
 
@@ -70,16 +69,27 @@ def find_learning_rate(
 
     Args:
         what: a recipe, its name, a Keras model, or the path of a ``.keras`` file.
-        data: a dataset with a validation split, or what ``cifarlab.load`` takes.
+        data: a dataset with a validation split, or what ``cifarlab.load_dataset`` takes.
         low, high: rates of the first optimizer; by default 1/1000 and 100 times the recipe's.
         steps: at most this many; the loss is measured up to a hundred times.
         batch_size: instead of the recipe's.
-        stepped: is told the number of steps done.
+        seed: random seed.
+        skip_bad: leave out images that cannot be read.
+        progress: receives messages, progress bars and epochs.
+
+    Returns:
+        The losses over the rates, and the suggestion.
 
     Raises:
         UsageError: an unknown name, too few steps, bounds in the wrong order, or between which
             the loss never falls.
         InputError: model and data do not fit, or there is nothing to measure with.
+
+    Example:
+        >>> test = find_learning_rate("baseline", "cifar10")  # doctest: +SKIP
+        >>> test.suggestion, test.at_minimum  # doctest: +SKIP
+        (0.0021, 0.011)
+        >>> train("baseline", learning_rate=test.suggestion)  # doctest: +SKIP
     """
     if steps < FEWEST_STEPS:
         raise UsageError(f"steps {steps}: a range test needs at least {FEWEST_STEPS}; try 100")
@@ -93,13 +103,12 @@ def find_learning_rate(
             f"one; try --low {rate * BELOW:g} --high {rate * ABOVE:g}"
         )
     chosen = choose_device(device)
-    setting = LoopOptions(
-        device=chosen,
-        precision=choose_precision("auto", chosen),
-        seed=seed,
-        checkpoints=Path("unused"),
-    )
-    dataset = data if isinstance(data, Dataset) else load_dataset(data)
+    options = LoopOptions(device=chosen, precision=choose_precision("auto", chosen), seed=seed)
+    if isinstance(data, Dataset):
+        dataset = data
+    else:
+        progress.started("loading data")
+        dataset = load_dataset(data, skip_bad=skip_bad, progress=progress.message)
     if not len(dataset.validation):
         raise InputError(
             f"{dataset.name}: has no validation images to measure with; "
@@ -109,32 +118,33 @@ def find_learning_rate(
     check_fit(net, dataset)
     planned = np.geomspace(low, high, steps)
     with _left_as_it_is(net):
-        rates, losses = _measure(net, dataset, recipe, setting, planned, stepped)
+        rates, losses = _measure(net, dataset, recipe, options, planned, progress)
     stopped_early = rates[-1:] != [float(planned[-1])]
-    return judge(recipe, rates, losses, len(dataset.class_names), stopped_early)
+    return judge(recipe, rates, losses, len(dataset.class_names), stopped_early=stopped_early)
 
 
 def _measure(
-    model: Any,
+    model: KerasModel,
     data: Dataset,
     recipe: Recipe,
-    setting: LoopOptions,
+    options: LoopOptions,
     planned: np.ndarray[Any, Any],
-    stepped: Callable[[int], None],
+    progress: Progress,
 ) -> tuple[list[float], list[float]]:
     """Return the rates and losses up to the explosion, if there is one."""
     trial = _trial(recipe, len(planned), len(data.train))
-    held_out = on_device(_sample(data.validation), setting.device)
+    progress.started("trying rates", len(planned))
+    held_out = on_device(_sample(data.validation), options.device)
     every = math.ceil(len(planned) / MOST_MEASUREMENTS)
     scales = iter(planned / trial.optimizers[0].lr)
     rates: list[float] = []
     losses: list[float] = []
     with torch.random.fork_rng(devices=[]), keeping_freed_memory():
-        state = start(model, trial, setting)
-        _settle(state, data.train, setting)
-        walk = _walk(state, data, trial, setting, lambda: float(next(scales)))
+        state = start(model, trial, options)
+        _settle(state, data.train, options)
+        walk = _walk(state, data, trial, options, lambda: float(next(scales)))
         for step, _ in enumerate(islice(walk, len(planned)), start=1):
-            stepped(step)
+            progress.advanced()
             if step % every and step < len(planned):
                 continue
             loss = evaluate(state.lowered, *held_out)[0]
@@ -163,27 +173,27 @@ def _walk(
     state: TrainState,
     data: Dataset,
     recipe: Recipe,
-    setting: LoopOptions,
+    options: LoopOptions,
     scale: Callable[[], float],
 ) -> Iterator[Tensor]:
-    train = on_device(data.train, setting.device)
+    train = on_device(data.train, options.device)
     for epoch in range(recipe.epochs):
         state.epoch, state.step = epoch, 0
-        yield from run_steps(state, *train, recipe, setting, len(data.class_names), scale)
+        yield from run_steps(state, *train, recipe, options, len(data.class_names), scale)
 
 
 @torch.no_grad()
-def _settle(state: TrainState, train: Split, setting: LoopOptions) -> None:
+def _settle(state: TrainState, train: Split, options: LoopOptions) -> None:
     """Let statistics come to those of the starting weights, which stay as they are."""
     lowered = state.lowered
     if len(lowered.bindings) == len(lowered.trained_bindings):
         return
-    torch.manual_seed(setting.seed)
+    torch.manual_seed(options.seed)
     order = np.resize(np.random.default_rng(0).permutation(len(train)), PASSES * PASS)
     lowered.train()
     for chosen in np.split(order, PASSES):
-        images = torch.from_numpy(train.images[np.sort(chosen)]).to(setting.device)
-        with computing_in(setting.precision, setting.device):
+        images = torch.from_numpy(train.images[np.sort(chosen)]).to(options.device)
+        with computing_in(options.precision, options.device):
             lowered(images)
 
 
@@ -194,10 +204,10 @@ def _sample(split: Split) -> Split:
 
 
 @contextmanager
-def _left_as_it_is(model: Any) -> Iterator[None]:
+def _left_as_it_is(model: KerasModel) -> Iterator[None]:
     """Give the model its weights and states back after the block.
 
-    Layers that run as themselves are trained in place, and draw from generators of their own.
+    Layers that Keras runs are trained in place, and draw from generators of their own.
     """
     before = [(v.value, v.value.detach().clone(), v.value.grad) for v in model.variables]
     try:

@@ -3,6 +3,8 @@
 May use classifier, lowering, saving, runs and data, not training.
 """
 
-from cifarlab.exporting.exporter import FORMATS, Exported, export
+from cifarlab.exporting.about import about
+from cifarlab.exporting.exporter import FORMATS, Exported, check_packages, export
+from cifarlab.exporting.files import INPUT, OUTPUT
 
-__all__ = ["FORMATS", "Exported", "export"]
+__all__ = ["FORMATS", "INPUT", "OUTPUT", "Exported", "about", "check_packages", "export"]

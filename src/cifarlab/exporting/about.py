@@ -1,4 +1,4 @@
-"""What is known of a model beside its weights, for people who look at what was exported."""
+"""The test results that are stored with a model, to be shown beside what was exported."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cifarlab.classifier import is_pretrained
 from cifarlab.runs.directory import RunDirectory, read_json
-from cifarlab.saving.pretrained import NAME, read_card
+from cifarlab.saving.pretrained import read_card
 
 
 def about(model: Path) -> dict[str, Any]:
-    """Return ``accuracy``, ``confusion`` and all of ``test``, each ``None`` if not known.
+    """Return ``accuracy``, ``confusion`` and all of ``test``; each ``None`` where it is not known.
 
     Args:
         model: as ``Classifier.load`` takes it.
@@ -21,13 +22,13 @@ def about(model: Path) -> dict[str, Any]:
     """
     metrics = RunDirectory(path=model).metrics
     if metrics.exists():
-        return _of(read_json(metrics)["test"])
-    if str(model) == NAME and not model.exists():
-        return _of(read_card()["test"])
+        return _results(read_json(metrics)["test"])
+    if is_pretrained(model):
+        return _results(read_card()["test"])
     return {"accuracy": None, "confusion": None, "test": None}
 
 
-def _of(test: Mapping[str, Any]) -> dict[str, Any]:
+def _results(test: Mapping[str, Any]) -> dict[str, Any]:
     low, high = test["accuracy_interval"]
     return {
         "accuracy": {"value": test["accuracy"], "low": low, "high": high, "n": test["n"]},

@@ -17,14 +17,15 @@ from cifarlab.data.dataset import Dataset
 from cifarlab.errors import CifarlabError, UsageError
 from cifarlab.exporting import files, parity, quantize, runners
 from cifarlab.files import atomic_write, cannot_write
+from cifarlab.runtime.extras import require_extra
 
-INT8 = "onnx-int8"
+ONNX, INT8 = "onnx", "onnx-int8"
 WEB = "web"
-# What a file of each format is called after the model's name.
+# The end of the file name of each format.
 FORMATS: Mapping[str, str] = {
     "keras": ".keras",
     "h5": ".h5",
-    "onnx": ".onnx",
+    ONNX: ".onnx",
     INT8: "-int8.onnx",
     "torch": ".pt2",
     WEB: "-web",
@@ -33,13 +34,13 @@ FORMATS: Mapping[str, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
-    """A file that was written and found to say what the classifier says.
+    """A file that was written and gives the predictions of the classifier.
 
     Attributes:
         path: absolute; a folder for ``web``.
         size: bytes, of everything in a folder.
         parity: how it compares with the classifier.
-        loss: what 8 bits cost, for ``onnx-int8``.
+        loss: the accuracy lost to 8 bits, for ``onnx-int8``.
     """
 
     format: str
@@ -64,42 +65,60 @@ def export(
 ) -> Exported:
     """Write the classifier to ``target`` in another format.
 
-    The new file is run by the program that it is made for on 1,000 drawn images, and appears
-    under its name only if it says the same: the same classes, probabilities within 1e-4. In
-    8 bits it may differ; it is compared on test images, and the loss of accuracy is returned.
+    The new file is run by the program that it is made for on 1,000 generated images, and appears
+    under its name only if its predictions are the same: the same classes, probabilities within
+    1e-4. In 8 bits it may differ; it is compared on test images, and the loss of accuracy is
+    returned.
 
     Args:
         format: one of ``FORMATS``.
-        data: for ``onnx-int8``: training images set the scales, test images tell the loss.
+        data: for ``onnx-int8``: training images set the scales, test images measure the loss.
         facts: for ``web``: ``name``, ``accuracy`` and ``confusion``, shown on the page.
 
     Raises:
         UsageError: another format, a target that exists, a package or data that is missing,
             or a model that the format cannot hold.
-        CifarlabError: the exported file does not say what the classifier says.
+        CifarlabError: the exported file does not give the predictions of the classifier.
         ResourceError: the target cannot be written.
+
+    Example:
+        >>> done = export(classifier, "onnx", "model.onnx")  # doctest: +SKIP
+        >>> done.parity.agreement  # doctest: +SKIP
+        1.0
     """
     target = Path(target).absolute()
-    if format not in FORMATS:
-        raise UsageError(f"no format is called {format!r}; choose from {', '.join(FORMATS)}")
+    check_packages(format)
     if target.exists() and not overwrite:
         raise UsageError(f"{target}: exists; give another --output, or --overwrite")
     if format == INT8 and data is None:
         raise UsageError(
-            "8 bits need training images to choose scales on; name the data set with --data"
+            "8 bits need training images to choose scales on; name the dataset with --data"
         )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent) as folder:
             made = Path(folder) / ("new" + FORMATS[format])
             predict, loss = _write(classifier, format, made, data, facts or {})
-            found = parity.compare(predict, classifier, *_images(classifier, format, data))
-            if format != INT8 and not found.exact:
-                raise _disagrees(format, found)
+            images, source = _comparison_images(classifier, format, data)
+            compared = parity.compare(predict, classifier, images, source)
+            if format != INT8 and not compared.exact:
+                raise _disagrees(format, compared)
             _move(made, target)
     except OSError as error:
         raise cannot_write(target, error) from error
-    return Exported(format=format, path=target, size=_size(target), parity=found, loss=loss)
+    return Exported(format=format, path=target, size=_size(target), parity=compared, loss=loss)
+
+
+def check_packages(format: str) -> None:
+    """Check that a format exists and that its packages are installed, before any work.
+
+    Raises:
+        UsageError: no such format, or a package is missing.
+    """
+    if format not in FORMATS:
+        raise UsageError(f"no format is called {format!r}; choose from {', '.join(FORMATS)}")
+    if format in (ONNX, INT8, WEB):
+        require_extra("onnx", f"the format {format}", ("onnx", "onnxruntime"))
 
 
 def _write(
@@ -133,21 +152,21 @@ def _write(
     return predict, None
 
 
-def _images(
+def _comparison_images(
     classifier: Classifier, format: str, data: Dataset | None
 ) -> tuple[np.ndarray[Any, Any], str]:
-    """Return what to compare on, and what it is."""
+    """Return the images to compare on, and where they are from."""
     if format == INT8 and data is not None:
-        # Scales fit what the model was made for, and little else.
+        # The scales fit images like those of the dataset, and few others.
         return np.array(data.test.images[: parity.IMAGES]), parity.TEST
-    return parity.comparison_images(classifier.input_shape[:2]), parity.DRAWN
+    return parity.comparison_images(classifier.input_shape[:2]), parity.GENERATED
 
 
-def _disagrees(format: str, found: parity.Parity) -> CifarlabError:
+def _disagrees(format: str, compared: parity.Parity) -> CifarlabError:
     return CifarlabError(
-        f"the exported {format} model differs from the classifier: {found.agreement:.2%} of "
-        f"{found.images:,} images have the same class (all must), the largest difference is "
-        f"{found.largest_difference:.2g} (below {parity.TOLERANCE:g} is allowed); nothing was "
+        f"the exported {format} model differs from the classifier: {compared.agreement:.2%} of "
+        f"{compared.images:,} images have the same class (all must), the largest difference is "
+        f"{compared.largest_difference:.2g} (below {parity.TOLERANCE:g} is allowed); nothing was "
         "kept; try another format, and please report this model"
     )
 

@@ -1,4 +1,4 @@
-"""The exported files themselves, one function a format; nothing here compares or measures."""
+"""The exported files themselves, one function per format; nothing here compares or measures."""
 
 from __future__ import annotations
 
@@ -17,13 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from cifarlab.classifier import Classifier
-from cifarlab.errors import UsageError
-from cifarlab.exporting.single_model import deployable
+from cifarlab.exporting.single_model import single_model
 from cifarlab.files import atomic_write
 from cifarlab.lowering.model import lower
 from cifarlab.saving.model_file import save_model
 
-# ONNX's operators of this version are in every runtime of the last years.
+# Every runtime of recent years supports ONNX's operators of this version.
 OPSET = 17
 INPUT, OUTPUT = "images", "probabilities"
 RESIZE = "bicubic with antialiasing, as Pillow does it; the image is squashed to a square"
@@ -34,7 +33,7 @@ class _FromBytes(nn.Module):
 
     def __init__(self, classifier: Classifier) -> None:
         super().__init__()
-        self.network = lower(deployable(classifier)).eval()
+        self.network = lower(single_model(classifier)).eval()
 
     def forward(self, images: Tensor) -> Tensor:
         probabilities: Tensor = self.network(images.float())
@@ -44,12 +43,12 @@ class _FromBytes(nn.Module):
 def write_keras(classifier: Classifier, path: Path) -> None:
     """Write ``.keras`` or ``.h5``, which plain Keras loads; see ``save_model`` for errors.
 
-    Temperature and test-time augmentation are layers of the model, so what travels beside it
-    names neither.
+    Temperature and test-time augmentation are layers of the model, so the recipe beside it names
+    neither.
     """
     recipe = {**(classifier.recipe or {}), "tta": None}
     save_model(
-        deployable(classifier),
+        single_model(classifier),
         path,
         class_names=classifier.class_names,
         recipe=recipe,
@@ -72,15 +71,11 @@ def write_torch(classifier: Classifier, path: Path) -> None:
 
 
 def onnx_bytes(classifier: Classifier) -> bytes:
-    """Return one self-contained ONNX file, any number of images a call, facts as metadata.
+    """Return one self-contained ONNX file, any number of images per call, facts as metadata.
 
-    Raises:
-        UsageError: the package onnx is not installed.
+    The package onnx must be installed.
     """
-    try:
-        import onnx
-    except ImportError as error:
-        raise missing_packages() from error
+    import onnx
 
     file = io.BytesIO()
     example = torch.zeros(2, *classifier.input_shape, dtype=torch.uint8)
@@ -102,12 +97,12 @@ def onnx_bytes(classifier: Classifier) -> bytes:
 
 
 def facts_of(classifier: Classifier) -> dict[str, Any]:
-    """Return what travels in an exported file beside the model, as plain JSON values."""
+    """Return what is stored in an exported file beside the model, as plain JSON values."""
     return {
         "class_names": list(classifier.class_names),
         "not_sure_below": classifier.not_sure_below,
         "temperature": classifier.temperature,
-        "views": classifier.tta and dataclasses.asdict(classifier.tta),
+        "tta": classifier.tta and dataclasses.asdict(classifier.tta),
         "input_shape": list(classifier.input_shape),
         "pixels": "uint8, RGB, 0 to 255",
         "resize": RESIZE,
@@ -121,16 +116,9 @@ def as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def missing_packages() -> UsageError:
-    return UsageError(
-        "this format needs the packages onnx and onnxruntime, which are not installed; "
-        "run: pip install 'cifarlab[onnx]'"
-    )
-
-
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Drop advice for people who write exporters."""
+    """Drop warnings meant for developers of exporters."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""Whether an exported model says what the classifier says, and how fast."""
+"""Whether an exported model gives the predictions of the classifier, and how fast."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from cifarlab.exporting.runners import Predict
 IMAGES = 1000
 # Of any probability, for formats that compute in float32.
 TOLERANCE = 1e-4
-DRAWN, TEST = "drawn", "test"
-# Small, odd and large calls: the number of images must be free.
+GENERATED, TEST = "generated", "test"
+# Small, odd and large calls: the number of images must not be fixed.
 CHUNKS = (1, 7, 64)
 BATCH, ROUNDS = 64, 5
 
@@ -29,7 +29,7 @@ class Parity:
 
     Attributes:
         images: how many.
-        source: what they were, ``"drawn"`` or ``"test"``.
+        source: where they are from, ``"generated"`` or ``"test"``.
         agreement: share of them with the same top class, 0 to 1. Where the classifier's two
             best classes are within ``TOLERANCE`` of each other, either is the same.
         largest_difference: of any probability.
@@ -45,7 +45,7 @@ class Parity:
 
     @property
     def exact(self) -> bool:
-        """Whether it says the same, but for rounding in float32."""
+        """Whether the predictions are the same, but for rounding in float32."""
         return self.agreement == 1.0 and self.largest_difference < TOLERANCE
 
 
@@ -54,7 +54,7 @@ def compare(
 ) -> Parity:
     """Run both on uint8 ``[N, H, W, 3]``, and time them alternating."""
     expected = classifier.predict_proba(images)
-    found = _in_chunks(predict, images)
+    exported = _in_chunks(predict, images)
     ours, theirs = [], []
     for _ in range(ROUNDS):
         ours.append(_rate(classifier.predict_proba, images[:BATCH]))
@@ -62,15 +62,15 @@ def compare(
     return Parity(
         images=len(images),
         source=source,
-        agreement=float(_same_class(found, expected).mean()),
-        largest_difference=float(np.abs(found - expected).max()),
+        agreement=float(_same_class(exported, expected).mean()),
+        largest_difference=float(np.abs(exported - expected).max()),
         images_per_second=statistics.median(theirs),
         classifier_images_per_second=statistics.median(ours),
     )
 
 
 def comparison_images(side: tuple[int, int], count: int = IMAGES) -> np.ndarray[Any, Any]:
-    """Draw images that need no dataset: half shapes, a quarter smooth, a quarter noise.
+    """Generate images without a dataset: half shapes, a quarter smooth, a quarter noise.
 
     Args:
         side: their height and width.
@@ -92,19 +92,19 @@ def comparison_images(side: tuple[int, int], count: int = IMAGES) -> np.ndarray[
 
 def _in_chunks(predict: Predict, images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Predict in calls of one image, then seven, then many."""
-    found: list[np.ndarray[Any, Any]] = []
+    parts: list[np.ndarray[Any, Any]] = []
     start = 0
     while start < len(images):
-        size = CHUNKS[min(len(found), len(CHUNKS) - 1)]
-        found.append(predict(images[start : start + size]))
+        size = CHUNKS[min(len(parts), len(CHUNKS) - 1)]
+        parts.append(predict(images[start : start + size]))
         start += size
-    return np.concatenate(found)
+    return np.concatenate(parts)
 
 
 def _same_class(
-    found: np.ndarray[Any, Any], expected: np.ndarray[Any, Any]
+    exported: np.ndarray[Any, Any], expected: np.ndarray[Any, Any]
 ) -> np.ndarray[Any, Any]:
-    chosen = found.argmax(1)[:, None]
+    chosen = exported.argmax(1)[:, None]
     lead = expected.max(1) - np.take_along_axis(expected, chosen, 1)[:, 0]
     return np.asarray(lead <= TOLERANCE)
 

@@ -1,4 +1,4 @@
-"""Exported files run for real, by the programs that others will run them with."""
+"""Exported files run by the programs that others will run them with."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from cifarlab.backend import keras
-from cifarlab.exporting.files import INPUT, missing_packages
+from cifarlab.exporting.files import INPUT
 
 # uint8 [N, H, W, 3] in, float32 [N, K] out.
 Predict = Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]
@@ -34,15 +34,8 @@ def plain_torch(path: Path) -> Predict:
 
 
 def onnxruntime(model: Path | bytes) -> Predict:
-    """Run an ONNX file with onnxruntime, on as many threads as PyTorch has.
-
-    Raises:
-        UsageError: the package onnxruntime is not installed.
-    """
-    try:
-        import onnxruntime as runtime
-    except ImportError as error:
-        raise missing_packages() from error
+    """Run an ONNX file with onnxruntime, which must be installed, on as many threads as PyTorch."""
+    import onnxruntime as runtime
 
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()

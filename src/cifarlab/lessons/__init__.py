@@ -1,16 +1,16 @@
-"""Small experiments that measure what a learner is usually just told.
+"""Small experiments that measure what a learner is usually only told.
 
-Each lesson is a module with the same five names: ``DEFAULT``, its ``LessonOptions``; ``run``,
-which does the experiment; and ``table``, ``sentences`` and ``draw``, which are made from the
-numbers alone. To add one, write a module and name it here.
+May use training, plots and what training uses, not reporting or exporting.
 """
 
 from __future__ import annotations
 
-# A line of summary, and the module.
+# Each lesson is a module with the same five names: ``DEFAULT``, its ``LessonOptions``; ``run``,
+# which does the experiment; and ``table``, ``sentences`` and ``draw``, which need the numbers only.
+# To add one, write a module and name it here, after its summary in a line.
 LESSONS: dict[str, tuple[str, str]] = {
     "scaling": (
-        "what scaling pixels to [0, 1] buys",
+        "what scaling pixels to [0, 1] changes",
         "cifarlab.lessons.scaling",
     ),
     "early-stopping": (
@@ -26,7 +26,7 @@ LESSONS: dict[str, tuple[str, str]] = {
         "cifarlab.lessons.batchnorm",
     ),
     "formats": (
-        "what a .keras and an .h5 file keep of a model",
+        "what a .keras and an .h5 file store of a model",
         "cifarlab.lessons.formats",
     ),
 }

@@ -1,4 +1,4 @@
-"""What do changed copies of the training images do to overfitting?"""
+"""How does augmenting the training images change overfitting?"""
 
 from __future__ import annotations
 
@@ -45,23 +45,23 @@ AUGMENTATIONS: dict[str, tuple[Augmentation, ...]] = {
 COLOURS = (drawing.GREY, drawing.BLUE, drawing.GREEN, drawing.ORANGE)
 
 
-def run(data: Dataset, plan: LessonOptions, device: str, say: Say) -> Experiment:
+def run(data: Dataset, options: LessonOptions, device: str, say: Say) -> Experiment:
     """Train the baseline with each set of augmentations.
 
     Raises:
-        InputError, UsageError: the data cannot be used, or the plan is not for it.
+        InputError, UsageError: the data cannot be used, or the options do not fit it.
         RunInterruptedError: SIGINT or SIGTERM.
     """
-    plain = replace(BASELINE, epochs=plan.epochs, stop=None, keep="last")
+    plain = replace(BASELINE, epochs=options.epochs, stop=None, keep="last")
     variants = [
         Variant(name=name, recipe=replace(plain, augment=specs))
         for name, specs in AUGMENTATIONS.items()
     ]
-    return compare_variants(variants, sample(data, plan), plan, device, say, after=_after)
+    return compare_variants(variants, sample(data, options), options, device, say, after=_after)
 
 
 def _after(model: Any, data: Dataset, device: str) -> Mapping[str, float]:
-    # What training itself reports is of changed images, by a network that still changes.
+    # Training itself reports the accuracy on augmented images, of a network that still changes.
     return {"train_accuracy": accuracy_on(model, data.train, device)}
 
 
@@ -72,7 +72,7 @@ def gaps(outcome: Outcome) -> tuple[float, ...]:
 
 
 def table(result: Experiment) -> tuple[Sequence[str], list[Sequence[str]]]:
-    """Return the columns and a row an arm."""
+    """Return the columns, and one row per variant."""
     rows: list[Sequence[str]] = [
         (
             o.variant,
@@ -86,8 +86,9 @@ def table(result: Experiment) -> tuple[Sequence[str], list[Sequence[str]]]:
 
 
 def sentences(result: Experiment) -> list[str]:
-    """Say what was found, how sure that is and what to take from it."""
-    none, others = result.of(NONE), [o for o in result.outcomes if o.variant != NONE]
+    """Return the results in sentences: what, how certain, and the conclusion."""
+    none = result.of(NONE)
+    others = [o for o in result.outcomes if o.variant != NONE]
     strongest = others[-1]
     plain = none.final("val_accuracy")
     verdicts = {o.variant: verdict(o.final("val_accuracy"), plain) for o in others}
@@ -107,54 +108,48 @@ def sentences(result: Experiment) -> list[str]:
         *certainty(result.setup.seeds, [gap, *verdicts.values()]),
     ]
     if result.setup.seeds > 1:
-        better = [name for name, v in verdicts.items() if v.sure and v.direction > 0]
-        worse = [name for name, v in verdicts.items() if v.sure and v.direction < 0]
-        narrower = gap.sure and gap.direction < 0
-        said.append(_advice(better, worse, narrower, result.setup.epochs))
+        better = [name for name, v in verdicts.items() if v.surely_higher]
+        worse = [name for name, v in verdicts.items() if v.surely_lower]
+        said.append(_advice(better, worse, narrower=gap.surely_lower, epochs=result.setup.epochs))
     return said
 
 
-def _advice(better: Sequence[str], worse: Sequence[str], narrower: bool, epochs: int) -> str:
+def _advice(better: Sequence[str], worse: Sequence[str], *, narrower: bool, epochs: int) -> str:
     if better and not worse:
-        return f"Take from it: augment; {better[0]} is the least that showed a gain here."
+        return f"Conclusion: augment; {better[0]} is the least that showed a gain here."
     if better:
         return (
-            f"Take from it: augmentation can help and harm; {better[0]} helped, {worse[0]} harmed, "
+            f"Conclusion: augmentation can help and harm; {better[0]} helped, {worse[0]} harmed, "
             f"in {epochs} epochs."
         )
     if narrower:
         tail = "and accuracy fell" if worse else "but accuracy did not rise for sure"
         return (
-            f"Take from it: the gap closed {tail} in {epochs} epochs; a narrow gap by itself is "
+            f"Conclusion: the gap closed {tail} in {epochs} epochs; a narrow gap by itself is "
             "no gain. Whether longer training changes that, --epochs will show."
         )
     if worse:
-        return f"Take from it: in {epochs} epochs augmentation did harm; try more with --epochs."
-    return f"Take from it: in {epochs} epochs nothing showed; try more with --epochs."
+        return f"Conclusion: in {epochs} epochs augmentation did harm; try more with --epochs."
+    return f"Conclusion: in {epochs} epochs nothing showed; try more with --epochs."
 
 
 def draw(result: Experiment) -> Figure:
-    """Draw validation accuracy by epoch, and the gap that each arm is left with."""
+    """Draw validation accuracy by epoch, and the gap that is left in each variant."""
     title = drawing.heading("Augmentation", result.setup)
     figure, (left, right) = drawing.panels(title, 2)
     for outcome, colour in zip(result.outcomes, COLOURS, strict=True):
         drawing.course(left, outcome.variant, outcome.courses("val_accuracy"), colour)
     drawing.label_epochs(left, "validation accuracy", as_percent=True)
     left.legend(frameon=False, loc="lower right")
-    for column, colour, name in (
-        ("train", drawing.BLUE, "training images"),
-        ("validation", drawing.ORANGE, "validation images"),
+    train = [(o.variant, o.measured("train_accuracy"), drawing.BLUE) for o in result.outcomes]
+    held_out = [(o.variant, o.final("val_accuracy"), drawing.ORANGE) for o in result.outcomes]
+    for groups, colour, name in (
+        (train, drawing.BLUE, "training images"),
+        (held_out, drawing.ORANGE, "validation images"),
     ):
-        groups = [(o.variant, _accuracy(o, column), colour) for o in result.outcomes]
         drawing.dots(right, groups)
         right.plot([], [], "o", color=colour, label=name)
     right.set_title("accuracy at the end; the distance is the gap", fontsize=11)
     right.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     right.legend(frameon=False, loc="lower right")
     return drawing.finished(figure)
-
-
-def _accuracy(outcome: Outcome, column: str) -> tuple[float, ...]:
-    if column == "train":
-        return outcome.measured("train_accuracy")
-    return outcome.final("val_accuracy")

@@ -1,4 +1,4 @@
-"""What the lessons draw with, in the style of all plots."""
+"""The drawing functions that the lessons share, in the style of all plots."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ __all__ = [
 
 
 def heading(lesson: str, setup: ExperimentData) -> str:
-    """Return the heading of an image: what was compared, on what, how often."""
+    """Return the heading of a plot: what was compared, on what, how often."""
     seeds = "1 seed" if setup.seeds == 1 else f"{setup.seeds} seeds (line: mean, band: range)"
     return f"{lesson}: {setup.dataset}, {setup.images:,} training images, {seeds}"
 
 
-def panels(title: str, count: int, share_y: bool = False) -> tuple[Figure, list[Axes]]:
+def panels(title: str, count: int, *, share_y: bool = False) -> tuple[Figure, list[Axes]]:
     """Return a figure with ``count`` panels side by side."""
     figure = new_figure(WIDTH, HEIGHT, title)
     return figure, list(figure.subplots(1, count, sharey=share_y, squeeze=False)[0])
@@ -56,7 +56,7 @@ def course(
     """Draw the mean over the seeds, epoch by epoch, in a band from the lowest to the highest.
 
     Args:
-        values: for each seed, a value an epoch; one that is not finite leaves a gap.
+        values: for each seed, one value per epoch; one that is not finite leaves a gap.
     """
     rows = np.array(values, dtype=float)
     rows[~np.isfinite(rows)] = math.nan
@@ -67,23 +67,23 @@ def course(
 
 
 def dots(axes: Axes, groups: Sequence[tuple[str, Sequence[float], str]]) -> None:
-    """Draw a line for each group, from the top: a dot a seed, and a bar at their mean.
+    """Draw a line for each group, from the top: one dot per seed, and a bar at their mean.
 
     Args:
         groups: name, values and colour of each.
     """
-    for place, (_, values, colour) in enumerate(groups):
+    for row, (_, values, colour) in enumerate(groups):
         shown = [value for value in values if math.isfinite(value)]
-        axes.plot(shown, [place] * len(shown), "o", color=colour, alpha=0.6)
+        axes.plot(shown, [row] * len(shown), "o", color=colour, alpha=0.6)
         if shown:
-            axes.plot([mean(shown)], [place], "|", color=colour, markersize=22, markeredgewidth=2)
+            axes.plot([mean(shown)], [row], "|", color=colour, markersize=22, markeredgewidth=2)
     axes.set_yticks(range(len(groups)), [name for name, _, _ in groups])
     axes.set_ylim(len(groups) - 0.5, -0.5)
     axes.grid(color=LINES, linewidth=0.6)
     axes.set_axisbelow(True)
 
 
-def label_epochs(axes: Axes, title: str, as_percent: bool = False) -> None:
+def label_epochs(axes: Axes, title: str, *, as_percent: bool = False) -> None:
     """Finish a panel whose x axis counts epochs."""
     axes.set_title(title, fontsize=11)
     axes.set_xlabel("epoch")
@@ -97,6 +97,6 @@ def label_epochs(axes: Axes, title: str, as_percent: bool = False) -> None:
 def logarithmic(axes: Axes) -> None:
     """Give the x axis a logarithmic scale with plain numbers."""
     axes.set_xscale("log")
-    # Matplotlib's own are formulas, and these plots have none.
+    # Matplotlib's own labels are formulas, which these plots avoid.
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())

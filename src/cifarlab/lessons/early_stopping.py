@@ -28,7 +28,7 @@ from cifarlab.recipes.parts import Constant
 
 DEFAULT = LessonOptions(images=10_000, epochs=20)
 PATIENCE = 3
-ARM = "to the end"
+TO_THE_END = "to the end"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class Stop:
 
 
 def stop_of(losses: Sequence[float], patience: int = PATIENCE) -> Stop:
-    """Return where a run with these validation losses, an epoch each, would have stopped.
+    """Return where a run with these validation losses, one per epoch, would have stopped.
 
     As ``keras.callbacks.EarlyStopping`` does: after ``patience`` epochs without a new lowest.
 
@@ -62,23 +62,23 @@ def stop_of(losses: Sequence[float], patience: int = PATIENCE) -> Stop:
     return Stop(after=len(losses), kept=kept)
 
 
-def run(data: Dataset, plan: LessonOptions, device: str, say: Say) -> Experiment:
-    """Train the baseline to the end, once a seed.
+def run(data: Dataset, options: LessonOptions, device: str, say: Say) -> Experiment:
+    """Train the baseline to the end, once per seed.
 
     Raises:
-        InputError, UsageError: the data cannot be used, or the plan is not for it.
+        InputError, UsageError: the data cannot be used, or the options do not fit it.
         RunInterruptedError: SIGINT or SIGTERM.
     """
     recipe = replace(
-        BASELINE, epochs=plan.epochs, schedule=Constant(), augment=(), stop=None, keep="last"
+        BASELINE, epochs=options.epochs, schedule=Constant(), augment=(), stop=None, keep="last"
     )
     return compare_variants(
-        [Variant(name=ARM, recipe=recipe)], sample(data, plan), plan, device, say
+        [Variant(name=TO_THE_END, recipe=recipe)], sample(data, options), options, device, say
     )
 
 
 def _stops(result: Experiment) -> list[tuple[Trial, Stop]]:
-    trials = result.of(ARM).trials
+    trials = result.of(TO_THE_END).trials
     return [(t, stop_of([row["val_loss"] for row in t.history])) for t in trials]
 
 
@@ -92,7 +92,7 @@ def _seconds(trial: Trial, epochs: int) -> float:
 
 def table(result: Experiment) -> tuple[Sequence[str], list[Sequence[str]]]:
     """Return the columns, and a row for each way to end a run."""
-    stops, end = _stops(result), result.of(ARM)
+    stops, end = _stops(result), result.of(TO_THE_END)
     rows: list[Sequence[str]] = [
         (
             "stopped early",
@@ -102,7 +102,7 @@ def table(result: Experiment) -> tuple[Sequence[str], list[Sequence[str]]]:
             spread(_kept(result, "val_accuracy"), percent),
         ),
         (
-            ARM,
+            TO_THE_END,
             str(result.setup.epochs),
             spread([_seconds(trial, len(trial.history)) for trial, _ in stops], _duration),
             spread(end.final("val_loss"), number),
@@ -113,7 +113,7 @@ def table(result: Experiment) -> tuple[Sequence[str], list[Sequence[str]]]:
 
 
 def sentences(result: Experiment) -> list[str]:
-    """Say what was found, how sure that is and what to take from it."""
+    """Return the results in sentences: what, how certain, and the conclusion."""
     stops, planned = _stops(result), result.setup.epochs
     cut = sum(stop.after < planned for _, stop in stops)
     if not cut:
@@ -122,9 +122,9 @@ def sentences(result: Experiment) -> list[str]:
             f"{'the run' if len(stops) == 1 else 'none of the runs'} before epoch {planned}: it "
             "saved nothing here.",
             *_late(stops),
-            "Take from it: nothing yet; --epochs with a larger number may show more.",
+            "Conclusion: nothing yet; --epochs with a larger number may show more.",
         ]
-    end = result.of(ARM)
+    end = result.of(TO_THE_END)
     names = ("with early stopping", "at the end")
     losses, accuracies = _kept(result, "val_loss"), _kept(result, "val_accuracy")
     return [
@@ -161,7 +161,8 @@ def _late(stops: Sequence[tuple[Trial, Stop]]) -> list[str]:
     late = 0
     for trial, stop in stops:
         losses = [row["val_loss"] for row in trial.history]
-        late += min(losses) < losses[stop.kept - 1]
+        if min(losses) < losses[stop.kept - 1]:
+            late += 1
     if not late:
         return []
     return [
@@ -175,32 +176,33 @@ def _advice(loss: int, accuracy: int, seeds: int) -> str:
     runs = "in this one run" if seeds == 1 else "in every run"
     if loss < 0 and accuracy < 0:
         return (
-            f"Take from it: the two measures disagree {runs}. The later weights were right more "
+            f"Conclusion: the two measures disagree {runs}. The later weights were right more "
             "often, yet their probabilities were worse by the loss; stop by the measure that you "
             "care for."
         )
     if loss < 0 and accuracy > 0:
-        return f"Take from it: training on did harm {runs}; stop early and keep the best epoch."
+        return f"Conclusion: training on did harm {runs}; stop early and keep the best epoch."
     if loss < 0:
         return (
-            "Take from it: stop early, for the time and the loss; for accuracy alone, training "
+            "Conclusion: stop early, for the time and the loss; for accuracy alone, training "
             "on neither helped nor harmed for sure."
         )
-    return "Take from it: here early stopping saved time; what it prevented did not show."
+    return "Conclusion: here early stopping saved time; what it prevented did not show."
 
 
 def draw(result: Experiment) -> Figure:
     """Draw every run's loss and accuracy, with the epoch kept and the one stopped after."""
     setup = result.setup
     title = f"Early stopping: {setup.dataset}, {setup.images:,} training images"
-    figure, axes = drawing.panels(f"{title}, patience {PATIENCE}, a line a seed", 2)
+    figure, axes = drawing.panels(f"{title}, patience {PATIENCE}, one line per seed", 2)
     for panel, measure in zip(axes, ("loss", "accuracy"), strict=True):
-        for place, (trial, stop) in enumerate(_stops(result)):
+        for seed, (trial, stop) in enumerate(_stops(result)):
             train = [row[measure] for row in trial.history]
             held_out = [row[f"val_{measure}"] for row in trial.history]
-            # Only the first seed's lines go into the legend.
             names = ["training", "validation", "kept", "stopped after"]
-            names = names if place == 0 else ["_"] * 4
+            if seed > 0:
+                # Matplotlib leaves such names out of the legend: one seed's lines are enough.
+                names = [f"_{name}" for name in names]
             epochs = range(1, len(train) + 1)
             panel.plot(epochs, train, "--", color=drawing.BLUE, lw=1.2, label=names[0])
             panel.plot(epochs, held_out, "-", color=drawing.ORANGE, lw=1.2, label=names[1])

@@ -1,17 +1,15 @@
-"""What the lessons share: arms, each trained with several seeds, and what came of it.
+"""What the lessons share: variants, each trained with several seeds, and their results.
 
-All arms start a seed with the same weights and see the images in the same order. Only
-training and validation images are looked at; the test split is never read.
+With one seed all variants start from the same weights and see the images in the same order. Only
+training and validation images are used; the test split is never read.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +20,6 @@ from cifarlab.errors import DivergedError, InputError, RunInterruptedError, Usag
 from cifarlab.recipes.recipe import Recipe
 from cifarlab.runtime.device import choose_device, choose_precision
 from cifarlab.training.loop import LoopOptions, fit
-from cifarlab.training.progress import SILENT
 from cifarlab.training.setup import build_model, check_fit, compile_model
 
 Say = Callable[[str], None]
@@ -83,7 +80,7 @@ class Trial:
     """One run.
 
     Attributes:
-        history: a row an epoch, as the engine gives it. Where the loss stopped being a number,
+        history: one row per epoch, as ``fit`` returns it. Where the loss stopped being a number,
             the rows from there on have the loss infinity and the accuracy of guessing.
         diverged: whether it did.
         measured: what the lesson measured besides.
@@ -97,7 +94,7 @@ class Trial:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What came of an arm: a trial a seed."""
+    """The results of a variant: one trial per seed."""
 
     variant: str
     trials: tuple[Trial, ...]
@@ -117,20 +114,20 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """All that was found, for words and images to be made of."""
+    """All results, from which the sentences and the plot are made."""
 
     setup: ExperimentData
     outcomes: tuple[Outcome, ...]
 
     def of(self, variant: str) -> Outcome:
-        """Return the outcome of the arm called ``variant``."""
+        """Return the outcome of the variant of that name."""
         return next(outcome for outcome in self.outcomes if outcome.variant == variant)
 
     def to_json(self) -> dict[str, Any]:
         """Return every number of every seed as plain values; what is not finite is null."""
         return {
             "setup": dataclasses.asdict(self.setup),
-            "arms": {o.variant: [_plain(t) for t in o.trials] for o in self.outcomes},
+            "variants": {o.variant: [_plain(t) for t in o.trials] for o in self.outcomes},
         }
 
 
@@ -148,8 +145,8 @@ def _plain(trial: Trial) -> dict[str, Any]:
     }
 
 
-def sample(data: Dataset, plan: LessonOptions) -> Dataset:
-    """Return ``data`` with as many training images as planned, the same ones every time.
+def sample(data: Dataset, options: LessonOptions) -> Dataset:
+    """Return ``data`` with as many training images as wanted, the same ones every time.
 
     Raises:
         InputError: no validation images, or fewer to train on than classes.
@@ -157,27 +154,29 @@ def sample(data: Dataset, plan: LessonOptions) -> Dataset:
     classes, have = len(data.class_names), len(data.train)
     if not len(data.validation):
         raise InputError(f"{data.name} has no validation images to measure on; add a val folder")
-    if plan.images < classes:
-        raise UsageError(f"--images {plan.images}: {data.name} has {classes} classes; ask for more")
+    if options.images < classes:
+        raise UsageError(
+            f"--images {options.images}: {data.name} has {classes} classes; ask for more"
+        )
     chosen = np.arange(have)
-    if plan.images < have:
-        chosen = stratified_split(data.train.labels, plan.images / have, 0)[1]
+    if options.images < have:
+        chosen = stratified_split(data.train.labels, options.images / have, 0)[1]
     return dataclasses.replace(data, train=data.train.subset(chosen))
 
 
-def setup_of(data: Dataset, plan: LessonOptions) -> ExperimentData:
-    """Return what is about to be done on ``data``, which ``sample`` has given."""
+def setup_of(data: Dataset, options: LessonOptions) -> ExperimentData:
+    """Describe the experiment that is about to be done on ``data``, which ``sample`` returned."""
     return ExperimentData(
         dataset=data.name,
         images=len(data.train),
         validation=len(data.validation),
-        epochs=plan.epochs,
-        seeds=plan.seeds,
+        epochs=options.epochs,
+        seeds=options.seeds,
     )
 
 
 def build(variant: Variant, data: Dataset, seed: int) -> Any:
-    """Return the arm's compiled Keras model, with the weights that the seed gives.
+    """Return the variant's compiled Keras model, with the weights that the seed gives.
 
     Raises:
         InputError: model and data do not fit.
@@ -201,46 +200,39 @@ def without_batch_norm(model: Any) -> Any:
 
 
 def train(model: Any, variant: Variant, data: Dataset, seed: int, device: str = "auto") -> Trial:
-    """Train a compiled model in a temporary directory; a run that diverges is a result too.
+    """Train a compiled model; a run that diverges is a result too.
 
     Raises:
         RunInterruptedError: SIGINT or SIGTERM.
-        ResourceError: the disk for temporary files is full.
     """
-    where = choose_device(device)
+    chosen = choose_device(device)
+    options = LoopOptions(device=chosen, precision=choose_precision("auto", chosen), seed=seed)
     rows: list[Mapping[str, float]] = []
 
     def record(history: Sequence[Mapping[str, float]]) -> None:
         rows[:] = history
 
     diverged = False
-    with tempfile.TemporaryDirectory(prefix="cifarlab-") as scratch:
-        setting = LoopOptions(
-            device=where,
-            precision=choose_precision("auto", where),
-            seed=seed,
-            checkpoints=Path(scratch),
-        )
-        try:
-            fit(model, data.train, data.validation, variant.recipe, setting, (), SILENT, record)
-        except DivergedError:
-            diverged = True
-        except RunInterruptedError as error:
-            number = error.exit_code - 128
-            message = "stopped in the middle of a lesson; nothing is saved: run it again"
-            raise RunInterruptedError(message, number) from None
+    try:
+        fit(model, data.train, data.validation, variant.recipe, options, record=record)
+    except DivergedError:
+        diverged = True
+    except RunInterruptedError as error:
+        number = error.exit_code - 128
+        message = "stopped in the middle of a lesson; nothing is saved: run it again"
+        raise RunInterruptedError(message, number) from None
     if diverged:
-        # Weights that are no numbers give every image the same class.
+        # Weights that are not numbers give every image the same class.
         rows += _guessing(len(data.class_names), len(rows), variant.recipe.epochs)
     return Trial(seed=seed, history=tuple(dict(row) for row in rows), diverged=diverged)
 
 
-def report(say: Say, done: int, of: int, variant: Variant, trial: Trial) -> None:
-    """Say in a line how a run went."""
+def result_line(done: int, of: int, variant: Variant, trial: Trial) -> str:
+    """Return the result of a run in one line."""
     seconds = sum(row["seconds"] for row in trial.history)
     result = f"val acc {trial.history[-1]['val_accuracy']:6.1%}"
     width = len(str(of))
-    say(
+    return (
         f"run {done:>{width}}/{of}  seed {trial.seed}  {variant.name:<30.30}  "
         f"{'diverged' if trial.diverged else result:<14}  {seconds:5.1f} s"
     )
@@ -249,21 +241,21 @@ def report(say: Say, done: int, of: int, variant: Variant, trial: Trial) -> None
 def compare_variants(
     variants: Sequence[Variant],
     data: Dataset,
-    plan: LessonOptions,
+    options: LessonOptions,
     device: str,
     say: Say,
     before: Callable[[Any, Variant, Dataset, int], Mapping[str, float]] | None = None,
     after: Callable[[Any, Dataset, str], Mapping[str, float]] | None = None,
 ) -> Experiment:
-    """Train every arm with every seed, the arms in turn so that all see the same machine.
+    """Train every variant with every seed, in turn, so that all are timed under the same load.
 
     Args:
-        before: measures a model before it is trained; is given arm, data and seed too.
+        before: measures a model before it is trained; is given variant, data and seed too.
         after: measures a trained model; is given data and device too.
     """
-    setup = setup_of(data, plan)
+    setup = setup_of(data, options)
     trials: dict[str, list[Trial]] = {variant.name: [] for variant in variants}
-    jobs = [(seed, variant) for seed in range(plan.seeds) for variant in variants]
+    jobs = [(seed, variant) for seed in range(options.seeds) for variant in variants]
     for done, (seed, variant) in enumerate(jobs, start=1):
         model = build(variant, data, seed)
         measured = dict(before(model, variant, data, seed)) if before else {}
@@ -271,7 +263,7 @@ def compare_variants(
         if after:
             measured |= after(model, data, device)
         trials[variant.name].append(dataclasses.replace(trial, measured=measured))
-        report(say, done, len(jobs), variant, trial)
+        say(result_line(done, len(jobs), variant, trial))
     return Experiment(
         setup=setup,
         outcomes=tuple(

@@ -1,7 +1,7 @@
-"""What does a file keep of a model: ``.keras`` against ``.h5``?
+"""What does a file store of a model: ``.keras`` against ``.h5``?
 
-For each seed one small model is trained, given a step of plain Keras so that its optimizer has
-something to keep, and saved both ways; then both files are opened, loaded and trained on.
+For each seed one small model is trained, then for one step by plain Keras so that its optimizer has
+a state, and saved both ways; then both files are opened, loaded and trained further.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ DEFAULT = LessonOptions(images=5_000, epochs=1)
 
 @dataclass(frozen=True, kw_only=True)
 class Formats:
-    """What was found, file by file."""
+    """The results, file by file."""
 
     setup: ExperimentData
     files: tuple[Kept, ...]
 
     def of(self, suffix: str) -> tuple[Kept, ...]:
-        """Return what files of this format keep, seed by seed."""
+        """Return what files of this format store, seed by seed."""
         return tuple(kept for kept in self.files if kept.suffix == suffix)
 
     def to_json(self) -> dict[str, Any]:
@@ -63,33 +63,34 @@ class Formats:
         return {"setup": dataclasses.asdict(self.setup), "files": files}
 
 
-def run(data: Dataset, plan: LessonOptions, device: str, say: Say) -> Formats:
+def run(data: Dataset, options: LessonOptions, device: str, say: Say) -> Formats:
     """Train, save, look inside, load and train on, for each seed and format.
 
     Raises:
-        InputError, UsageError: the data cannot be used, or the plan is not for it.
+        InputError, UsageError: the data cannot be used, or the options do not fit it.
         RunInterruptedError: SIGINT or SIGTERM.
         ResourceError: the disk for temporary files is full.
     """
-    chosen = sample(data, plan)
+    chosen = sample(data, options)
     variant = Variant(
-        name="baseline", recipe=replace(BASELINE, epochs=plan.epochs, stop=None, keep="last")
+        name="baseline", recipe=replace(BASELINE, epochs=options.epochs, stop=None, keep="last")
     )
     files: list[Kept] = []
-    for seed in range(plan.seeds):
+    for seed in range(options.seeds):
         model = build(variant, chosen, seed)
         train(model, variant, chosen, seed, device)
-        # The engine has optimizers of its own: until now Keras's has only zeros to keep.
+        # cifarlab has optimizers of its own: until now the state of Keras's is only zeros.
         keras_step(model, step_values(chosen.train, 0, len(chosen.class_names)))
         files += compare_files(model, variant.recipe, chosen, seed)
-        say(f"run {seed + 1}/{plan.seeds}  seed {seed}  trained, saved as {listed(SUFFIXES)}")
+        say(f"run {seed + 1}/{options.seeds}  seed {seed}  trained, saved as {listed(SUFFIXES)}")
     measured = min(COMPARED, len(chosen.validation))
-    return Formats(setup=replace(setup_of(chosen, plan), validation=measured), files=tuple(files))
+    return Formats(
+        setup=replace(setup_of(chosen, options), validation=measured), files=tuple(files)
+    )
 
 
 def table(result: Formats) -> tuple[Sequence[str], list[Sequence[str]]]:
-    """Return the columns, and a row for each thing that a file may keep."""
-    found = {suffix: result.of(suffix) for suffix in SUFFIXES}
+    """Return the columns, and one row for each thing that a file may store."""
     lines: dict[str, Callable[[Kept], str]] = {
         "size": lambda k: f"{k.size / 1000:,.0f} kB",
         "  weights": lambda k: f"{k.weights / 1000:,.0f} kB",
@@ -101,15 +102,16 @@ def table(result: Formats) -> tuple[Sequence[str], list[Sequence[str]]]:
         "fit after loading": lambda k: _went(k.resumed),
         "fit after compile=False": lambda k: _went(k.recompiled),
     }
-    rows: list[Sequence[str]] = [
-        (name, *(" / ".join(dict.fromkeys(show(k) for k in found[s])) for s in SUFFIXES))
-        for name, show in lines.items()
-    ]
+    rows: list[Sequence[str]] = []
+    for name, show in lines.items():
+        # Seeds that differ are shown one after the other.
+        different = [dict.fromkeys(map(show, result.of(suffix))) for suffix in SUFFIXES]
+        rows.append([name, *(" / ".join(texts) for texts in different)])
     return ("", *SUFFIXES), rows
 
 
 def sentences(result: Formats) -> list[str]:
-    """Say what was found and what to take from it."""
+    """Return the results and the conclusion in sentences."""
     resumes = {s: all(kept.resumed.exact for kept in result.of(s)) for s in SUFFIXES}
     return [
         _sizes_said(result),
@@ -157,11 +159,11 @@ def _resuming_said(suffix: str, files: Sequence[Kept]) -> str:
 def _advice(resumes: Mapping[str, bool]) -> str:
     good = [suffix for suffix, exact in resumes.items() if exact]
     if len(good) == len(resumes):
-        return "Take from it: either will do; .keras is the one that Keras recommends."
+        return "Conclusion: either will do; .keras is the one that Keras recommends."
     if not good:
-        return "Take from it: use either for predictions; to train on, keep a checkpoint as well."
+        return "Conclusion: use either for predictions; to train on, keep a checkpoint as well."
     bad = next(suffix for suffix in resumes if suffix not in good)
-    return f"Take from it: {good[0]} for what may be trained on; {bad} holds a finished model."
+    return f"Conclusion: {good[0]} for what may be trained on; {bad} holds a finished model."
 
 
 def draw(result: Formats) -> Figure:
@@ -180,9 +182,9 @@ def draw(result: Formats) -> Figure:
         width = np.array(sizes) / 1000
         axes.barh(SUFFIXES, width, left=left, color=colour, label=name, height=0.55)
         left += width
-    for place, kept in enumerate(firsts):
+    for row, kept in enumerate(firsts):
         said = f" {kept.size / 1000:,.0f} kB; fit after loading: {_went(kept.resumed)}"
-        axes.text(left[place], place, said, va="center", fontsize=9)
+        axes.text(left[row], row, said, va="center", fontsize=9)
     axes.set_xlim(0, 1.75 * left.max())
     axes.invert_yaxis()
     axes.set_xlabel("kB")

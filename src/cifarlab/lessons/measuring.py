@@ -1,8 +1,7 @@
-"""What lessons measure of a model besides the history of its training."""
+"""What the lessons measure besides the history of training."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,8 +22,7 @@ def first_gradient(model: Any, recipe: Recipe, data: Dataset, seed: int) -> floa
     In float32 on the CPU, without augmentation; the model stays as it is.
     """
     device = torch.device("cpu")
-    setting = LoopOptions(device=device, precision=torch.float32, seed=seed, checkpoints=Path())
-    state = start(model, recipe, setting)
+    state = start(model, recipe, LoopOptions(device=device, precision=torch.float32, seed=seed))
     state.lowered.train()
     images, labels = on_device(data.train, device)
     classes = len(data.class_names)
@@ -37,5 +35,6 @@ def first_gradient(model: Any, recipe: Recipe, data: Dataset, seed: int) -> floa
 
 def accuracy_on(model: Any, split: Split, device: str) -> float:
     """Return the accuracy in evaluation mode, on the images as they are; 0 to 1."""
-    where = choose_device(device)
-    return evaluate(lower(model, where), *on_device(split, where))[1]
+    chosen = choose_device(device)
+    _, accuracy = evaluate(lower(model, chosen), *on_device(split, chosen))
+    return accuracy

@@ -1,6 +1,6 @@
-"""What a model file keeps, measured: it is opened, loaded and trained on.
+"""What a model file stores, measured: it is opened, loaded and trained further.
 
-The lesson ``formats`` makes words and an image of it.
+The lesson ``formats`` puts the results into words and a plot.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ class Attempt:
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    """What one file keeps of one model.
+    """What one file stores of one model.
 
     Attributes:
         size: of the file, in bytes.
         weights: bytes of weights in it.
         optimizer: bytes of the optimizer's state in it.
-        names, recipe: whether class names and recipe are found in it.
+        names, recipe: whether it holds class names and a recipe.
         weight_difference: the largest between the weights saved and those loaded.
         prediction_difference: the largest between probabilities before and after.
         optimizer_had: variables of the optimizer that was saved.
@@ -87,7 +87,7 @@ class Kept:
 
 
 def compare_files(model: Any, recipe: Recipe, data: Dataset, seed: int) -> list[Kept]:
-    """Save a compiled model in each format and return what each file keeps.
+    """Save a compiled model in each format and return what each file stores.
 
     The model itself is trained a step further, for the loaded ones to be compared with.
     """
@@ -108,8 +108,8 @@ def compare_files(model: Any, recipe: Recipe, data: Dataset, seed: int) -> list[
                 size=path.stat().st_size,
                 **_inside(path),
                 **_loaded(path, before, images, expected),
-                resumed=_try(path, True, next_step, after),
-                recompiled=_try(path, False, next_step, after),
+                resumed=_try(path, next_step, after, compiled=True),
+                recompiled=_try(path, next_step, after, compiled=False),
             )
             for path in paths
         ]
@@ -138,14 +138,14 @@ def _inside(path: Path) -> dict[str, Any]:
 
 def _sizes(file: h5py.File) -> dict[str, int]:
     """Return the bytes of each array in the file, by its path."""
-    found: dict[str, int] = {}
+    sizes: dict[str, int] = {}
 
     def note(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset):
-            found[name] = int(item.nbytes)
+            sizes[name] = int(item.nbytes)
 
     file.visititems(note)
-    return found
+    return sizes
 
 
 def _loaded(
@@ -154,7 +154,7 @@ def _loaded(
     images: Array,
     expected: Array,
 ) -> dict[str, Any]:
-    model = _load(path, True)
+    model = _load(path, compiled=True)
     weights, state = before
     loaded = _arrays(model.optimizer.variables)
     same = [
@@ -170,18 +170,19 @@ def _loaded(
 
 def _try(
     path: Path,
-    compiled: bool,
     values: tuple[Array, Array],
     expected: list[Array],
+    *,
+    compiled: bool,
 ) -> Attempt:
     """Load and do one more step, as a learner would."""
-    model = _load(path, compiled)
+    model = _load(path, compiled=compiled)
     if not compiled:
         rate = BASELINE.optimizers[0].lr
         model.compile(keras.optimizers.Adam(rate), loss="categorical_crossentropy")
     try:
         keras_step(model, values)
-    # Whatever goes wrong here is what the lesson is about.
+    # Whatever goes wrong here is a result of the lesson.
     except Exception as error:
         text = " ".join(str(error).split())
         shown = text if len(text) <= MOST_OF_AN_ERROR else f"{text[:MOST_OF_AN_ERROR]}…"
@@ -189,8 +190,8 @@ def _try(
     return Attempt(error="", difference=_largest(expected, _arrays(model.variables)))
 
 
-def _load(path: Path, compiled: bool) -> Any:
-    # What its warnings are about is measured and told.
+def _load(path: Path, *, compiled: bool) -> Any:
+    # What it warns of is measured here, and reported.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return keras.saving.load_model(path, compile=compiled)

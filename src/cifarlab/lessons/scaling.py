@@ -22,6 +22,7 @@ from cifarlab.lessons.experiment import (
 )
 from cifarlab.lessons.measuring import first_gradient
 from cifarlab.lessons.words import (
+    Verdict,
     certainty,
     compare_in_words,
     mean,
@@ -51,15 +52,15 @@ def variants(epochs: int) -> tuple[Variant, ...]:
     )
 
 
-def run(data: Dataset, plan: LessonOptions, device: str, say: Say) -> Experiment:
-    """Train the four arms; the length of the first gradient is measured before.
+def run(data: Dataset, options: LessonOptions, device: str, say: Say) -> Experiment:
+    """Train the four variants; the length of the first gradient is measured before.
 
     Raises:
-        InputError, UsageError: the data cannot be used, or the plan is not for it.
+        InputError, UsageError: the data cannot be used, or the options do not fit it.
         RunInterruptedError: SIGINT or SIGTERM.
     """
-    chosen = sample(data, plan)
-    return compare_variants(variants(plan.epochs), chosen, plan, device, say, before=_before)
+    chosen = sample(data, options)
+    return compare_variants(variants(options.epochs), chosen, options, device, say, before=_before)
 
 
 def _before(model: Any, variant: Variant, data: Dataset, seed: int) -> Mapping[str, float]:
@@ -75,7 +76,7 @@ def epochs_to(outcome: Outcome, target: float) -> tuple[float, ...]:
 
 
 def table(result: Experiment) -> tuple[Sequence[str], list[Sequence[str]]]:
-    """Return the columns and a row an arm."""
+    """Return the columns, and one row per variant."""
     columns = ("", f"to {TARGET:.0%}", "val accuracy", "val loss", "first gradient")
     rows: list[Sequence[str]] = [
         (
@@ -91,47 +92,47 @@ def table(result: Experiment) -> tuple[Sequence[str], list[Sequence[str]]]:
 
 
 def sentences(result: Experiment) -> list[str]:
-    """Say what was found, how sure that is and what to take from it."""
+    """Return the results in sentences: what, how certain, and the conclusion."""
     names = ("with scaled pixels", "with raw ones")
-    pairs = (
+    said, verdicts, longer = [], [], []
+    for subject, scaled, raw in (
         ("Without batch normalisation, validation accuracy", result.of(SCALED), result.of(RAW)),
         ("With it, validation accuracy", result.of(SCALED_NORM), result.of(RAW_NORM)),
-    )
-    accuracies = [[o.final("val_accuracy") for o in pair[1:]] for pair in pairs]
-    verdicts = [verdict(a, b) for a, b in accuracies]
-    said = [
-        compare_in_words(subject, *names, a, b, percent)
-        for (subject, _, _), (a, b) in zip(pairs, accuracies, strict=True)
-    ]
-    longer = [
-        mean(raw.measured("first_gradient")) / mean(scaled.measured("first_gradient"))
-        for _, scaled, raw in pairs
-    ]
+    ):
+        first, second = scaled.final("val_accuracy"), raw.final("val_accuracy")
+        said.append(compare_in_words(subject, *names, first, second, percent))
+        verdicts.append(verdict(first, second))
+        gradients = mean(raw.measured("first_gradient")), mean(scaled.measured("first_gradient"))
+        longer.append(gradients[0] / gradients[1])
     said.append(
         f"Without batch normalisation, the first gradient was {_times(longer[0])} as long with "
         f"raw pixels as with scaled ones; with it, {_times(longer[1])}."
     )
     said += certainty(result.setup.seeds, verdicts)
     if result.setup.seeds > 1:
-        said.append(_advice(*(v.direction * v.sure for v in verdicts)))
+        said.append(_advice(plain=verdicts[0], normalised=verdicts[1]))
     return said
 
 
-def _advice(plain: int, normalised: int) -> str:
-    """Choose the words by what was sure: 1 scaling helped, -1 it harmed, 0 neither."""
-    words = {
-        (1, 1): "scale the pixels, with batch normalisation or without.",
-        (1, 0): "scale the pixels where no layer normalises; with batch normalisation after "
-        "the first convolution no gain is sure.",
-        (0, 1): "a gain is sure with batch normalisation only; measure it on your own network.",
-        (0, 0): "nothing here tells for or against scaling; a difference, if there is one, is "
-        "too small for so few seeds.",
-    }
-    if min(plain, normalised) < 0:
-        return (
-            "Take from it: scaling did harm here, so it is no rule; measure it on your own network."
+def _advice(*, plain: Verdict, normalised: Verdict) -> str:
+    """Choose the words by what is sure of scaling, without batch normalisation and with it."""
+    if plain.surely_lower or normalised.surely_lower:
+        advice = "scaling did harm here, so it is no rule; measure it on your own network."
+    elif plain.surely_higher and normalised.surely_higher:
+        advice = "scale the pixels, with batch normalisation or without."
+    elif plain.surely_higher:
+        advice = (
+            "scale the pixels where no layer normalises; with batch normalisation after the first "
+            "convolution no gain is sure."
         )
-    return f"Take from it: {words[plain, normalised]}"
+    elif normalised.surely_higher:
+        advice = "a gain is sure with batch normalisation only; measure it on your own network."
+    else:
+        advice = (
+            "nothing here tells for or against scaling; a difference, if there is one, is too "
+            "small for so few seeds."
+        )
+    return f"Conclusion: {advice}"
 
 
 def draw(result: Experiment) -> Figure:

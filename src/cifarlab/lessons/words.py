@@ -1,4 +1,4 @@
-"""From numbers to words: what a handful of seeds can show, and what they cannot."""
+"""From numbers to words: what a few seeds can show, and what they cannot."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Show = Callable[[float], str]
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """How one list of numbers lies to another, the same seeds in both.
+    """How one list of numbers compares with another, the same seeds in both.
 
     Attributes:
         direction: 1 where the first is above the second for every seed, -1 where it is below
@@ -21,6 +21,16 @@ class Verdict:
 
     direction: int
     sure: bool
+
+    @property
+    def surely_higher(self) -> bool:
+        """Whether the first is above the second for sure."""
+        return self.sure and self.direction > 0
+
+    @property
+    def surely_lower(self) -> bool:
+        """Whether the first is below the second for sure."""
+        return self.sure and self.direction < 0
 
 
 def verdict(first: Sequence[float], second: Sequence[float]) -> Verdict:
@@ -33,7 +43,11 @@ def verdict(first: Sequence[float], second: Sequence[float]) -> Verdict:
         0
     """
     pairs = list(zip(first, second, strict=True))
-    direction = all(a > b for a, b in pairs) - all(a < b for a, b in pairs)
+    direction = 0
+    if all(a > b for a, b in pairs):
+        direction = 1
+    elif all(a < b for a, b in pairs):
+        direction = -1
     apart = min(first) > max(second) or max(first) < min(second)
     return Verdict(direction=direction, sure=apart and len(pairs) > 1)
 
@@ -61,19 +75,19 @@ def compare_in_words(
         a, b: the numbers, the same seeds in both.
         more, less: the words for ``a`` above ``b`` and below it.
     """
-    found, seeds = verdict(a, b), len(a)
+    compared, seeds = verdict(a, b), len(a)
     numbers = f"{show(mean(a))} against {show(mean(b))}"
-    if found.direction == 0:
+    if compared.direction == 0:
         if seeds == 1:
             return f"{subject} was the same {first} and {second}: {numbers}."
         return (
             f"{subject} was the same {first} and {second}, as far as {seeds} seeds can show: "
             f"{numbers} on average."
         )
-    begun = f"{subject} was {more if found.direction > 0 else less} {first} than {second}"
+    begun = f"{subject} was {more if compared.direction > 0 else less} {first} than {second}"
     if seeds == 1:
         return f"{begun}, {numbers}, in the one run of each."
-    if found.sure:
+    if compared.sure:
         return f"{begun}, {numbers} on average; the ranges over {seeds} seeds do not overlap."
     return (
         f"{begun} with each of the {seeds} seeds, {numbers} on average, but the ranges overlap: "
@@ -82,18 +96,18 @@ def compare_in_words(
 
 
 def certainty(seeds: int, verdicts: Sequence[Verdict]) -> list[str]:
-    """Return a sentence on what chance alone would do, or none where nothing differs.
+    """Return a sentence on how often chance alone would do this, or none where nothing differs.
 
     Of all ways to divide 2n numbers into two groups of n, two keep the ranges apart.
     """
     if seeds == 1:
         return ["One seed says nothing about chance; --seeds 3 does."]
-    if not any(found.sure for found in verdicts):
+    if not any(one.sure for one in verdicts):
         return []
     times = math.comb(2 * seeds, seeds) // 2
     return [
-        f"Were there no difference, {seeds} seeds a side would still part like this about "
-        f"once in {times} comparisons."
+        f"If there were no difference, {seeds} seeds on each side would still differ like this "
+        f"about once in {times} comparisons."
     ]
 
 
@@ -128,7 +142,7 @@ def listed(names: Sequence[str], last: str = "and") -> str:
 
 
 def grouped(subject: str, verdicts: Mapping[str, Verdict], seeds: int) -> str:
-    """Return one sentence that sorts the names in ``verdicts`` by what was found of each."""
+    """Return one sentence that sorts the names in ``verdicts`` by their verdict."""
     if seeds == 1:
         kinds = {1: "higher", -1: "lower", 0: "the same"}
         names = [(kinds[v.direction], name) for name, v in verdicts.items()]
@@ -139,12 +153,12 @@ def grouped(subject: str, verdicts: Mapping[str, Verdict], seeds: int) -> str:
     by_kind: dict[str, list[str]] = {}
     for kind, name in names:
         by_kind.setdefault(kind, []).append(name)
-    parts = [f"{kind} with {listed(found, 'or')}" for kind, found in by_kind.items()]
+    parts = [f"{kind} with {listed(alike, 'or')}" for kind, alike in by_kind.items()]
     return f"{subject}: {'; '.join(parts)}{end}"
 
 
-def _kind(found: Verdict, seeds: int) -> str:
-    if found.direction == 0:
+def _kind(one: Verdict, seeds: int) -> str:
+    if one.direction == 0:
         return f"no difference that {seeds} seeds can show"
-    more = "higher" if found.direction > 0 else "lower"
-    return f"clearly {more}" if found.sure else f"{more} for every seed but with ranges overlapping"
+    more = "higher" if one.direction > 0 else "lower"
+    return f"clearly {more}" if one.sure else f"{more} for every seed but with ranges overlapping"

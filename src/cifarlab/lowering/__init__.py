@@ -1,4 +1,4 @@
-"""The compiler: a Keras model as native PyTorch layers, and how it predicts.
+"""The compiler: Keras models as native PyTorch modules, for training and prediction.
 
 May use runtime, recipes, ``backend`` and errors.
 """

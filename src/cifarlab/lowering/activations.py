@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cifarlab.backend import keras
-from cifarlab.lowering.binding import to_engine_layout, to_keras_layout
+from cifarlab.lowering.binding import to_keras_layout, to_torch_layout
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -20,12 +20,11 @@ def identity(x: Tensor) -> Tensor:
 
 
 def softmax(x: Tensor) -> Tensor:
-    """Normalise over Keras's last axis, which the engine holds second in rank four."""
+    """Normalise over Keras's last axis, which is the second one of images in torch layout."""
     return F.softmax(x, dim=1 if x.ndim == 4 else -1)
 
 
-# Only functions that treat every element alike may stand here (softmax aside): they
-# are applied in the engine's layout.
+# Only elementwise functions may be in this table (and softmax): they are applied in torch layout.
 ELEMENTWISE: dict[Any, Activation] = {
     keras.activations.linear: identity,
     keras.activations.relu: F.relu,
@@ -51,12 +50,12 @@ ELEMENTWISE: dict[Any, Activation] = {
 def lower_activation(function: Any) -> Activation:
     """Return the PyTorch counterpart of a Keras activation function.
 
-    A function that is not in the table is called as it is, in Keras's layout:
-    on this backend Keras functions take and give torch tensors.
+    A function that is not in the table is called unchanged, in Keras's layout: with this
+    backend, arguments and results of Keras functions are torch tensors.
     """
     if function is None:
         return identity
     if function in ELEMENTWISE:
         return ELEMENTWISE[function]
     # Keras computes on its own default device, which need not be the model's.
-    return lambda x: to_engine_layout(function(to_keras_layout(x)).to(x.device))
+    return lambda x: to_torch_layout(function(to_keras_layout(x)).to(x.device))

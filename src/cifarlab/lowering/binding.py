@@ -1,9 +1,9 @@
-"""How a tensor that the engine trains corresponds to a variable of the Keras model.
+"""How a trained torch tensor corresponds to a variable of the Keras model.
 
 Keras keeps images as ``[N, H, W, C]`` and convolution kernels as ``[H, W, in, out]``;
-PyTorch wants ``[N, C, H, W]`` and ``[out, in, H, W]``. Inside a lowered model every
-four-dimensional activation is ``[N, C, H, W]`` in channels-last memory, so that going
-back and forth moves no data; activations of any other rank stay as Keras has them.
+PyTorch needs ``[N, C, H, W]`` and ``[out, in, H, W]``, called the torch layout here. Inside a
+lowered model every four-dimensional activation is ``[N, C, H, W]`` in channels-last memory, so
+that converting it either way moves no data; activations of any other rank stay in Keras's layout.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from torch import Tensor, nn
 
 
 def to_keras_layout(x: Tensor) -> Tensor:
-    """View an activation the way Keras sees it: ``[N, C, H, W]`` becomes ``[N, H, W, C]``."""
+    """Return an activation in Keras's layout: ``[N, C, H, W]`` becomes ``[N, H, W, C]``."""
     return x.permute(0, 2, 3, 1) if x.ndim == 4 else x
 
 
-def to_engine_layout(x: Tensor) -> Tensor:
-    """View an activation the way the engine sees it: the inverse of ``to_keras_layout``."""
+def to_torch_layout(x: Tensor) -> Tensor:
+    """Return an activation in torch layout: the inverse of ``to_keras_layout``."""
     return x.permute(0, 3, 1, 2) if x.ndim == 4 else x
 
 
@@ -32,23 +32,23 @@ def _same(x: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """A pair of inverse views between Keras's layout of a weight and the engine's."""
+    """A pair of inverse functions between Keras's layout of a weight and the torch layout."""
 
-    to_engine: Callable[[Tensor], Tensor]
+    to_torch: Callable[[Tensor], Tensor]
     to_keras: Callable[[Tensor], Tensor]
 
 
-AS_IS = Layout(to_engine=_same, to_keras=_same)
-DENSE = Layout(to_engine=lambda w: w.t(), to_keras=lambda w: w.t())
+AS_IS = Layout(to_torch=_same, to_keras=_same)
+DENSE = Layout(to_torch=lambda w: w.t(), to_keras=lambda w: w.t())
 CONVOLUTION = Layout(
-    to_engine=lambda w: w.permute(3, 2, 0, 1), to_keras=lambda w: w.permute(2, 3, 1, 0)
+    to_torch=lambda w: w.permute(3, 2, 0, 1), to_keras=lambda w: w.permute(2, 3, 1, 0)
 )
 
 
 def depthwise(multiplier: int) -> Layout:
-    """Keras's ``[H, W, C, M]`` as PyTorch's grouped ``[C*M, 1, H, W]``."""
+    """Return the layout of Keras's ``[H, W, C, M]`` as PyTorch's grouped ``[C*M, 1, H, W]``."""
 
-    def to_engine(w: Tensor) -> Tensor:
+    def to_torch(w: Tensor) -> Tensor:
         height, width, channels, _ = w.shape
         return w.permute(2, 3, 0, 1).reshape(channels * multiplier, 1, height, width)
 
@@ -56,12 +56,12 @@ def depthwise(multiplier: int) -> Layout:
         outputs, _, height, width = w.shape
         return w.reshape(outputs // multiplier, multiplier, height, width).permute(2, 3, 0, 1)
 
-    return Layout(to_engine=to_engine, to_keras=to_keras)
+    return Layout(to_torch=to_torch, to_keras=to_keras)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Binding:
-    """A Keras variable, where the engine's tensor for it lives, and how one becomes the other.
+    """A Keras variable, the torch tensor for it, and the layouts of the two.
 
     The tensor is looked up by name each time, because moving a module to another device
     replaces its buffers.
@@ -74,7 +74,7 @@ class Binding:
 
     @property
     def tensor(self) -> Tensor:
-        """The engine's tensor."""
+        """The torch tensor, in torch layout."""
         tensor: Tensor = getattr(self.holder, self.name)
         return tensor
 
@@ -84,22 +84,22 @@ class Binding:
         return str(self.variable.path)
 
     def keras_view(self) -> Tensor:
-        """The engine's tensor in Keras's layout; gradients flow through it."""
+        """Return the torch tensor in Keras's layout; gradients pass through it."""
         return self.layout.to_keras(self.tensor)
 
     @torch.no_grad()
     def write_back(self) -> None:
-        """Copy the engine's tensor into the Keras variable."""
+        """Copy the torch tensor into the Keras variable."""
         self.variable.value.copy_(self.keras_view())
 
     @torch.no_grad()
     def read_in(self) -> None:
-        """Copy the Keras variable into the engine's tensor."""
-        self.tensor.copy_(self.layout.to_engine(self.variable.value))
+        """Copy the Keras variable into the torch tensor."""
+        self.tensor.copy_(self.layout.to_torch(self.variable.value))
 
 
 class LoweredLayer(nn.Module):
-    """A torch module that knows which Keras variable each of its tensors stands for."""
+    """A torch module that knows the Keras variable of each of its tensors."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -113,8 +113,8 @@ class LoweredLayer(nn.Module):
         if variable is None:
             self.register_buffer(name, None)
             return
-        value = layout.to_engine(variable.value.detach()).to(torch.float32, copy=True)
-        # Convolution kernels in channels-last memory spare a reorder in every step.
+        value = layout.to_torch(variable.value.detach()).to(torch.float32, copy=True)
+        # Convolution kernels in channels-last memory save a reordering in every step.
         memory_format = torch.channels_last if value.ndim == 4 else torch.contiguous_format
         value = value.contiguous(memory_format=memory_format)
         if variable.trainable:

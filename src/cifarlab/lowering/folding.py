@@ -1,8 +1,8 @@
 """Rewrite a lowered graph so that it predicts the same with fewer operations.
 
-Scalings and batch normalisations are folded into the convolution or dense layer behind them, or
-into the one before them, through a max-pooling and a ReLU too. What is left of them goes behind a
-pooling where it can, to work on fewer values.
+Scalings and batch normalisations are folded into the convolution or dense layer after them, or
+into the one before them, also through a max-pooling and a ReLU. The remaining ones are moved
+behind a pooling where possible, to process fewer values.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cifarlab.lowering.activations import Activation, identity
-from cifarlab.lowering.binding import to_engine_layout, to_keras_layout
+from cifarlab.lowering.binding import to_keras_layout, to_torch_layout
 from cifarlab.lowering.graph import Slot, Steps, only_user
 from cifarlab.lowering.layers import Flatten
 from cifarlab.lowering.padding import same_padding
@@ -24,10 +24,10 @@ from cifarlab.lowering.weighted_layers import BatchNormalization, Convolution, D
 
 
 class FoldedConvolution(nn.Module):
-    """A convolution with weights of its own.
+    """A convolution with its own copy of the weights.
 
     Attributes:
-        floor: the least that each filter gives, ``[1, out, 1, 1]``, instead of an activation.
+        floor: the lowest output of each filter, ``[1, out, 1, 1]``, instead of an activation.
     """
 
     def __init__(self, layer: Convolution) -> None:
@@ -46,7 +46,7 @@ class FoldedConvolution(nn.Module):
         return self.activation(y) if self.floor is None else torch.maximum(y, self.floor)
 
     def scale_outputs(self, scale: Tensor, shift: Tensor) -> None:
-        """Give ``scale * y + shift`` from now on; ``scale`` is positive if there is a ReLU."""
+        """Fold ``scale * y + shift`` of the output in; ``scale`` is positive if there is a ReLU."""
         self.kernel = self.kernel * scale.expand(len(self.kernel)).view(-1, 1, 1, 1)
         shift = shift.expand(len(self.kernel))
         self.bias = shift if self.bias is None else self.bias * scale + shift
@@ -54,7 +54,7 @@ class FoldedConvolution(nn.Module):
             self.floor = shift.view(1, -1, 1, 1)
 
     def scale_inputs(self, scale: Tensor, shift: Tensor) -> bool:
-        """Take ``x`` for ``scale * x + shift`` from now on; whether that can be."""
+        """Fold ``scale * x + shift`` of the input in; return whether that is possible."""
         # A border padded with zeros lacks the shift.
         if self.layer.groups != 1 or (self.layer.same and bool(shift.any())):
             return False
@@ -67,10 +67,10 @@ class FoldedConvolution(nn.Module):
 
 
 class FoldedDense(nn.Module):
-    """A matrix product over Keras's last axis, with weights of its own.
+    """A matrix product over Keras's last axis, with its own copy of the weights.
 
     Attributes:
-        floor: the least that each unit gives, instead of an activation.
+        floor: the lowest output of each unit, ``[units]``, instead of an activation.
     """
 
     def __init__(self, layer: Dense) -> None:
@@ -83,11 +83,11 @@ class FoldedDense(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = F.linear(to_keras_layout(x), self.kernel, self.bias)
         if self.floor is not None:
-            return to_engine_layout(torch.maximum(y, self.floor))
-        return self.activation(to_engine_layout(y))
+            return to_torch_layout(torch.maximum(y, self.floor))
+        return self.activation(to_torch_layout(y))
 
     def scale_outputs(self, scale: Tensor, shift: Tensor) -> None:
-        """Give ``scale * y + shift`` from now on; ``scale`` is positive if there is a ReLU."""
+        """Fold ``scale * y + shift`` of the output in; ``scale`` is positive if there is a ReLU."""
         self.kernel = self.kernel * scale.expand(len(self.kernel)).view(-1, 1)
         shift = shift.expand(len(self.kernel))
         self.bias = shift if self.bias is None else self.bias * scale + shift
@@ -95,10 +95,11 @@ class FoldedDense(nn.Module):
             self.floor = shift
 
     def scale_inputs(self, scale: Tensor, shift: Tensor) -> bool:
-        """Take ``x`` for ``scale * x + shift`` from now on; it can.
+        """Fold ``scale * x + shift`` of the input in; always possible, so the result is true.
 
         Args:
-            scale, shift: one value, or one a channel; flattened images repeat the channels.
+            scale: one value, or one per channel; flattened images repeat the channels.
+            shift: the same.
         """
         inputs = self.kernel.shape[1]
         scale, shift = (v.reshape(-1).repeat(inputs // v.numel()) for v in (scale, shift))
@@ -114,58 +115,60 @@ class FoldedGraph(Steps):
     def __init__(self, graph: Steps) -> None:
         super().__init__()
         self.takes_floats, self.result = graph.takes_floats, graph.result
-        # A step has a module of its own, because a shared layer is folded otherwise at each place.
-        self.modules_in_order.extend(_own(graph.modules_in_order[s.module]) for s in graph.steps)
+        # Each step gets a module of its own: a shared layer is folded differently at each use.
+        self.modules_in_order.extend(
+            _own_copy(graph.modules_in_order[s.module]) for s in graph.steps
+        )
         self.steps = [replace(step, module=i) for i, step in enumerate(graph.steps)]
         for change in (self._pool_first, self._fold_behind, self._fold_before):
-            while any(change(place) for place in range(len(self.steps))):
+            while any(change(index) for index in range(len(self.steps))):
                 pass
         used = [self.modules_in_order[step.module] for step in self.steps]
         self.modules_in_order = nn.ModuleList(used)
         self.steps = [replace(step, module=i) for i, step in enumerate(self.steps)]
 
-    def _pool_first(self, place: int) -> bool:
-        """Pool before a normalisation that turns no value round: the largest is the same one."""
-        if not _keeps_order(self._module(place)):
+    def _pool_first(self, index: int) -> bool:
+        """Move a monotonic normalisation behind the pooling, which selects the same values."""
+        if not _is_monotonic(self._module(index)):
             return False
-        after = only_user(self, place)
+        after = only_user(self, index)
         if after is None or not isinstance(self._module(after), MaxPooling):
             return False
-        norm, pooling = self.steps[place], self.steps[after]
-        self.steps[place] = replace(norm, module=pooling.module)
+        norm, pooling = self.steps[index], self.steps[after]
+        self.steps[index] = replace(norm, module=pooling.module)
         self.steps[after] = replace(pooling, module=norm.module)
         return True
 
-    def _fold_before(self, place: int) -> bool:
-        """Fold what scales a layer's outputs, pooled or not, into the layer."""
-        layer = self._module(place)
+    def _fold_before(self, index: int) -> bool:
+        """Fold a scaling after a layer, with or without a pooling between, into the layer."""
+        layer = self._module(index)
         if not isinstance(layer, FoldedConvolution | FoldedDense):
             return False
         if layer.floor is not None or layer.activation not in (identity, F.relu):
             return False
-        last, after = place, only_user(self, place)
+        last, after = index, only_user(self, index)
         pooled = after is not None and isinstance(self._module(after), MaxPooling)
         if after is not None and pooled:
             last, after = after, only_user(self, after)
         change = None if after is None else _affine(self._module(after))
         if after is None or change is None:
             return False
-        # Maxima, a ReLU's too, only if none is turned round.
+        # Through a maximum, also that of a ReLU, only if the scaling is monotonic.
         linear = layer.activation is identity and not pooled
-        if not linear and not _keeps_order(self._module(after)):
+        if not linear and not _is_monotonic(self._module(after)):
             return False
         layer.scale_outputs(*change)
         self.steps[last] = replace(self.steps[last], outputs=self.steps[after].outputs)
         del self.steps[after]
         return True
 
-    def _fold_behind(self, place: int) -> bool:
-        """Fold what scales a layer's inputs, flattened or not, into the layer."""
-        step, change = self.steps[place], _affine(self._module(place))
-        # The first step may be what turns whole numbers into fractions.
+    def _fold_behind(self, index: int) -> bool:
+        """Fold a scaling before a layer, with or without a Flatten between, into the layer."""
+        step, change = self.steps[index], _affine(self._module(index))
+        # The first step may be the one that turns integers into floats.
         if change is None or (step.args == (Slot(index=0),) and not self.takes_floats):
             return False
-        after = user = only_user(self, place)
+        after = user = only_user(self, index)
         if after is not None and isinstance(self._module(after), Flatten):
             user = only_user(self, after)
         if after is None or user is None:
@@ -175,14 +178,14 @@ class FoldedGraph(Steps):
         if not folds or not layer.scale_inputs(*change):
             return False
         self.steps[after] = replace(self.steps[after], args=step.args)
-        del self.steps[place]
+        del self.steps[index]
         return True
 
-    def _module(self, place: int) -> Any:
-        return self.modules_in_order[self.steps[place].module]
+    def _module(self, index: int) -> Any:
+        return self.modules_in_order[self.steps[index].module]
 
 
-def _own(module: nn.Module) -> nn.Module:
+def _own_copy(module: nn.Module) -> nn.Module:
     if isinstance(module, Convolution):
         return FoldedConvolution(module)
     if isinstance(module, Dense):
@@ -191,7 +194,7 @@ def _own(module: nn.Module) -> nn.Module:
 
 
 def _affine(module: Any) -> tuple[Tensor, Tensor] | None:
-    """Return what the module multiplies by and adds, each one value or one a channel."""
+    """Return factor and offset of the module, each one value or one per channel, or ``None``."""
     if isinstance(module, Rescaling) and max(module.scale.ndim, module.offset.ndim) <= 1:
         return module.scale, module.offset
     if not isinstance(module, BatchNormalization):
@@ -203,8 +206,8 @@ def _affine(module: Any) -> tuple[Tensor, Tensor] | None:
     return scale, shift if module.beta is None else shift + module.beta.detach()
 
 
-def _keeps_order(module: Any) -> bool:
-    """Whether it is a normalisation that leaves larger values larger."""
+def _is_monotonic(module: Any) -> bool:
+    """Whether it is a normalisation that is monotonic in each channel."""
     if not isinstance(module, BatchNormalization):
         return False
     return module.gamma is None or bool((module.gamma > 0).all())

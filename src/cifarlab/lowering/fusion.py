@@ -1,8 +1,8 @@
-"""Neighbouring operations computed together, in a form of its own for each shape of input.
+"""Fuse consecutive operations into one, separately for each shape of input.
 
-PyTorch hands parts of a TorchScript graph to oneDNN's graph compiler, which computes a
-convolution and what follows it in one go and says little in between: on a CPU, single images
-take half the time that PyTorch takes operation by operation.
+PyTorch passes parts of a TorchScript graph to oneDNN's graph compiler, which computes a
+convolution and the operations after it together: on a CPU, a single image takes half the time
+that PyTorch takes operation by operation.
 """
 
 from __future__ import annotations
@@ -17,37 +17,37 @@ from torch import Tensor, nn
 from cifarlab.lowering.graph import KerasModule, Slot, Steps, only_user
 
 Function = Callable[[Tensor], Tensor]
-# Shape, memory order, dtype.
-Kind = tuple[torch.Size, tuple[int, ...], torch.dtype]
+# Shape, strides, dtype.
+Signature = tuple[torch.Size, tuple[int, ...], torch.dtype]
 
-# Each holds a copy of the weights, in the order in which it computes.
-MOST_FORMS = 16
+# Each form holds a copy of the weights, in its own memory order.
+MAX_FORMS = 16
 # The first runs record shapes and compile.
 RUNS_TO_COMPILE = 3
-# Largest absolute and relative difference to the module itself, for which rounding accounts.
+# Largest absolute and relative difference to the module itself; rounding stays below it.
 TOLERANCE = 1e-3
 
 
 class FusedByShape(nn.Module):
-    """Gives what ``plain`` gives, from a fused form for each kind of input.
+    """Compute what ``plain`` computes, with a fused form for each signature of input.
 
-    A form takes a moment to make, so it pays to give few kinds.
+    Making a form takes some time, so inputs should have few different signatures.
     """
 
     def __init__(self, plain: nn.Module) -> None:
         super().__init__()
         self.plain = plain
-        self.forms: dict[Kind, Function] = {}
+        self.forms: dict[Signature, Function] = {}
 
     def forward(self, x: Tensor) -> Tensor:
-        kind = (x.shape, x.stride(), x.dtype)
-        if kind not in self.forms and len(self.forms) < MOST_FORMS:
-            self.forms[kind] = fused(self.plain, x)
-        return self.forms.get(kind, self.plain)(x)
+        signature = (x.shape, x.stride(), x.dtype)
+        if signature not in self.forms and len(self.forms) < MAX_FORMS:
+            self.forms[signature] = fused(self.plain, x)
+        return self.forms.get(signature, self.plain)(x)
 
 
 class Chain(nn.Module):
-    """Modules of one input and one output, each on what the one before it gives."""
+    """Modules with one input and one output, each applied to the output of the one before it."""
 
     def __init__(self, links: Sequence[nn.Module]) -> None:
         super().__init__()
@@ -60,19 +60,19 @@ class Chain(nn.Module):
 
 
 def fused_chains(graph: Steps) -> Steps:
-    """Return a graph of the same result, whose steps are chains of the steps of ``graph``.
+    """Return a graph with the same result, whose steps are fused chains of the steps of ``graph``.
 
-    Chains are fused; layers that run as themselves, and what takes several inputs, stand alone.
-    Nothing else is fused: where a value is used twice, PyTorch's search for what goes together
-    may never end (seen in 2.13).
+    Layers that are run by Keras, and steps with several inputs, are left alone. Nothing else is
+    fused: where a value is used twice, PyTorch's search for operations to fuse may never end
+    (seen in 2.13).
     """
     new = Steps()
     new.takes_floats, new.result = graph.takes_floats, graph.result
     done: set[int] = set()
-    for place, step in enumerate(graph.steps):
-        if place in done:
+    for index, step in enumerate(graph.steps):
+        if index in done:
             continue
-        chain, last = [place], place
+        chain, last = [index], index
         while _links(graph, last) and (after := only_user(graph, last)) is not None:
             if not _links(graph, after):
                 break
@@ -83,14 +83,14 @@ def fused_chains(graph: Steps) -> Steps:
         outputs = graph.steps[last].outputs
         new.steps.append(replace(step, module=len(new.modules_in_order), outputs=outputs))
         new.modules_in_order.append(
-            FusedByShape(Chain(modules)) if _links(graph, place) else modules[0]
+            FusedByShape(Chain(modules)) if _links(graph, index) else modules[0]
         )
     return new
 
 
-def _links(graph: Steps, place: int) -> bool:
-    """Whether the step can be a link of a chain."""
-    step = graph.steps[place]
+def _links(graph: Steps, index: int) -> bool:
+    """Whether the step can be part of a chain."""
+    step = graph.steps[index]
     module = graph.modules_in_order[step.module]
     single = len(step.args) == len(step.outputs) == 1 and isinstance(step.args[0], Slot)
     native = is_chain(module) if isinstance(module, Steps) else not isinstance(module, KerasModule)
@@ -98,29 +98,29 @@ def _links(graph: Steps, place: int) -> bool:
 
 
 def is_chain(graph: Steps) -> bool:
-    """Whether each step can be a link and takes what the one before it gives."""
-    given = 0
-    for place, step in enumerate(graph.steps):
-        if step.args != (Slot(index=given),) or not _links(graph, place):
+    """Whether each step can be part of a chain and takes the output of the one before it."""
+    slot = 0
+    for index, step in enumerate(graph.steps):
+        if step.args != (Slot(index=slot),) or not _links(graph, index):
             return False
-        (given,) = step.outputs
-    return given == graph.result
+        (slot,) = step.outputs
+    return slot == graph.result
 
 
 def fused(module: nn.Module, example: Tensor) -> Function:
-    """Return a function that gives what ``module`` gives, for inputs like ``example``.
+    """Return a function that computes what ``module`` computes, for inputs like ``example``.
 
-    It is ``module`` itself wherever that is not to be had: on another device, without oneDNN's
-    graph compiler, or if the fused form turns out to give something else.
+    It is ``module`` itself where fusing is not possible: on another device, without oneDNN's graph
+    compiler, or if the fused form gives other values.
 
     Args:
-        module: in evaluation, free of randomness, on the device of ``example``; a chain.
-        example: what it is to be called with, of the same shape, dtype and memory order.
+        module: a chain in evaluation mode, without randomness, on the device of ``example``.
+        example: an input with the shape, dtype and strides of those to come.
     """
     if example.device.type != "cpu" or not _available():
         return module
     with torch.no_grad(), warnings.catch_warnings():
-        # Of what tracing takes for constant: it is, for one shape.
+        # Tracing warns of values that it treats as constants; for one shape they are constant.
         warnings.simplefilter("ignore")
         before = torch.jit.onednn_fusion_enabled()  # type: ignore[no-untyped-call]
         try:
@@ -128,16 +128,16 @@ def fused(module: nn.Module, example: Tensor) -> Function:
             traced = torch.jit.trace(module, example, check_trace=False)  # type: ignore[no-untyped-call]
             traced = torch.jit.freeze(traced)
             for _ in range(RUNS_TO_COMPILE):
-                found = traced(example)
+                output = traced(example)
         except RuntimeError:
             return module
         finally:
             torch.jit.enable_onednn_fusion(before)
-        same = torch.allclose(found, module(example), TOLERANCE, TOLERANCE, equal_nan=True)
+        same = torch.allclose(output, module(example), TOLERANCE, TOLERANCE, equal_nan=True)
     return traced.forward if same else module
 
 
 def _available() -> bool:
-    # TorchScript is on its way out; a PyTorch without it computes operation by operation.
+    # TorchScript is deprecated; with a PyTorch without it nothing is fused.
     there = hasattr(torch.jit, "enable_onednn_fusion")
     return there and bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]

@@ -1,7 +1,7 @@
-"""A Keras graph read once into a list of steps, each a torch module on numbered slots.
+"""Read a Keras graph once into a list of steps, each a torch module on numbered slots.
 
-Layers in ``layers.LOWERED`` become native modules; every other layer or operation runs
-as itself, slower but never wrong.
+Layers in ``layers.LOWERED`` become native modules; every other layer or operation is run by
+Keras, which is slower.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cifarlab.backend import keras
+from cifarlab.backend import KerasModel, keras
 from cifarlab.errors import InputError
-from cifarlab.lowering.binding import Binding, LoweredLayer, to_engine_layout, to_keras_layout
+from cifarlab.lowering.binding import Binding, LoweredLayer, to_keras_layout, to_torch_layout
 from cifarlab.lowering.layers import CASTING, LOWERED
 
 
 class KerasModule(LoweredLayer):
-    """A Keras layer or operation without a native counterpart, run in Keras's layout."""
+    """A Keras layer or operation without a native form, run by Keras in its layout."""
 
     def __init__(self, operation: Any) -> None:
         super().__init__()
@@ -35,47 +35,47 @@ class KerasModule(LoweredLayer):
         device = next(
             (x.device for x in keras.tree.flatten((args, kwargs)) if isinstance(x, Tensor)), None
         )
-        args, kwargs = keras.tree.map_structure(_keras_view, (args, kwargs))
+        args, kwargs = keras.tree.map_structure(_in_keras_layout, (args, kwargs))
         if self.is_layer and operation._call_has_training_arg:
             kwargs["training"] = self.training
         output = operation(*args, **kwargs)
         if self.is_layer:
-            # Keras forgets them when the layer is called again, as a shared layer is.
+            # Keras drops them when the layer is called again, as a shared layer is.
             for layer in operation._flatten_layers():
                 self.added_losses.extend(layer._get_own_losses())
-        return keras.tree.map_structure(lambda x: _engine_view(x, device), output)
+        return keras.tree.map_structure(lambda x: _in_torch_layout(x, device), output)
 
 
-def _keras_view(x: Any) -> Any:
+def _in_keras_layout(x: Any) -> Any:
     return to_keras_layout(x) if isinstance(x, Tensor) else x
 
 
-def _engine_view(x: Any, device: torch.device | None = None) -> Any:
+def _in_torch_layout(x: Any, device: torch.device | None = None) -> Any:
     if not isinstance(x, Tensor):
         return x
     # Keras computes on its own default device, which need not be the model's.
     x = x.to(device=device)
-    # A layer with a dtype policy of its own may give bfloat16 or float64.
+    # The output of a layer with its own dtype policy may be bfloat16 or float64.
     automatic = torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64
     if x.is_floating_point() and not automatic:
         x = x.float()
-    return to_engine_layout(x)
+    return to_torch_layout(x)
 
 
-# An operation by its id, and whether it is called on nothing but tensors.
+# The id of an operation, and whether it is called with tensors only.
 _Key = tuple[int, bool]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Slot:
-    """Stands for a tensor while the graph is being read."""
+    """A placeholder for a tensor in the arguments of a step."""
 
     index: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One call in the graph: which module, on which slots, into which slots."""
+    """One call in the graph: the module, its arguments with slots, and the slots of its outputs."""
 
     module: int
     args: Any
@@ -87,9 +87,9 @@ class Steps(nn.Module):
     """Modules called one after the other on numbered slots; slot 0 is the input.
 
     Attributes:
-        modules_in_order: what the steps call.
+        modules_in_order: the modules that the steps call, by index.
         result: the slot of the output.
-        takes_floats: whether whole numbers are to be turned into fractions first.
+        takes_floats: whether integers are converted to floats first.
     """
 
     def __init__(self) -> None:
@@ -119,12 +119,12 @@ class Steps(nn.Module):
         return result
 
 
-def only_user(graph: Steps, place: int) -> int | None:
-    """Return the step that takes what the one at ``place`` gives and nothing else.
+def only_user(graph: Steps, index: int) -> int | None:
+    """Return the index of the step whose only input is the output of the step at ``index``.
 
-    ``None`` where there is no such step, or others use it too.
+    ``None`` where there is no such step, or several steps use that output.
     """
-    outputs = graph.steps[place].outputs
+    outputs = graph.steps[index].outputs
     users = [i for i, step in enumerate(graph.steps) if set(outputs) & set(_slots(step))]
     if len(outputs) != 1 or len(users) != 1 or graph.result in outputs:
         return None
@@ -138,16 +138,17 @@ def _slots(step: Step) -> list[int]:
 
 
 class LoweredGraph(Steps):
-    """A graph of lowered layers with one input and one output, both in the engine's layout.
+    """A graph of lowered layers with one input and one output, both in torch layout.
 
     Args:
-        modules: what has been lowered so far, so that a layer which stands in several
-            nested graphs becomes one module.
-        as_themselves: ids of the variables whose layers are to run as themselves.
+        model: a Keras model with one input and one output.
+        modules: the modules lowered so far, so that a layer which is part of several nested
+            graphs becomes one module.
+        kept_in_keras: ids of the variables whose layers are to be run by Keras.
     """
 
     def __init__(
-        self, model: Any, modules: dict[_Key, nn.Module], kept_in_keras: frozenset[int]
+        self, model: KerasModel, modules: dict[_Key, nn.Module], kept_in_keras: frozenset[int]
     ) -> None:
         super().__init__()
         self.not_lowered: tuple[str, ...] = ()
@@ -155,49 +156,49 @@ class LoweredGraph(Steps):
 
 
 def _read_graph(
-    model: Any,
+    model: KerasModel,
     lowered: LoweredGraph,
     modules: dict[_Key, nn.Module],
     kept_in_keras: frozenset[int],
 ) -> int:
     """Fill ``lowered`` with the model's steps; return the slot of its output."""
-    places: dict[_Key, int] = {}
+    indices: dict[_Key, int] = {}
     names: list[str] = []
     count = 1
 
-    def place_of(operation: Any, plain_call: bool) -> int:
-        key = (id(operation), plain_call)
-        if key not in places:
+    def module_index(operation: Any, *, tensors_only: bool) -> int:
+        key = (id(operation), tensors_only)
+        if key not in indices:
             if key not in modules:
-                native = plain_call and _lower_operation(operation, modules, kept_in_keras)
+                native = tensors_only and _lower_operation(operation, modules, kept_in_keras)
                 modules[key] = native or KerasModule(operation)
             module = modules[key]
-            places[key] = len(lowered.modules_in_order)
+            indices[key] = len(lowered.modules_in_order)
             lowered.modules_in_order.append(module)
             if isinstance(module, KerasModule):
                 names.append(operation.name)
             elif isinstance(module, LoweredGraph):
                 names.extend(module.not_lowered)
-        return places[key]
+        return indices[key]
 
     def record(operation: Any) -> Any:
         def call(*args: Any, **kwargs: Any) -> Any:
             nonlocal count
-            # Keras too lets the mode of the whole model overrule a layer's own ``training``.
+            # As in Keras, the mode of the whole model overrides a layer's own ``training``.
             kwargs = {k: v for k, v in kwargs.items() if v is not None and k != "training"}
             flat = args[0] if len(args) == 1 and isinstance(args[0], (list, tuple)) else args
-            plain_call = not kwargs and all(isinstance(a, Slot) for a in flat)
-            place = place_of(operation, plain_call)
-            if not isinstance(lowered.modules_in_order[place], KerasModule):
+            tensors_only = not kwargs and all(isinstance(a, Slot) for a in flat)
+            index = module_index(operation, tensors_only=tensors_only)
+            if not isinstance(lowered.modules_in_order[index], KerasModule):
                 args = tuple(flat)
-            # Constants: what runs as itself will turn them back.
-            args, kwargs = keras.tree.map_structure(_engine_view, (args, kwargs))
+            # Constants, which a KerasModule turns back into Keras's layout.
+            args, kwargs = keras.tree.map_structure(_in_torch_layout, (args, kwargs))
             slots = [
                 Slot(index=count + i) for i in range(len(keras.tree.flatten(operation.output)))
             ]
             count += len(slots)
             lowered.steps.append(
-                Step(module=place, args=args, kwargs=kwargs, outputs=tuple(s.index for s in slots))
+                Step(module=index, args=args, kwargs=kwargs, outputs=tuple(s.index for s in slots))
             )
             return keras.tree.pack_sequence_as(operation.output, slots)
 
@@ -214,8 +215,7 @@ def _read_graph(
             "outputs; a classifier takes one image and gives one row of probabilities"
         )
     lowered.takes_floats = keras.backend.is_float_dtype(model.inputs[0].dtype)
-    # The one place that leans on Keras's own way of walking a graph (clone_model does
-    # too); tests hold it.
+    # A private method of Keras, which its clone_model uses too; tests fail if it changes.
     function = keras.Function(model.inputs, model.outputs)
     (result,) = keras.tree.flatten(
         function._run_through_graph([Slot(index=0)], operation_fn=record)
@@ -224,15 +224,14 @@ def _read_graph(
     return int(result.index)
 
 
-def _is_graph(model: Any) -> bool:
-    """Whether calling ``model`` does nothing but walk its graph of layers."""
-    kind = type(model)
-    plain = kind.call in (keras.Sequential.call, _functional_call())
+def _is_graph(model: KerasModel) -> bool:
+    """Whether calling ``model`` does nothing but run its graph of layers."""
+    plain = type(model).call in (keras.Sequential.call, _functional_call())
     return plain and bool(getattr(model, "inputs", None))
 
 
 def _functional_call() -> Any:
-    # Named, so that Keras's numbering of the user's own models is left alone.
+    # With names, so that Keras's numbering of the user's own models does not change.
     inputs = keras.Input((1,), name="x")
     return type(keras.Model(inputs, inputs, name="x")).call
 
@@ -253,14 +252,14 @@ def _lower_operation(
 
 
 def _is_special(layer: Any) -> bool:
-    """Whether a stock layer does something that no native form does."""
+    """Whether a stock layer has settings that no native form covers."""
     floats = all(keras.backend.is_float_dtype(x.dtype) for x in keras.tree.flatten(layer.input))
     return (
         getattr(layer, "data_format", None) == "channels_first"
         or layer.activity_regularizer is not None
         or layer.quantization_mode is not None
         or getattr(layer, "lora_enabled", False)
-        # An activation that is itself a layer.
+        # An activation that is a layer.
         or bool(layer._flatten_layers(include_self=False))
         or not (floats or isinstance(layer, CASTING))
     )

@@ -1,9 +1,9 @@
 """Stock Keras layers as native PyTorch modules, one small class or function for each.
 
 Layers that hold weights are in ``weighted_layers.py``, max-pooling is in ``pooling.py``, the
-others are here. To lower one more layer, write it in one of the three, add it to ``LOWERED``,
-and the contract tests pick it up. A function in ``LOWERED`` returns ``None`` for settings that
-it does not cover; such a layer then runs as itself.
+others are here. To lower one more layer, write it in one of the three and add it to ``LOWERED``;
+the contract tests then include it. A function in ``LOWERED`` returns ``None`` for settings that
+it does not cover; such a layer is run by Keras.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from cifarlab.backend import keras
 from cifarlab.lowering.activations import lower_activation, softmax
-from cifarlab.lowering.binding import LoweredLayer, to_engine_layout, to_keras_layout
+from cifarlab.lowering.binding import LoweredLayer, to_keras_layout, to_torch_layout
 from cifarlab.lowering.padding import same_padding
 from cifarlab.lowering.pooling import MaxPooling
 from cifarlab.lowering.weighted_layers import (
@@ -67,7 +67,7 @@ def zero_padding(layer: Any) -> LoweredLayer:
 
 
 class Flatten(LoweredLayer):
-    """All values of an image in one row, in Keras's order."""
+    """Put all values of an image into one row, in Keras's order."""
 
     def __init__(self, _: Any) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class Flatten(LoweredLayer):
 
 def reshape(layer: Any) -> LoweredLayer:
     shape = tuple(layer.target_shape)
-    return Apply(lambda x: to_engine_layout(to_keras_layout(x).reshape(x.shape[0], *shape)))
+    return Apply(lambda x: to_torch_layout(to_keras_layout(x).reshape(x.shape[0], *shape)))
 
 
 def dropout(layer: Any) -> LoweredLayer | None:
@@ -126,9 +126,9 @@ def merging(merge: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Any], Lowere
         def run(*inputs: Tensor) -> Tensor:
             if len({x.ndim for x in inputs}) == 1:
                 return reduce(merge, inputs)
-            # Keras has its own rule for lining up different ranks, and its own default device.
+            # Keras has its own rule for broadcasting different ranks, and its own default device.
             merged = layer.call([to_keras_layout(x) for x in inputs])
-            return to_engine_layout(merged.to(inputs[0].device))
+            return to_torch_layout(merged.to(inputs[0].device))
 
         return Apply(run)
 
@@ -137,7 +137,7 @@ def merging(merge: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Any], Lowere
 
 def concatenate(layer: Any) -> LoweredLayer:
     def run(*inputs: Tensor) -> Tensor:
-        return to_engine_layout(torch.cat([to_keras_layout(x) for x in inputs], layer.axis))
+        return to_torch_layout(torch.cat([to_keras_layout(x) for x in inputs], layer.axis))
 
     return Apply(run)
 
@@ -180,5 +180,5 @@ LOWERED: dict[type, Callable[[Any], nn.Module | None]] = {
     keras.layers.Concatenate: concatenate,
 }
 
-# The layers that take whole numbers and give fractions.
+# The layers that turn integers into floats.
 CASTING = (keras.layers.Rescaling, keras.layers.Normalization)

@@ -1,4 +1,4 @@
-"""A Keras model as a native PyTorch module that trains fast and writes its weights back."""
+"""A Keras model as a native PyTorch module, which can write its weights back."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cifarlab.backend import KerasModel
 from cifarlab.errors import InputError
 from cifarlab.lowering.activations import identity, softmax
-from cifarlab.lowering.binding import Binding, LoweredLayer, to_engine_layout, to_keras_layout
+from cifarlab.lowering.binding import Binding, LoweredLayer, to_keras_layout, to_torch_layout
 from cifarlab.lowering.graph import KerasModule, LoweredGraph
 
 CPU = torch.device("cpu")
@@ -20,24 +21,29 @@ CPU = torch.device("cpu")
 class LoweredModel(LoweredGraph):
     """The native form of a Keras model with one input and one output.
 
-    Call it on ``[N, H, W, C]`` values (uint8 or float); it gives what the Keras model
-    gives. ``train()`` and ``eval()`` choose what dropout and batch normalisation do.
+    Call it on ``[N, H, W, C]`` values (uint8 or float); the output is that of the Keras model.
+    ``train()`` and ``eval()`` switch dropout and batch normalisation.
+
+    Attributes:
+        keras_modules: the layers and operations without a native form, which Keras runs.
+        not_lowered: their names.
+        trainable: ids of the Keras variables that are trained.
     """
 
     def __init__(
-        self, model: Any, device: torch.device, kept_in_keras: frozenset[int] = frozenset()
+        self, model: KerasModel, device: torch.device, kept_in_keras: frozenset[int] = frozenset()
     ) -> None:
         super().__init__(model, {}, kept_in_keras)
         self.device = device
-        # A frozen model leaves its layers' variables trainable.
+        # Variables of a frozen model's layers may say that they are trainable.
         self.trainable = frozenset(id(v) for v in model.trainable_variables)
-        self.foreign = tuple(m for m in self.modules() if isinstance(m, KerasModule))
+        self.keras_modules = tuple(m for m in self.modules() if isinstance(m, KerasModule))
         self.to(device)
 
     def forward(self, x: Tensor) -> Tensor:
-        for module in self.foreign:
+        for module in self.keras_modules:
             module.added_losses.clear()
-        return to_keras_layout(super().forward(to_engine_layout(x)))
+        return to_keras_layout(super().forward(to_torch_layout(x)))
 
     @cached_property
     def bindings(self) -> list[Binding]:
@@ -46,11 +52,11 @@ class LoweredModel(LoweredGraph):
 
     @property
     def trained_bindings(self) -> list[Binding]:
-        """The weights that an optimizer is to change."""
+        """The weights that are trained."""
         return [b for b in self.bindings if id(b.variable) in self.trainable]
 
     def trained(self) -> list[Tensor]:
-        """The tensors that an optimizer is to change."""
+        """Return the tensors that an optimizer changes."""
         return [b.tensor for b in self.trained_bindings]
 
     def write_back(self) -> None:
@@ -64,12 +70,12 @@ class LoweredModel(LoweredGraph):
             binding.read_in()
 
     def penalty(self) -> Tensor | float:
-        """The sum of weight regularisers and of losses that layers added in the last call."""
+        """Return the sum of weight regularisers and losses that layers added in the last call."""
         total: Tensor | float = 0.0
         for binding in self.trained_bindings:
             if getattr(binding.variable, "regularizer", None) is not None:
                 total = total + binding.variable.regularizer(binding.keras_view())
-        for module in self.foreign:
+        for module in self.keras_modules:
             total = total + sum(module.added_losses)
         return total
 
@@ -79,10 +85,10 @@ class LoweredModel(LoweredGraph):
         for binding in self.trained_bindings:
             constraint = getattr(binding.variable, "constraint", None)
             if constraint is not None:
-                binding.tensor.copy_(binding.layout.to_engine(constraint(binding.keras_view())))
+                binding.tensor.copy_(binding.layout.to_torch(constraint(binding.keras_view())))
 
     def strip_softmax(self) -> bool:
-        """Make the model end in logits; return whether it ended in a softmax to strip.
+        """Remove a softmax at the end, so that outputs are logits; return whether there was one.
 
         A layer that is used twice keeps its softmax, and so does the model.
         """
@@ -102,11 +108,11 @@ class LoweredModel(LoweredGraph):
         return False
 
 
-def lower(model: Any, device: torch.device = CPU) -> LoweredModel:
+def lower(model: KerasModel, device: torch.device = CPU) -> LoweredModel:
     """Return the native form of ``model`` on ``device``, with a float32 copy of its weights.
 
     Raises:
-        InputError: the model is not built, or has not one input and one output.
+        InputError: the model is not built, or has not exactly one input and one output.
     """
     if not model.built:
         raise InputError(
@@ -114,12 +120,12 @@ def lower(model: Any, device: torch.device = CPU) -> LoweredModel:
             "for example keras.Input((32, 32, 3)) as its first layer"
         )
     lowered = LoweredModel(model, device)
-    places: dict[int, set[tuple[int, str]]] = {}
+    uses: dict[int, set[tuple[int, str]]] = {}
     for binding in _all_bindings(lowered):
-        places.setdefault(id(binding.variable), set()).add((id(binding.holder), binding.name))
-    # A layer inside another one that runs as itself would have its weights copied here
-    # and changed there: it has to run as itself wherever it stands.
-    doubled = frozenset(variable for variable, where in places.items() if len(where) > 1)
+        uses.setdefault(id(binding.variable), set()).add((id(binding.holder), binding.name))
+    # The weights of a native layer that is also inside of a layer run by Keras would exist
+    # twice: such a layer is run by Keras everywhere.
+    doubled = frozenset(variable for variable, holders in uses.items() if len(holders) > 1)
     return LoweredModel(model, device, doubled) if doubled else lowered
 
 

@@ -1,4 +1,4 @@
-"""The ``same`` padding of Keras, which may be larger on one side than on the other."""
+"""Keras's ``same`` padding, which may be larger on one side than on the other."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ def same_padding(
     """Pad ``x`` ``[N, C, H, W]`` so that a window of ``size`` gives ``ceil(extent / stride)``.
 
     Args:
-        size, stride, dilation: height and width of the window, its steps, its spacing.
+        x: float ``[N, C, H, W]``.
+        size: height and width of the window.
+        stride: its steps, vertical and horizontal.
+        dilation: its spacing, vertical and horizontal.
         mode: ``"constant"`` (zeros) or ``"replicate"``, for uneven padding only.
 
     Returns:
-        The image and the even padding that the operation itself is left to apply:
-        PyTorch's operations pad both sides alike, so uneven padding is applied here.
+        The image, and the even padding that remains for the operation itself: PyTorch's
+        operations pad both sides equally, so uneven padding is applied here.
     """
     vertical, horizontal = (
         _sides(x.shape[2 + i], size[i], stride[i], dilation[i]) for i in range(2)

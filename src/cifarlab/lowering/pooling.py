@@ -1,7 +1,7 @@
-"""Max-pooling, the usual kind by 2 as maxima of neighbours, which PyTorch trains faster on a CPU.
+"""Max-pooling; pooling by 2 as maxima of neighbours, which trains faster on a CPU.
 
-PyTorch's own pooling writes an index of eight bytes for each value that it keeps, and reads it
-back for the gradient. docs/log.md has the timings.
+PyTorch's own pooling writes an index of eight bytes for each output value, and reads it for the
+gradient. docs/log.md has the timings.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ class MaxPooling(LoweredLayer):
 class _Halving(torch.autograd.Function):
     """Max-pooling by 2: ``[N, C, H, W]`` to ``[N, C, H // 2, W // 2]``.
 
-    Of equal values one gets the gradient, the upper one and of these the left one.
+    Of equal values only one gets the gradient: the upper one, and of these the left one.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        # Rows first: their values lie side by side for a whole row, those of columns do not.
+        # Rows first: the values of a row are contiguous in memory, those of a column are not.
         rows = torch.maximum(*_pairs(x, ROWS))
         ctx.save_for_backward(x, rows)
         return torch.maximum(*_pairs(rows, COLUMNS))
@@ -60,7 +60,7 @@ class _Halving(torch.autograd.Function):
 
 
 def _pairs(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """Return views of the first and second of each pair along ``dim``; an odd last is left out."""
+    """Return views of the first and second of each pair along ``dim``, without an odd last one."""
     every = [slice(None)] * dim
     end = x.shape[dim] // 2 * 2
     return x[(*every, slice(0, end, 2))], x[(*every, slice(1, end, 2))]
@@ -69,11 +69,11 @@ def _pairs(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
 def _to_larger(gradient: Tensor, values: Tensor, dim: int) -> Tensor:
     """Send a gradient to the larger of each pair of ``values`` along ``dim``, zeros elsewhere."""
     first, second = _pairs(values, dim)
-    sent = torch.empty_like(values)
-    to_first, to_second = _pairs(sent, dim)
-    # What ReLU does to a gradient. Comparing and multiplying takes four times as long in bfloat16.
+    result = torch.empty_like(values)
+    to_first, to_second = _pairs(result, dim)
+    # The gradient of ReLU. Comparing and multiplying takes four times as long in bfloat16.
     torch.ops.aten.threshold_backward.grad_input(gradient, second - first, 0, grad_input=to_second)
     torch.sub(gradient, to_second, out=to_first)
     if values.shape[dim] % 2:
-        sent.narrow(dim, -1, 1).zero_()
-    return sent
+        result.narrow(dim, -1, 1).zero_()
+    return result

@@ -1,4 +1,4 @@
-"""What a model says of many images: in batches, on its device."""
+"""Predict the logits of many images, in batches, on the device of the model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cifarlab.lowering.model import LoweredModel
 from cifarlab.lowering.prepared import PreparedModel
 from cifarlab.runtime.device import computing_in
 
-# What a CPU's caches hold, and what fills a GPU.
+# Batches that fit into a CPU's caches, and batches that keep a GPU busy.
 LARGEST_PIECE_ON_CPU = 64
 LARGEST_PIECE_ELSEWHERE = 2048
 
@@ -21,11 +21,12 @@ def predict_logits(
     """Return the logits of all images, float32 ``[N, K]``, on the model's device.
 
     Args:
-        images: uint8 ``[N, H, W, C]``, on any device; taken over in batches.
+        images: uint8 ``[N, H, W, C]``, on any device; copied in batches.
+        precision: the dtype of matrix products.
     """
     if isinstance(lowered, LoweredModel) and lowered.training:
         lowered.eval()
-    # Past the compiled form, if there is one: it would be compiled for each size again.
+    # Without the compiled form, if there is one: it would be compiled again for each size.
     compute = lowered.forward if isinstance(lowered, LoweredModel) else lowered
     if lowered.device.type == "cpu":
         parts = pieces(len(images), LARGEST_PIECE_ON_CPU)
@@ -35,21 +36,21 @@ def predict_logits(
     with computing_in(precision, lowered.device):
         if len(parts) == 1:
             return compute(images.to(lowered.device)).float()
-        # One block for all results: small ones kept one by one would lie between the large
-        # blocks that are freed, and the heap would grow with holes.
+        # One block for all results: small blocks between the large ones that are freed would
+        # fragment the heap.
         logits = torch.empty(0, device=lowered.device)
         for part in parts:
-            found = compute(images[part].to(lowered.device))
+            output = compute(images[part].to(lowered.device))
             if part.start == 0:
-                logits = torch.empty((len(images), found.shape[1]), device=lowered.device)
-            logits[part] = found
+                logits = torch.empty((len(images), output.shape[1]), device=lowered.device)
+            logits[part] = output
     return logits
 
 
 def pieces(count: int, largest: int) -> list[slice]:
     """Cut ``count`` images into pieces of ``largest``, of an eighth of it, and so on down to 1.
 
-    On a CPU, models made ready to predict have a form of their own for each size, so there are few.
+    Prepared models have a fused form for each size, so there are few sizes.
 
     Args:
         largest: a power of two.

@@ -1,11 +1,11 @@
-"""A lowered model made ready to predict: fewer operations, fused ones, the same values."""
+"""A lowered model prepared for prediction: fewer operations, some of them fused."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from cifarlab.lowering.binding import to_engine_layout, to_keras_layout
+from cifarlab.lowering.binding import to_keras_layout, to_torch_layout
 from cifarlab.lowering.folding import FoldedGraph
 from cifarlab.lowering.fusion import FusedByShape, fused_chains, is_chain
 from cifarlab.lowering.graph import KerasModule, Steps
@@ -13,17 +13,17 @@ from cifarlab.lowering.model import LoweredModel
 
 
 class PreparedModel:
-    """Gives what the lowered model gives in evaluation, with its weights as they were then.
+    """Computes what the lowered model computes in evaluation mode, with a copy of its weights.
 
-    Call it on ``[N, H, W, C]`` values, of few different N, as ``predict.predict_logits`` does: its
-    fused parts have a form for each.
+    Call it on ``[N, H, W, C]`` values with few different N, as ``predict.predict_logits`` does:
+    its fused parts have a form for each.
     """
 
     def __init__(self, lowered: LoweredModel) -> None:
         self.device = lowered.device
         self.graph = FoldedGraph(lowered)
-        self.foreign = tuple(m for m in self.graph.modules() if isinstance(m, KerasModule))
-        # All in one go where that is possible: for a single image, every call counts.
+        self.keras_modules = tuple(m for m in self.graph.modules() if isinstance(m, KerasModule))
+        # One chain where that is possible: for a single image, every call counts.
         self.compute = (
             FusedByShape(_KerasLayout(self.graph))
             if is_chain(self.graph)
@@ -31,14 +31,14 @@ class PreparedModel:
         ).eval()
 
     def __call__(self, x: Tensor) -> Tensor:
-        for module in self.foreign:
+        for module in self.keras_modules:
             module.added_losses.clear()
         return self.compute(x)  # type: ignore[no-any-return]
 
 
 @torch.no_grad()
 def prepare(lowered: LoweredModel) -> PreparedModel:
-    """Return a form of ``lowered`` that predicts faster and cannot be trained."""
+    """Return a copy of ``lowered`` that predicts faster and cannot be trained."""
     return PreparedModel(lowered.eval())
 
 
@@ -48,4 +48,4 @@ class _KerasLayout(nn.Module):
         self.graph = graph
 
     def forward(self, x: Tensor) -> Tensor:
-        return to_keras_layout(self.graph(to_engine_layout(x)))
+        return to_keras_layout(self.graph(to_torch_layout(x)))

@@ -1,4 +1,4 @@
-"""Images moved by whole pixels: for looks at test time and for augmentation."""
+"""Shift images by whole pixels, for augmentation in training and at test time."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from torch import Tensor
 
 
 def shifted(images: Tensor, steps: Tensor) -> Tensor:
-    """Return each image moved up by ``steps[0]`` and left by ``steps[1]``, border reflected.
+    """Return each image shifted up by ``steps[0]`` and left by ``steps[1]``, border reflected.
 
     Args:
         images: any dtype, ``[B, C, H, W]``.
-        steps: int64 ``[2, B]``, smaller than the sides in size.
+        steps: int64 ``[2, B]``, of smaller absolute value than the sides.
     """
     count, _, height, width = images.shape
     rows = _reflected(steps[0], height).unsqueeze(2)
@@ -21,7 +21,7 @@ def shifted(images: Tensor, steps: Tensor) -> Tensor:
 
 
 def _reflected(shifts: Tensor, extent: int) -> Tensor:
-    """Where each of ``extent`` places, shifted, comes from: int64 ``[B, extent]``."""
-    places = shifts.view(-1, 1) + torch.arange(extent, device=shifts.device)
+    """Return the source index of each of ``extent`` positions, int64 ``[B, extent]``."""
+    positions = shifts.view(-1, 1) + torch.arange(extent, device=shifts.device)
     last = extent - 1
-    return last - (last - places.abs()).abs()
+    return last - (last - positions.abs()).abs()

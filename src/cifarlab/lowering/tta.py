@@ -1,4 +1,4 @@
-"""Test-time augmentation: several looks at each image, their logits averaged."""
+"""Test-time augmentation (TTA): logits averaged over several copies of each image."""
 
 from __future__ import annotations
 
@@ -19,32 +19,33 @@ def tta_logits(
     tta: TestTimeAugmentation | None,
     precision: torch.dtype,
 ) -> Tensor:
-    """Return logits averaged over the views, float32 ``[N, K]``, on the model's device.
+    """Return logits averaged over copies of each image, float32 ``[N, K]``, on the model's device.
 
-    The views are those of airbench94: the image, and the image shifted both down and right
-    and up and left; each mirrored too. The unshifted ones count as much as all shifted ones.
+    The copies are those of airbench94: the image itself, shifted down and right, and shifted up
+    and left; each of them also mirrored. The unshifted ones count as much as all shifted ones.
 
     Args:
         images: uint8 ``[N, H, W, C]``, on any device.
-        views: ``None`` for one look at each image, as it is.
+        tta: which copies; ``None`` for the image itself alone.
+        precision: the dtype of matrix products.
     """
     if tta is None:
         return predict_logits(lowered, images, precision)
-    logits = _both_ways(lowered, images, tta, precision)
+    logits = _with_mirrored(lowered, images, tta, precision)
     count = round(len(images) * tta.share)
     if tta.shift == 0 or count == 0:
         return logits
-    which = slice(None) if count == len(images) else _least_sure(logits, count)
+    which = slice(None) if count == len(images) else _least_certain(logits, count)
     some = images[which.to(images.device) if isinstance(which, Tensor) else which]
-    around = [
-        _both_ways(lowered, _shifted(some, step), tta, precision)
+    shifted_logits = [
+        _with_mirrored(lowered, _shifted(some, step), tta, precision)
         for step in (tta.shift, -tta.shift)
     ]
-    logits[which] = (logits[which] + (around[0] + around[1]) / 2) / 2
+    logits[which] = (logits[which] + (shifted_logits[0] + shifted_logits[1]) / 2) / 2
     return logits
 
 
-def _both_ways(
+def _with_mirrored(
     lowered: LoweredModel | PreparedModel,
     images: Tensor,
     tta: TestTimeAugmentation,
@@ -61,6 +62,6 @@ def _shifted(images: Tensor, step: int) -> Tensor:
     return shifted(images.permute(0, 3, 1, 2), steps).permute(0, 2, 3, 1)
 
 
-def _least_sure(logits: Tensor, count: int) -> Tensor:
+def _least_certain(logits: Tensor, count: int) -> Tensor:
     best = logits.softmax(1).topk(2, dim=1).values
     return (best[:, 0] - best[:, 1]).argsort(stable=True)[:count]

@@ -1,4 +1,4 @@
-"""Looking into a lowered model while it computes."""
+"""Observe the layers of a lowered model while it computes."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from cifarlab.lowering.model import LoweredModel
 
 
 @contextmanager
-def watched(lowered: LoweredModel, look: Callable[[nn.Module, int, Any], Any]) -> Iterator[None]:
-    """In evaluation mode, show each layer's output to ``look``; then put everything back.
+def watched(lowered: LoweredModel, observe: Callable[[nn.Module, int, Any], Any]) -> Iterator[None]:
+    """Call ``observe`` with each layer's output, in evaluation mode; restore all modes afterwards.
 
-    ``look`` gets the layer, the number of the call and the output, and may return another output
-    to go on with.
+    ``observe`` gets the layer, the number of the call and the output, and may return another
+    output to replace it.
     """
     numbers = itertools.count()
     modes = {module: module.training for module in lowered.modules()}
     layers = [module for module in modes if isinstance(module, LoweredLayer)]
-    losses = [list(module.added_losses) for module in lowered.foreign]
+    losses = [list(module.added_losses) for module in lowered.keras_modules]
 
     def hook(layer: nn.Module, _: Any, output: Any) -> Any:
-        return look(layer, next(numbers), output)
+        return observe(layer, next(numbers), output)
 
     handles = [layer.register_forward_hook(hook) for layer in layers]
     lowered.eval()
@@ -37,5 +37,5 @@ def watched(lowered: LoweredModel, look: Callable[[nn.Module, int, Any], Any]) -
             handle.remove()
         for module, training in modes.items():
             module.training = training
-        for foreign, before in zip(lowered.foreign, losses, strict=True):
-            foreign.added_losses[:] = before
+        for module, before in zip(lowered.keras_modules, losses, strict=True):
+            module.added_losses[:] = before

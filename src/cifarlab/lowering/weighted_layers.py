@@ -1,7 +1,7 @@
 """Stock Keras layers that hold weights or constants, as native PyTorch modules.
 
-The functions in lower case return ``None`` for settings that the native form does not
-cover; such a layer then runs as itself.
+The functions in lower case return ``None`` for settings that the native form does not cover; such
+a layer is run by Keras.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from cifarlab.lowering.binding import (
     Layout,
     LoweredLayer,
     depthwise,
-    to_engine_layout,
     to_keras_layout,
+    to_torch_layout,
 )
 from cifarlab.lowering.padding import same_padding
 
@@ -33,7 +33,7 @@ class Convolution(LoweredLayer):
     bias: Tensor | None
 
     def __init__(
-        self, layer: Any, kernel: Any, layout: Layout, groups: int, last: bool = True
+        self, layer: Any, kernel: Any, layout: Layout, groups: int, *, last: bool = True
     ) -> None:
         super().__init__()
         self.bind("kernel", kernel, layout)
@@ -65,7 +65,7 @@ def depthwise_conv2d(layer: Any) -> LoweredLayer | None:
 
 
 class SeparableConvolution(LoweredLayer):
-    """A depthwise convolution, then a pointwise one that carries bias and activation."""
+    """A depthwise convolution, then a pointwise one with bias and activation."""
 
     kernel: Tensor
     bias: Tensor | None
@@ -97,7 +97,7 @@ class Dense(LoweredLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.linear(to_keras_layout(x), self.kernel, self.bias)
-        return self.activation(to_engine_layout(x))
+        return self.activation(to_torch_layout(x))
 
 
 class BatchNormalization(LoweredLayer):
@@ -133,9 +133,9 @@ class BatchNormalization(LoweredLayer):
             mean, variance = self.moving_mean, self.moving_variance
             return F.batch_norm(x, mean, variance, self.gamma, self.beta, False, 0.0, self.epsilon)
         if count == 1:
-            # PyTorch refuses a single value a channel; its mean is itself, its variance 0.
+            # PyTorch refuses a single value per channel; its mean is itself, its variance 0.
             return self._single(x)
-        # Momentum 1 makes PyTorch hand out the statistics of this batch alone.
+        # With momentum 1 PyTorch returns the statistics of this batch alone.
         mean, variance = self.batch_mean, self.batch_variance
         y = F.batch_norm(x, mean, variance, self.gamma, self.beta, True, 1.0, self.epsilon)
         self._track(mean, variance, (count - 1) / count)
@@ -145,7 +145,7 @@ class BatchNormalization(LoweredLayer):
         flat = x.detach().reshape(-1).float()
         self._track(flat, torch.zeros_like(flat), 1.0)
         shape = (1, -1, *[1] * (x.ndim - 2))
-        # Gradients of zero rather than none: with none, an optimizer's momentum would stop.
+        # Gradients of zero instead of none: without one, an optimizer's momentum would stop.
         y = x * 0.0
         y = y if self.gamma is None else y * self.gamma.reshape(shape)
         return y if self.beta is None else y + self.beta.reshape(shape)
@@ -179,7 +179,7 @@ class LayerNormalization(LoweredLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         x = to_keras_layout(x)
-        return to_engine_layout(F.layer_norm(x, x.shape[-1:], self.gamma, self.beta, self.epsilon))
+        return to_torch_layout(F.layer_norm(x, x.shape[-1:], self.gamma, self.beta, self.epsilon))
 
 
 def layer_normalization(layer: Any) -> LoweredLayer | None:
@@ -197,9 +197,9 @@ class Normalization(LoweredLayer):
         mean = torch.as_tensor(layer.mean).detach().to(torch.float32)
         variance = torch.as_tensor(layer.variance).detach().to(torch.float32)
         deviation = variance.sqrt().clamp_min(keras.backend.epsilon())
-        # Learnt statistics are variables that travel with the model; ours are a copy.
-        self.register_buffer("mean", to_engine_layout(mean).clone())
-        self.register_buffer("deviation", to_engine_layout(deviation).clone())
+        # Learnt statistics are variables that move with the model; these are a copy.
+        self.register_buffer("mean", to_torch_layout(mean).clone())
+        self.register_buffer("deviation", to_torch_layout(deviation).clone())
         self.invert = layer.invert
 
     def forward(self, x: Tensor) -> Tensor:
@@ -223,11 +223,11 @@ class Rescaling(LoweredLayer):
     def forward(self, x: Tensor) -> Tensor:
         if self.single:
             return x.float() * self.scale + self.offset
-        return to_engine_layout(to_keras_layout(x).float() * self.scale + self.offset)
+        return to_torch_layout(to_keras_layout(x).float() * self.scale + self.offset)
 
 
 class PReLU(LoweredLayer):
-    """A leaky ReLU whose slopes are learnt, one a position of Keras's unshared axes."""
+    """A leaky ReLU with learnt slopes, one per position of Keras's unshared axes."""
 
     alpha: Tensor
 
@@ -237,4 +237,4 @@ class PReLU(LoweredLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         x = to_keras_layout(x)
-        return to_engine_layout(F.relu(x) - self.alpha * F.relu(-x))
+        return to_torch_layout(F.relu(x) - self.alpha * F.relu(-x))

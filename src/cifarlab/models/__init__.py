@@ -1,6 +1,4 @@
-"""Networks by name: functions of the input shape and the number of classes.
-
-To add one, write a file beside this one and name its function here.
+"""Networks by name: functions of input shape and class count. A new one is added to ``MODELS``.
 
 May use the Keras of ``backend`` and errors.
 """
@@ -8,12 +6,12 @@ May use the Keras of ``backend`` and errors.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
+from cifarlab.backend import KerasModel
 from cifarlab.models.airnet import airnet
 from cifarlab.models.baseline import baseline
 
-MODELS: dict[str, Callable[..., Any]] = {
+MODELS: dict[str, Callable[..., KerasModel]] = {
     "airnet": airnet,
     "baseline": baseline,
 }

@@ -1,4 +1,4 @@
-"""The family of networks that CIFAR-10 speed records are made with.
+"""The networks of the CIFAR-10 speed records.
 
 A frozen whitening convolution over 2x2 patches, three blocks of 3x3 convolutions that each
 halve the image once, a global maximum, and a linear layer with scaled logits: the network
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from cifarlab.backend import keras
+from cifarlab.backend import KerasModel, keras
 
 # CIFAR-10's, of pixels in [0, 1].
 MEAN = (0.4914, 0.4822, 0.4465)
@@ -35,27 +35,28 @@ def airnet(
     unit_head: bool = True,
     whitening_bias: bool = True,
     cosine_filters: bool = False,
-) -> Any:
-    """Build the network; ``models.whitening.whiten`` sets its first convolution from data.
+) -> KerasModel:
+    """Return the network; ``models.whitening.whiten`` sets its first convolution from data.
 
     Args:
-        input_shape: height, width, 3; images come in as values 0 to 255. Both sides at
-            least 10: three poolings follow.
+        input_shape: height, width, 3; images are values from 0 to 255. Both sides are
+            at least 10, because of the three poolings.
         classes: the number of classes K.
         widths: filters of each block's convolutions.
         depth: convolutions in each block, at least 1.
-        residual: add what the block's first convolution gave to what its last one gave.
+        residual: add the output of the block's first convolution to that of its last one.
         activation: a Keras activation after each normalisation in the blocks.
-        momentum, epsilon: of batch normalisation.
-        logit_scale: what the last layer's values are multiplied by before the softmax.
-        unit_head: start the last layer's weights at a standard deviation of 1, not Keras's.
+        momentum: of batch normalisation.
+        epsilon: of batch normalisation.
+        logit_scale: factor on the last layer's values before the softmax.
+        unit_head: initialise the last layer's weights with a standard deviation of 1.
         whitening_bias: give the whitening convolution a bias, which is trained.
-        cosine_filters: where a convolution has more filters than it takes in channels, start
-            those beyond the identities as cosine transforms of single channels, not at random.
+        cosine_filters: where a convolution has more filters than input channels, initialise
+            those beyond the identities as cosine transforms of single channels, not randomly.
 
     Returns:
         A ``keras.Model`` from ``[N, *input_shape]`` to probabilities ``[N, K]``. Its
-        convolutions begin as identities on as many channels as they take in.
+        convolutions are initialised as identities on their input channels.
     """
     layers = keras.layers
     images = keras.Input(input_shape)
@@ -73,12 +74,21 @@ def airnet(
     )(x)
     x = layers.Activation("gelu", name="whitening_activation")(x)
     for number, width in enumerate(widths, 1):
-        x = _block(x, f"block{number}", width, depth, residual, activation, momentum, epsilon)
+        x = _block(
+            x,
+            name=f"block{number}",
+            width=width,
+            depth=depth,
+            residual=residual,
+            activation=activation,
+            momentum=momentum,
+            epsilon=epsilon,
+        )
     x = layers.GlobalMaxPooling2D(name="pool")(x)
     x = layers.Dense(classes, use_bias=False, kernel_initializer=_uniform(), name="head")(x)
     x = layers.Rescaling(logit_scale, name="logits")(x)
     model = keras.Model(images, layers.Softmax(name="probabilities")(x), name="airnet")
-    _start_as_identities(model, cosine_filters)
+    _start_as_identities(model, cosine_filters=cosine_filters)
     if unit_head:
         head = model.get_layer("head").kernel
         head.assign(head / keras.ops.std(head))
@@ -87,6 +97,7 @@ def airnet(
 
 def _block(
     x: Any,
+    *,
     name: str,
     width: int,
     depth: int,
@@ -119,11 +130,11 @@ def _block(
 
 
 def _uniform() -> Any:
-    """Uniform within one over the square root of the number of inputs, PyTorch's default."""
+    """Return PyTorch's default: uniform within one over the square root of the inputs."""
     return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
 
 
-def _start_as_identities(model: Any, cosine_filters: bool) -> None:
+def _start_as_identities(model: KerasModel, *, cosine_filters: bool) -> None:
     for layer in model.layers:
         if isinstance(layer, keras.layers.Conv2D) and layer.padding == "same":
             kernel = np.array(keras.ops.convert_to_numpy(layer.kernel))
@@ -136,10 +147,10 @@ def _start_as_identities(model: Any, cosine_filters: bool) -> None:
 
 
 def _start_as_cosines(kernel: np.ndarray[Any, Any], first: int) -> None:
-    """Make the filters from ``first`` on cosine transforms: in turn each channel's next one.
+    """Set the filters from ``first`` on to cosine transforms: in turn each channel's next one.
 
-    The eight 3x3 functions of the two-dimensional cosine transform that are no constant, from
-    low to high frequencies, each of norm 1.
+    They are the eight 3x3 functions of the two-dimensional cosine transform that are not
+    constant, from low to high frequencies, each of norm 1.
 
     Args:
         kernel: float32 ``[3, 3, in, out]``, changed in place.

@@ -1,13 +1,11 @@
-"""The network that the project began with, as a learner writes it."""
+"""A first CNN, as a learner writes it."""
 
 from __future__ import annotations
 
-from typing import Any
+from cifarlab.backend import KerasModel, keras
 
-from cifarlab.backend import keras
-
-# Keras's own 0.99 forgets its first guess only after some 700 steps; until then inference
-# sees other statistics than training does, and a small dataset has fewer steps than that.
+# With Keras's own 0.99 the initial statistics count for some 700 steps; until then inference uses
+# other statistics than training does, and a small dataset has fewer steps than that.
 MOMENTUM = 0.9
 
 
@@ -17,15 +15,15 @@ def baseline(
     scale: float = 1 / 255,
     filters: tuple[int, int] = (32, 64),
     units: int = 128,
-) -> Any:
-    """Two blocks of convolution, batch normalisation and pooling, then two dense layers.
+) -> KerasModel:
+    """Return two blocks of convolution, batch normalisation and pooling, then two dense layers.
 
     Args:
-        input_shape: height, width, 3; images come in as values 0 to 255.
+        input_shape: height, width, 3; images are values from 0 to 255.
         classes: the number of classes K.
-        scale: what the pixels are multiplied by; 1/255 brings them to [0, 1].
-        filters: of the two convolutions.
-        units: of the hidden dense layer.
+        scale: factor on the pixels; 1/255 scales them to [0, 1].
+        filters: numbers of filters of the two convolutions.
+        units: number of units of the hidden dense layer.
 
     Returns:
         A ``keras.Sequential`` from ``[N, *input_shape]`` to probabilities ``[N, K]``.

@@ -1,6 +1,6 @@
-"""Set a network's first convolution so that it whitens the images' patches.
+"""Set a network's first convolution so that it whitens patches of the images.
 
-Page, "How to train your ResNet 8: bag of tricks" (2019); with the filters' negatives as in
+Source: Page, "How to train your ResNet 8: bag of tricks" (2019); with the filters' negatives as in
 tysam-code/hlb-CIFAR10 and KellerJordan/cifar10-airbench.
 """
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cifarlab.backend import keras
+from cifarlab.backend import KerasModel, keras
 from cifarlab.errors import InputError
 
 LAYER = "whitening"
@@ -22,11 +22,11 @@ def whitening_kernel(
     """Return filters whose responses on patches have equal variance and no correlation.
 
     Args:
-        images: float32 ``[N, H, W, C]``, as the convolution gets them.
+        images: float32 ``[N, H, W, C]``, the input of the convolution.
         size: height and width of a patch.
         filters: an even number; half are the first principal components (of the second moment,
             which is not centred), the others their negatives.
-        epsilon: added to each variance before its root is divided by.
+        epsilon: added to each variance before the division by its square root.
 
     Returns:
         float32 ``[size, size, C, filters]``.
@@ -50,7 +50,7 @@ def whitening_kernel(
     return both.reshape(size, size, channels, filters).astype(np.float32)
 
 
-def whiten(model: Any, images: np.ndarray[Any, Any], epsilon: float) -> None:
+def whiten(model: KerasModel, images: np.ndarray[Any, Any], epsilon: float) -> None:
     """Set the kernel of the convolution called ``whitening`` from images.
 
     Args:
@@ -64,7 +64,7 @@ def whiten(model: Any, images: np.ndarray[Any, Any], epsilon: float) -> None:
     if not isinstance(layer, keras.layers.Conv2D):
         raise InputError(
             f"model {model.name!r} has no Conv2D called {LAYER!r}; "
-            "name its first convolution so, or take Whitening out of the recipe"
+            "give its first convolution that name, or remove Whitening from the recipe"
         )
     before = keras.Model(model.input, layer.input)
     inputs = keras.ops.convert_to_numpy(before.predict(images.astype("float32"), verbose=0))

@@ -1,4 +1,4 @@
-"""Results as matplotlib figures, in one style.
+"""Figures of results, drawn with matplotlib in one style.
 
 May use predictions, evaluation, files and errors, never Keras or PyTorch.
 """

@@ -1,4 +1,4 @@
-"""Training curves: loss and accuracy over the epochs."""
+"""Training curves: loss and accuracy over epochs."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def curves(history: Sequence[Mapping[str, float]], chosen_epoch: int | None, tit
     """Draw loss and accuracy over the epochs, for training and validation.
 
     Args:
-        history: a row an epoch with ``epoch`` (from 1), ``loss``, ``accuracy``, ``val_loss``
+        history: one row per epoch with ``epoch`` (from 1), ``loss``, ``accuracy``, ``val_loss``
             and ``val_accuracy``; a value that is missing or not finite leaves a gap. Without
             any validation values only the training curves are drawn.
-        chosen_epoch: the epoch whose weights were kept, marked; ``None`` marks nothing.
+        chosen_epoch: the epoch whose weights were kept, which is marked; or ``None``.
         title: heading, such as the dataset and the recipe.
 
     Raises:
@@ -29,14 +29,16 @@ def curves(history: Sequence[Mapping[str, float]], chosen_epoch: int | None, tit
     """
     epochs = [int(row["epoch"]) for row in history]
     if not epochs:
-        raise InputError("history without epochs: there is nothing to draw; train at least one")
+        raise InputError(
+            "history without epochs: there is nothing to draw; train at least one epoch"
+        )
     if chosen_epoch is not None and chosen_epoch not in epochs:
         raise InputError(
             f"chosen epoch {chosen_epoch}: the history runs from {min(epochs)} to {max(epochs)}; "
             "choose one of its epochs"
         )
-    drawing = new_figure(10.0, 4.2, title)
-    axes = drawing.subplots(1, 2)
+    figure = new_figure(10.0, 4.2, title)
+    axes = figure.subplots(1, 2)
     for panel, measure in zip(axes, ("loss", "accuracy"), strict=True):
         train = _finite(history, measure)
         held_out = any(f"val_{measure}" in row for row in history)
@@ -50,7 +52,7 @@ def curves(history: Sequence[Mapping[str, float]], chosen_epoch: int | None, tit
             panel.plot([chosen_epoch], [shown[at]], "o", color="black", fillstyle="none", ms=11)
         panel.legend(frameon=False)
     axes[1].yaxis.set_major_formatter(PercentFormatter(1.0))
-    return finished(drawing)
+    return finished(figure)
 
 
 def _draw_curves(

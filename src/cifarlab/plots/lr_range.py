@@ -10,9 +10,10 @@ from cifarlab.plots.style import BLUE, GREY, LINES, ORANGE, finished, new_figure
 
 
 def learning_rates(test: RangeTest, title: str) -> Figure:
-    """Draw the validation loss over the log of the rate; mark suggestion and recipe's rate.
+    """Draw the validation loss over the learning rate, with the suggestion and the recipe's rate.
 
     Args:
+        test: from ``evaluation.lr_range``.
         title: heading, such as the dataset and the recipe.
     """
     heading = f"{title}\nsuggested learning rate {test.suggestion:.2g}"
@@ -26,17 +27,14 @@ def learning_rates(test: RangeTest, title: str) -> Figure:
     axes.axvline(
         test.recipe_rate, color="black", linestyle=":", label=f"the recipe's, {test.recipe_rate:g}"
     )
-    # An explosion would press everything else flat.
-    low, high = min(test.losses), max(test.losses[0], *test.smoothed[: _turn(test) + 1])
-    room = (high - low) or 1.0
-    axes.set_ylim(low - 0.08 * room, high + 0.35 * room)
+    # Losses after the divergence are cut off: they would flatten everything else.
+    lowest = test.rates.index(test.at_minimum)
+    low, high = min(test.losses), max(test.losses[0], *test.smoothed[: lowest + 1])
+    span = (high - low) or 1.0
+    axes.set_ylim(low - 0.08 * span, high + 0.35 * span)
     axes.set_xlabel("learning rate")
     axes.set_ylabel("validation loss")
     axes.grid(color=LINES, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.legend(frameon=False)
     return finished(figure)
-
-
-def _turn(test: RangeTest) -> int:
-    return test.rates.index(test.at_minimum)

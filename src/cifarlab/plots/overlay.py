@@ -1,4 +1,4 @@
-"""Heat laid over an image."""
+"""Saliency drawn over an image."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 from cifarlab.errors import InputError
 
 Array = np.ndarray[Any, Any]
-# How much of the image the strongest heat hides, and how dark it is where there is none.
+# Opacity of the strongest saliency, and brightness of the image where there is none.
 HEAT, DIMMED = 0.65, 0.75
 
 
 def overlay(image: Array, saliency: Array, size: int = 96) -> Array:
-    """Lay heat over an image: the more a place matters, the brighter and yellower it is.
+    """Draw saliency over an image: the more a pixel matters, the brighter and yellower it is.
 
     Args:
         image: uint8 ``[H, W, 3]``, 0 to 255.
@@ -22,12 +22,12 @@ def overlay(image: Array, saliency: Array, size: int = 96) -> Array:
         size: height and width of the result in pixels.
 
     Returns:
-        uint8 ``[size, size, 3]``: the image enlarged, pixels left square, a little darker where
+        uint8 ``[size, size, 3]``: the image enlarged without smoothing, a little darker where
         nothing matters. The colours are matplotlib's "inferno", whose lightness rises with the
-        value for colour-blind eyes too.
+        value, also for colour-blind people.
 
     Raises:
-        InputError: shapes or values that do not fit.
+        InputError: other dtypes or shapes, a saliency beyond 0 to 1, or a size below 1.
     """
     from matplotlib import colormaps
     from PIL import Image

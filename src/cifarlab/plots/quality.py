@@ -1,4 +1,4 @@
-"""How good, how sure and how robust a model is, as plots."""
+"""Plots of calibration, of results by class, of selective prediction and of robustness."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ MOST_CLASSES = 40
 
 
 def reliability(before: Calibration, after: Calibration | None, title: str) -> Figure:
-    """Draw how often the model is right against how sure it is.
+    """Draw accuracy over confidence: the diagonal is perfect calibration.
 
     Args:
-        before: as the model says.
-        after: with a temperature, or ``None`` for none.
+        before: of the probabilities without a temperature.
+        after: of those with a temperature, or ``None``.
     """
-    drawing = new_figure(6.0, 5.4, title)
-    top, bottom = drawing.subplots(2, 1, sharex=True, height_ratios=(3.2, 1.0))
-    top.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="as sure as right")
-    _draw_bins(top, before, BLUE, "o", "as it is")
+    figure = new_figure(6.0, 5.4, title)
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1.0))
+    top.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="perfectly calibrated")
+    _draw_bins(top, before, BLUE, "o", "uncalibrated")
     if after is not None:
         _draw_bins(top, after, ORANGE, "s", "with temperature")
-    top.set_ylabel("share that is right")
+    top.set_ylabel("accuracy")
     top.legend(frameon=False, loc="upper left")
     for axes in (top, bottom):
         axes.grid(color=LINES, linewidth=0.6)
@@ -43,19 +43,19 @@ def reliability(before: Calibration, after: Calibration | None, title: str) -> F
     for bin_ in before.bins:
         width = bin_.high - bin_.low
         bottom.bar(bin_.low, bin_.count / before.n, width * 0.9, align="edge", color=BLUE)
-    bottom.set_xlabel("how sure the model is")
+    bottom.set_xlabel("confidence")
     bottom.set_ylabel("images")
-    return finished(drawing)
+    return finished(figure)
 
 
-def _draw_bins(axes: Axes, found: Calibration, colour: str, marker: str, label: str) -> None:
-    full = [b for b in found.bins if b.count]
+def _draw_bins(axes: Axes, calibration: Calibration, colour: str, marker: str, label: str) -> None:
+    full = [b for b in calibration.bins if b.count]
     axes.plot(
         [b.confidence for b in full],
         [b.accuracy for b in full],
         color=colour,
         marker=marker,
-        label=f"{label}: error {found.ece:.1%}",
+        label=f"{label}: error {calibration.ece:.1%}",
     )
 
 
@@ -65,25 +65,29 @@ def class_bars(metrics: Metrics, title: str) -> Figure:
     shown = order[:MOST_CLASSES]
     if len(shown) < len(order):
         title += f"\nthe {len(shown)} weakest of {len(order)} classes"
-    drawing = new_figure(6.0, 1.6 + 0.34 * len(shown), title)
-    axes = drawing.subplots()
-    places = np.arange(len(shown))
+    figure = new_figure(6.0, 1.6 + 0.34 * len(shown), title)
+    axes = figure.subplots()
+    rows = np.arange(len(shown))
     for offset, measure, colour in ((-0.2, "recall", BLUE), (0.2, "precision", ORANGE)):
         values = [getattr(metrics.per_class[name], measure) for name in shown]
-        axes.barh(places + offset, values, 0.38, color=colour, label=measure)
-    axes.set_yticks(places, [shortened(name, 22) for name in shown])
+        axes.barh(rows + offset, values, 0.38, color=colour, label=measure)
+    axes.set_yticks(rows, [shortened(name, 22) for name in shown])
     axes.set(xlim=(0, 1), ylim=(len(shown) - 0.4, -0.6))
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))
     axes.grid(axis="x", color=LINES, linewidth=0.6)
     axes.set_axisbelow(True)
-    drawing.legend(frameon=False, ncols=2, loc="outside lower center")
-    return finished(drawing)
+    figure.legend(frameon=False, ncols=2, loc="outside lower center")
+    return finished(figure)
 
 
 def risk_coverage(curve: RiskCoverage, chosen: NotSure | None, title: str) -> Figure:
-    """Draw the share of wrong answers against the share of images answered, surest first."""
-    drawing = new_figure(6.0, 4.2, title)
-    axes = drawing.subplots()
+    """Draw the error rate over the share of images answered, the most confident first.
+
+    Args:
+        chosen: a threshold to mark, or ``None``.
+    """
+    figure = new_figure(6.0, 4.2, title)
+    axes = figure.subplots()
     axes.plot(curve.coverage, curve.risk, color=BLUE)
     if chosen is not None and chosen.accuracy is not None:
         axes.plot([chosen.coverage], [1 - chosen.accuracy], "o", color=ORANGE, ms=8)
@@ -98,25 +102,25 @@ def risk_coverage(curve: RiskCoverage, chosen: NotSure | None, title: str) -> Fi
             va="center",
         )
     axes.set(xlim=(0, 1), ylim=(0, max(0.02, float(np.max(curve.risk)) * 1.15)))
-    axes.set_xlabel("share of images that get an answer, the surest first")
-    axes.set_ylabel("share of those that is wrong")
+    axes.set_xlabel("share of images answered, the most confident first")
+    axes.set_ylabel("share of wrong answers")
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.grid(color=LINES, linewidth=0.6)
-    return finished(drawing)
+    return finished(figure)
 
 
-def robustness(found: Robustness, title: str) -> Figure:
-    """Draw accuracy against the severity of each corruption, a panel each."""
-    names = list(found.accuracy)
+def robustness(result: Robustness, title: str) -> Figure:
+    """Draw accuracy over severity, one panel per corruption."""
+    names = list(result.accuracy)
     columns = 4
     rows = math.ceil(len(names) / columns)
-    drawing = new_figure(9.0, 2.0 * rows + 0.9, title)
-    panels = list(drawing.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
+    figure = new_figure(9.0, 2.0 * rows + 0.9, title)
+    panels = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
     for panel, name in zip(panels, names, strict=False):
-        severities = range(len(found.accuracy[name]) + 1)
-        panel.axhline(found.clean, color=GREY, linestyle=":", linewidth=1)
-        panel.plot(severities, (found.clean, *found.accuracy[name]), color=BLUE, marker=".")
+        severities = range(len(result.accuracy[name]) + 1)
+        panel.axhline(result.clean, color=GREY, linestyle=":", linewidth=1)
+        panel.plot(severities, (result.clean, *result.accuracy[name]), color=BLUE, marker=".")
         panel.set_title(name.replace("_", " "), fontsize=10)
         panel.grid(color=LINES, linewidth=0.6)
         panel.set_ylim(0, 1)
@@ -124,6 +128,6 @@ def robustness(found: Robustness, title: str) -> Figure:
         panel.yaxis.set_major_formatter(PercentFormatter(1.0))
     for panel in panels[len(names) :]:
         panel.set_axis_off()
-    drawing.supxlabel("severity (0: as it is)", fontsize=10)
-    drawing.supylabel("accuracy", fontsize=10)
-    return finished(drawing)
+    figure.supxlabel("severity (0: no corruption)", fontsize=10)
+    figure.supylabel("accuracy", fontsize=10)
+    return finished(figure)

@@ -1,7 +1,7 @@
-"""The one style of all plots, and how a figure becomes a file.
+"""The common style of all plots, and writing a figure to a file.
 
-Nothing here touches pyplot or matplotlib's global settings, so it works in threads, in
-servers and beside a user's own plots.
+Neither pyplot nor matplotlib's global settings are used, so this works in threads, in servers
+and beside a user's own plots.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from matplotlib.text import Text
 
 from cifarlab.files import atomic_write
 
-# From the palette of Okabe and Ito ("Color Universal Design", 2008), which the common
-# kinds of colour blindness tell apart.
+# From the palette of Okabe and Ito ("Color Universal Design", 2008), which people with the
+# common forms of colour blindness can distinguish.
 BLUE = "#0072B2"
 ORANGE = "#D55E00"
 GREY = "#595959"
 
 LINES = "#dddddd"
-# The same meanings on a dark page.
+# The same colours for a dark page.
 ON_DARK = {
     BLUE: "#56B4E9",
     ORANGE: "#E69F00",
@@ -42,16 +42,24 @@ ON_DARK = {
     "white": "#1b1b1f",
 }
 
-# Fonts that systems bring along for what matplotlib's own font lacks.
+# Common system fonts, for characters that matplotlib's own font lacks.
 FALLBACK_FONTS = (
-    *("Noto Sans CJK JP", "Hiragino Sans", "PingFang SC", "Microsoft YaHei", "Malgun Gothic"),
-    *("WenQuanYi Zen Hei", "Noto Sans", "Arial Unicode MS", "Noto Emoji", "Segoe UI Emoji"),
+    "Noto Sans CJK JP",
+    "Hiragino Sans",
+    "PingFang SC",
+    "Microsoft YaHei",
+    "Malgun Gothic",
+    "WenQuanYi Zen Hei",
+    "Noto Sans",
+    "Arial Unicode MS",
+    "Noto Emoji",
+    "Segoe UI Emoji",
 )
 
 
 def new_figure(width: float, height: float, title: str) -> Figure:
     """Return a white figure of ``width`` by ``height`` inches with a heading that fits into it."""
-    # The layout misjudges the label of a square panel by a little; the padding holds it.
+    # The layout underestimates the label of a square panel slightly; hence the padding.
     layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.06)
     figure = Figure(figsize=(width, height), dpi=150, facecolor="white", layout=layout)
     FigureCanvasAgg(figure)
@@ -61,7 +69,7 @@ def new_figure(width: float, height: float, title: str) -> Figure:
 
 
 def finished(figure: Figure) -> Figure:
-    """Take every text literally, so that a ``$`` in a name is a dollar, in fonts that exist."""
+    """Draw every text of ``figure`` literally (``$`` is a dollar sign), in installed fonts."""
     fonts = _fonts()
     for text in figure.findobj(Text):
         assert isinstance(text, Text)
@@ -72,18 +80,18 @@ def finished(figure: Figure) -> Figure:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write ``figure`` as PNG, whole or not at all; the same figure gives the same bytes.
+    """Write ``figure`` as PNG, complete or not at all; the same figure gives the same bytes.
 
     Raises:
-        ResourceError: the disk is full or the place cannot be written to.
+        ResourceError: the disk is full or the directory cannot be written to.
     """
     atomic_write(path, lambda file: figure.savefig(file, format="png", metadata={"Software": None}))
 
 
 def darkened(figure: Figure) -> Figure:
-    """Give the colours of ``ON_DARK`` to a figure of this style; return it."""
+    """Change the colours of a figure of this style to those of ``ON_DARK``; return it."""
     on_dark = {to_rgba(light): to_rgba(dark) for light, dark in ON_DARK.items()}
-    # Matplotlib's own for what no plot sets.
+    # Matplotlib's default for lines that no plot sets.
     on_dark[to_rgba("0.8")] = to_rgba(ON_DARK[LINES])
 
     def changed(colour: Any) -> Any:
@@ -109,14 +117,19 @@ def darkened(figure: Figure) -> Figure:
 
 
 def svg(figure: Figure) -> bytes:
-    """Return ``figure`` as a scalable image with its letters drawn, so that it needs no font."""
+    """Return ``figure`` as SVG, its letters as outlines, so that it needs no font."""
     file = io.BytesIO()
     figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     return file.getvalue()
 
 
 def printable(text: str) -> str:
-    """Put a space for each control character and a box for each one that no font here has."""
+    """Replace control characters by spaces, and characters that no font has by boxes.
+
+    Example:
+        >>> printable("two\\nlines")
+        'two lines'
+    """
     if text.isascii() and text.isprintable():
         return text
     fonts = [font_manager.get_font(font_manager.findfont(name)) for name in _fonts()]
@@ -130,18 +143,23 @@ def printable(text: str) -> str:
 
 
 def shortened(text: str, width: int) -> str:
-    """Cut the middle out of ``text``, so that it takes at most ``width`` letters of room."""
+    """Cut the middle out of ``text``, so that it is at most ``width`` letters wide.
+
+    Example:
+        >>> shortened("a-long-class-name", 9)
+        'a-lo…name'
+    """
     text = printable(text)
-    room = [2 if unicodedata.east_asian_width(c) in "WF" or c == "□" else 1 for c in text]
-    if sum(room) <= width:
+    widths = [2 if unicodedata.east_asian_width(c) in "WF" or c == "□" else 1 for c in text]
+    if sum(widths) <= width:
         return text
     head, tail = 0, len(text)
     used = 1
-    while used + room[head] <= width // 2 + 1:
-        used += room[head]
+    while used + widths[head] <= width // 2 + 1:
+        used += widths[head]
         head += 1
-    while used + room[tail - 1] <= width:
-        used += room[tail - 1]
+    while used + widths[tail - 1] <= width:
+        used += widths[tail - 1]
         tail -= 1
     return f"{text[:head]}…{text[tail:]}"
 

@@ -1,4 +1,4 @@
-"""Recipes by name. To add one, write a file beside this one and name it here.
+"""Recipes by name, and the values that they consist of. A new one is added to ``RECIPES`` here.
 
 May use errors.
 """
@@ -30,7 +30,11 @@ def find_recipe(name: str) -> Recipe:
     """Return the recipe called ``name``.
 
     Raises:
-        UsageError: there is none; the message lists those that there are.
+        UsageError: there is none; the message lists the existing ones.
+
+    Example:
+        >>> find_recipe("fast94").epochs
+        10
     """
     if name not in RECIPES:
         raise UsageError(f"no recipe is called {name!r}; choose from {', '.join(RECIPES)}")

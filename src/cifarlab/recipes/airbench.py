@@ -1,7 +1,7 @@
-"""The published record recipe, as a yardstick.
+"""The recipe of a published record, for comparison.
 
 ``airbench94`` follows airbench94_muon (Jordan, github.com/KellerJordan/cifar10-airbench, 94.01%
-over 200 runs in 2.59 s on an A100). Rates are for gradients summed over the batch, as there.
+over 200 runs in 2.59 s on an A100). As there, rates are for gradients summed over the batch.
 
 Command: ``cifarlab train airbench94``. Expected: 93.98% +- 0.03 of the test split (mean and spread
 of seeds 0, 1 and 2), 964 s on two cores of an AMD EPYC (Zen 4, AVX512-BF16); see
@@ -23,7 +23,7 @@ from cifarlab.recipes.parts import (
 )
 from cifarlab.recipes.recipe import EVERYTHING_BUT_TEST, Recipe
 
-# The published code divides one decay by each rate.
+# The published code divides one weight decay by each learning rate.
 DECAY = 2e-6 * 2000
 BIAS_RATE, HEAD_RATE, MOMENTUM = 0.053, 0.67, 0.85
 

@@ -1,4 +1,4 @@
-"""The original network and its twin without the scaling to [0, 1].
+"""The baseline network, and a variant without the scaling of pixels to [0, 1].
 
 Command: ``cifarlab train baseline``. Figures: see README.md.
 """
@@ -25,6 +25,6 @@ BASELINE = Recipe(
 BASELINE_UNSCALED = replace(
     BASELINE,
     name="baseline_unscaled",
-    summary="the baseline fed with 0 to 255: what does scaling to [0, 1] buy?",
+    summary="the baseline on pixels 0 to 255, without scaling to [0, 1]",
     model=ModelSpec(name="baseline", arguments={"scale": 1.0}),
 )

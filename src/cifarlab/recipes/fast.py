@@ -1,14 +1,15 @@
-"""The fastest ways that we know to 94%, 95% and 96% on a CPU.
+"""Recipes for 94%, 95% and 96% on a CPU, the fastest of those that were tried.
 
 Command: ``cifarlab train fast94``. Expected: 94.15% +- 0.23 of the test split (mean and spread of
 seeds 0, 1 and 2), 656 s on two cores of an AMD EPYC (Zen 4, AVX512-BF16), 359 s on one of the next
 generation (94.08% +- 0.07, the same seeds); see docs/benchmarks.md.
 
-From airbench94_muon (recipes/airbench.py), with settings of hiverge's record
+Based on airbench94_muon (recipes/airbench.py), with settings of hiverge's record
 (github.com/hiverge/cifar10-speedrun): SiLU in the blocks, less label smoothing, other rates and
-Newton-Schulz coefficients, test-time views for the least sure quarter only. Ours: low
-resolution first, a whitening convolution without bias so that the first layer needs no input
-gradients, and micro-batches that stay in the caches. docs/log.md has what else was tried.
+Newton-Schulz coefficients, and shifted test-time augmentation for the least certain quarter
+only. Added here: low resolution first, a whitening convolution without bias so that the first
+layer needs no input gradients, and micro-batches that fit into the caches. docs/log.md has what
+else was tried.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from cifarlab.recipes.recipe import EVERYTHING_BUT_TEST, Recipe
 BATCH, MICRO_BATCH = 1500, 500
 DECAY = 0.0016
 BIAS_RATE, HEAD_RATE, MOMENTUM = 0.0573, 0.5415, 0.825
-# Of what inference sees: an average over the last 5,000 images or so.
+# Batch normalisation's statistics for inference: an average over about the last 5,000 images.
 NORM_MOMENTUM = 0.9
 
 FAST94 = Recipe(
@@ -67,18 +68,19 @@ FAST94 = Recipe(
     train_on=EVERYTHING_BUT_TEST,
 )
 
-# airbench95's widths and epochs; every rate as in FAST94. ``cifarlab train fast95``: 95.12% of the
-# test split, 1,425 s on two cores of a faster AMD EPYC (n=1; see docs/benchmarks.md).
+# The widths and epochs of airbench95; every learning rate as in FAST94.
+# ``cifarlab train fast95``: 95.12% of the test split, 1,425 s on two cores of a faster AMD EPYC
+# (n=1; see docs/benchmarks.md).
 FAST95 = replace(
     FAST94,
     name="fast95",
-    summary="95%, the same with wider blocks and half as many epochs again",
+    summary="95%, fast94 with wider blocks and 15 epochs",
     model=replace(FAST94.model, arguments={**FAST94.model.arguments, "widths": (128, 384, 384)}),
     epochs=15,
     resolution=(20,) * 3 + (24,) * 4 + (28,) * 4 + (32,) * 4,
 )
 
-# airbench96's network and augmentation, about as many epochs; every rate as in FAST94.
+# The network and augmentation of airbench96, about as many epochs; every rate as in FAST94.
 # ``cifarlab train fast96``: 96.19% of the test split, 4,254 s on the same (n=1).
 FAST96 = replace(
     FAST94,

@@ -1,13 +1,13 @@
-"""The values that a recipe is made of: optimizers, schedules, augmentations and the like.
+"""The values that a recipe consists of: optimizers, schedules, augmentations and more.
 
-Each says what, and nothing of how: the engine has a function for each in one plain dict.
+They only describe; ``training`` has the function for each of them, in plain dictionaries.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from cifarlab.errors import UsageError
 
@@ -17,7 +17,7 @@ CONVOLUTIONS = "convolutions"
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
-    """A function in ``cifarlab.models.MODELS`` and its arguments, input and classes aside."""
+    """A function in ``cifarlab.models.MODELS`` and its arguments, without input and classes."""
 
     name: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -31,8 +31,8 @@ class Whitening:
     their negatives (Page, "How to train your ResNet", 2019).
 
     Attributes:
-        images: how many of the training images to look at.
-        epsilon: added to each variance before its root is divided by.
+        images: number of training images to use.
+        epsilon: added to each variance before the division by its square root.
     """
 
     images: int = 5000
@@ -53,7 +53,7 @@ class Linear:
 
     Attributes:
         until: the share of the steps after which ``end`` is reached; a group of weights whose
-            rate has come to 0 there is no longer trained, which spares its gradients.
+            rate is 0 from there on is no longer trained, which saves its gradients.
     """
 
     warmup: float = 0.0
@@ -72,12 +72,12 @@ class Cosine:
 
 @dataclass(frozen=True, kw_only=True)
 class Piecewise:
-    """A factor on the learning rates: straight lines between points, level before and after them.
+    """A factor on the learning rates: straight lines between points, constant beyond them.
 
     Attributes:
         points: pairs of progress, the share of all planned steps from 0 to 1, and factor, by
-            ascending progress; where the last factor is 0, training ends there as with
-            ``Linear(until=...)``.
+            ascending progress; where the last factor is 0, the weights are no longer trained
+            after it, as with ``Linear(until=...)``.
     """
 
     points: tuple[tuple[float, float], ...] = ((0.0, 1.0), (1.0, 0.0))
@@ -95,7 +95,7 @@ Schedule = Constant | Linear | Cosine | Piecewise
 # Optimizers. ``on`` says which weights: "*" all, "convolutions" the kernels of Conv2D layers,
 # anything else a pattern for their paths such as "head/kernel" or "*/beta". Where a recipe has
 # several optimizers, a weight belongs to the first one that names it.
-# ``schedule`` stands in for the recipe's own.
+# ``schedule`` replaces the recipe's own.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,14 +124,14 @@ class SGD:
 
 @dataclass(frozen=True, kw_only=True)
 class Muon:
-    """Momentum whose steps are made orthogonal (Jordan et al., "Muon", 2024).
+    """Momentum with orthogonalised steps (Jordan et al., "Muon", 2024).
 
     Before each step a kernel is scaled to a norm of the square root of its filters, as
     airbench94_muon does.
 
     Attributes:
         coefficients: of the odd quintic polynomial in the Newton-Schulz iteration.
-        iterations: how often it is applied.
+        iterations: number of times that it is applied.
     """
 
     lr: float = 0.24
@@ -168,14 +168,14 @@ class Lookahead:
 
 @dataclass(frozen=True)
 class Flip:
-    """Mirror each image left to right with probability one half."""
+    """Mirror each image left to right with probability 1/2."""
 
 
 @dataclass(frozen=True)
 class AlternatingFlip:
     """Mirror a random half of the images in even epochs and the others in odd ones.
 
-    Two epochs in a row so show each image both ways (Jordan, 2024).
+    Each two consecutive epochs show each image both ways (Jordan, 2024).
     """
 
 
@@ -188,7 +188,7 @@ class Translate:
 
 @dataclass(frozen=True, kw_only=True)
 class Cutout:
-    """Paint a square of ``size`` pixels, wholly inside each image (DeVries and Taylor, 2017).
+    """Fill a square of ``size`` pixels, entirely inside each image (DeVries and Taylor, 2017).
 
     Attributes:
         colour: red, green and blue, 0 to 255; by default the mean of CIFAR-10.
@@ -203,7 +203,7 @@ class Jitter:
     """Change each image's brightness and contrast.
 
     Attributes:
-        brightness: at most this share of the whole range is added or taken away.
+        brightness: at most this share of the whole range is added or subtracted.
         contrast: distances from mid-grey grow or shrink by at most this share.
     """
 
@@ -238,7 +238,7 @@ class CutMix:
 Augmentation = Flip | AlternatingFlip | Translate | Cutout | Jitter | Mixup | CutMix
 
 
-# The rest
+# Loss, early stopping, test-time augmentation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -246,8 +246,8 @@ class CrossEntropy:
     """Categorical cross-entropy.
 
     Attributes:
-        reduction: what gradients are taken of, the ``"mean"`` over the batch or the ``"sum"``;
-            the loss that is shown is the mean in any case.
+        reduction: gradients are of the ``"mean"`` over the batch or of the ``"sum"``; the loss
+            that is shown is always the mean.
     """
 
     label_smoothing: float = 0.0
@@ -264,14 +264,19 @@ class EarlyStopping:
 
 @dataclass(frozen=True, kw_only=True)
 class TestTimeAugmentation:
-    """Test-time augmentation: look at each image several times and average the logits.
+    """Test-time augmentation: average the logits over several copies of each image.
 
     Attributes:
-        mirror: also look at the mirrored image.
-        shift: also look at it shifted by this many pixels down and right, and up and left,
-            the border reflected; these two count half. 0 for none.
-        share: shifted views only for this share of the images, those least sure without.
+        mirror: also use the mirrored image.
+        shift: also use the image shifted by this many pixels down and right, and up and left,
+            the border reflected; the two together count as much as the unshifted image. 0 for
+            none.
+        share: the share of the images that shifted copies are used for, from 0 to 1: those
+            with the smallest margin between the two likeliest classes without them.
     """
+
+    # Its name begins like that of a test class, which pytest would collect.
+    __test__: ClassVar[bool] = False
 
     mirror: bool = True
     shift: int = 1

@@ -4,9 +4,10 @@ Command: ``cifarlab.train("pretrained94", cifarlab.load_dataset("cifar10",
 validation_fraction=0.02))``, then ``python -m tools.pack_pretrained``; docs/model_card.md has the
 results.
 
-``fast94`` with twice its epochs, because a model that is shipped is trained once. Two looks at a
-image, not six, because it answers people who wait. A few images are held out to choose a
-temperature and a threshold for "not sure" on; nothing else is chosen on them.
+``fast94`` with twice its epochs, because a model that is shipped is trained only once. Test-time
+augmentation uses the image and its mirror image, without shifts, for short response times. A few
+images are held out to choose a temperature and a threshold for "not sure"; nothing else is chosen
+on them.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from cifarlab.recipes.recipe import TRAIN
 PRETRAINED94 = replace(
     FAST94,
     name="pretrained94",
-    summary="the model in the box: fast94, trained longer",
+    summary="the pretrained model: fast94, trained longer",
     epochs=20,
     resolution=(20,) * 4 + (24,) * 5 + (28,) * 5 + (32,) * 6,
     tta=TestTimeAugmentation(mirror=True, shift=0),

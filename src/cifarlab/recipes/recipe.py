@@ -1,4 +1,4 @@
-"""What to train and how, as values: a recipe says what, never how.
+"""``Recipe``: what to train, as plain values.
 
 Everything here is a frozen dataclass of plain values, so that a recipe can be printed,
 compared, written to JSON and read back. ``dataclasses.replace`` derives variants::
@@ -35,22 +35,22 @@ CONSTANT, CROSS_ENTROPY = Constant(), CrossEntropy()
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Everything that decides what a run trains, data, seed and hardware aside.
+    """Everything that determines what a run trains, except data, seed and hardware.
 
     Attributes:
-        summary: one line for ``--help`` and the record.
+        summary: one line for ``--help`` and the run's files.
         epochs: at most this many passes over the training split.
-        batch_size: images a step; the last step of an epoch may be smaller.
+        batch_size: images per step; the last step of an epoch may be smaller.
         optimizers: a weight belongs to the first one whose ``on`` names it.
-        schedule: of every optimizer that has none of its own.
+        schedule: for every optimizer that has none of its own.
         augment: applied in this order.
         stop: when to stop early, or ``None`` for never.
         keep: ``"best"`` keeps the weights of the epoch with the lowest validation loss,
             ``"last"`` those of the last epoch.
         micro_batch: at most this many images go through the network at once; their
             gradients add up to the step's. Batch normalisation sees the small batches.
-        resolution: heights (and widths) that training images are brought to, each for its
-            equal share of the epochs; empty for the size that they have.
+        resolution: heights (and widths) that training images are resized to, each for an
+            equal share of the epochs; empty for their own size.
         whitening: set the first convolution from the data.
         frozen: patterns for the paths of weights that stay as they are, such as
             ``"whitening/kernel"``.
@@ -58,6 +58,11 @@ class Recipe:
         tta: test-time augmentation of a finished model.
         train_on: ``"train"``, or ``"train+validation"`` for a recipe whose every choice has
             been made: there is then no validation split, so ``keep`` is ``"last"``.
+
+    Example:
+        >>> from cifarlab.recipes.baseline import BASELINE
+        >>> dataclasses.replace(BASELINE, name="longer", epochs=50).epochs
+        50
     """
 
     name: str
@@ -103,22 +108,28 @@ class Recipe:
                 raise UsageError(f"recipe {self.name!r}: {name} is {value!r}; it must be {rule}")
 
     def resolution_in(self, epoch: int) -> int | None:
-        """Return the side of the training images in ``epoch`` (from 0); ``None``: their own."""
+        """Return the side of training images in ``epoch`` (from 0), or ``None`` for their own."""
         if not self.resolution:
             return None
-        # Rounded so that the last epoch has the last one, however few epochs there are.
+        # Rounded so that the last epoch has the last resolution, however few epochs there are.
         return self.resolution[-(-(epoch + 1) * len(self.resolution) // self.epochs) - 1]
 
 
-KINDS: dict[str, type] = {kind.__name__: kind for kind in (*PARTS, Recipe)}
+# The classes that ``"kind"`` names in JSON.
+KINDS: dict[str, type] = {part.__name__: part for part in (*PARTS, Recipe)}
 
-# What version 0.1 called kinds, and the fields of kinds, in the files that it wrote.
+# The names of kinds, and of the fields of kinds, in files of version 0.1.
 OLD_KINDS = {"Views": "TestTimeAugmentation"}
 OLD_FIELDS = {"Recipe": {"test_time": "tta"}, "Whitening": {"pictures": "images"}}
 
 
 def to_json(value: Any) -> Any:
-    """Turn a recipe, or any part of one, into plain JSON values; ``from_json`` undoes it."""
+    """Return a recipe, or any part of one, as plain JSON values; see ``from_json``.
+
+    Example:
+        >>> to_json(EarlyStopping(patience=2))
+        {'kind': 'EarlyStopping', 'monitor': 'val_loss', 'patience': 2}
+    """
     if dataclasses.is_dataclass(value):
         fields = {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
         return {"kind": type(value).__name__, **fields}
@@ -130,17 +141,17 @@ def to_json(value: Any) -> Any:
 
 
 def current_names(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return one part of a recipe as JSON, with the kind and fields called as they are today."""
+    """Return one part of a recipe as JSON, with the names of this version."""
     kind = OLD_KINDS.get(value["kind"], value["kind"])
     fields = OLD_FIELDS.get(kind, {})
     return {**{fields.get(key, key): item for key, item in value.items()}, "kind": kind}
 
 
 def from_json(value: Any) -> Any:
-    """Rebuild what ``to_json`` wrote.
+    """Return the recipe, or part of one, that ``to_json`` gave the values of.
 
     Raises:
-        InputError: an unknown kind or field, so a file of another version.
+        InputError: an unknown kind or field, so the file is of another version.
     """
     if isinstance(value, list):
         return tuple(from_json(item) for item in value)

@@ -1,10 +1,9 @@
-"""The report of a run: what is known of it, looked at from every side, on one page."""
+"""The report of a run: its results, and the images behind them, on one page."""
 
 from __future__ import annotations
 
 import os
-import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,29 +11,25 @@ from typing import Any
 import numpy as np
 
 from cifarlab.classifier import Classifier
-from cifarlab.data.catalog import load_dataset
-from cifarlab.data.dataset import Dataset
-from cifarlab.errors import CifarlabError, InputError
+from cifarlab.data.cifar import CIFAR10_TEST_FINGERPRINT
+from cifarlab.data.dataset import Dataset, Split
+from cifarlab.errors import InputError
 from cifarlab.evaluation.analysis import Duplicates, analyse, without_duplicates
 from cifarlab.evaluation.duplicates import near_duplicates
-from cifarlab.evaluation.mistakes import top_losses
+from cifarlab.evaluation.mistakes import Mistake
 from cifarlab.evaluation.robustness import Robustness, measure_robustness
 from cifarlab.explain import grad_cam
 from cifarlab.files import write_json, write_text
 from cifarlab.plots.overlay import overlay
-from cifarlab.predictions import Predictions, read_predictions, write_predictions
-from cifarlab.recipes.recipe import Recipe
+from cifarlab.predictions import Predictions
 from cifarlab.reporting.content import Content, SaliencyOverlay
 from cifarlab.reporting.page import render
-from cifarlab.runs.directory import RunDirectory, find_run, read_history, read_json
-from cifarlab.runs.record import data_of, read_recipe
-from cifarlab.training.results import chosen_epoch
-from cifarlab.training.setup import data_for
-from cifarlab.training.train import Run
+from cifarlab.reporting.provenance import provenance, statement
+from cifarlab.runs.directory import RunDirectory, read_json
+from cifarlab.training.run import Run, read_run
 
-# Of the test split, for each kind and severity of damage.
+# Of the test split, for each corruption and severity.
 ROBUSTNESS_IMAGES = 1000
-LOOKS = 12
 
 Progress = Callable[[str], object]
 
@@ -43,18 +38,21 @@ def report(
     run: Run | str | os.PathLike[str],
     data: Dataset | str | os.PathLike[str] | None = None,
     *,
+    device: str = "auto",
     robustness: int = ROBUSTNESS_IMAGES,
     progress: Progress = lambda _: None,
 ) -> Path:
     """Write ``report.html`` into a finished run's directory, its numbers into ``metrics.json``.
 
-    The test split is not measured anew: the page shows what the run predicted at its end. Where
-    the data cannot be had, the page has no images and says so.
+    The page shows what the run predicted when training was over; the test split is not measured
+    again. Where the data is no longer available, the page has no images and says so.
 
     Args:
         run: a run, or its directory.
-        data: needed only where the run's own is no longer where it was.
-        robustness: how many test images to damage; 0 to leave that out.
+        data: needed only where the run's own data is no longer where it was.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``, for a run that is read from its
+            directory; a ``Run`` has its classifier on a device already.
+        robustness: how many test images to corrupt; 0 to leave that out.
         progress: is told what is being done.
 
     Returns:
@@ -62,108 +60,68 @@ def report(
 
     Raises:
         InputError: no finished run, or ``data`` is not what it was trained on.
+        UsageError: ``device`` is not there.
+
+    Example:
+        >>> report(train("baseline", "shapes10"))  # doctest: +SKIP
+        PosixPath('/home/me/runs/baseline-1/report.html')
     """
-    place = find_run(Path(run.directory if isinstance(run, Run) else run))
-    if not place.metrics.exists():
-        raise InputError(
-            f"{place.path}: not finished, so there is nothing to report; "
-            f"go on with: cifarlab train --resume {shlex.quote(str(place.path))}"
-        )
-    recipe = read_recipe(place.path)
-    missing: list[str] = []
-    found = _data(place, recipe, data, missing)
-    classifier = Classifier.load(place.path)
-    predictions = _predictions(place, classifier, found)
-    content = _content(place, recipe, classifier, found, predictions, robustness, progress)
-    content = replace(content, missing=tuple(missing))
+    if not isinstance(run, Run):
+        run = read_run(run, data, device=device)
+    elif run.data is None and data is not None:
+        run = read_run(run.directory, data, device=device)
+    directory = RunDirectory(path=run.directory)
+    metrics = read_json(directory.metrics)
+    content = _content(run, read_json(directory.environment), metrics, robustness, progress)
     progress("writing the page")
-    metrics = read_json(place.metrics)
-    write_json(place.metrics, {**metrics, "analysis": content.analysis.to_json()})
-    write_text(place.report, render(content))
-    return place.report.absolute()
-
-
-def _data(
-    place: RunDirectory,
-    recipe: Recipe,
-    data: Dataset | str | os.PathLike[str] | None,
-    missing: list[str],
-) -> Dataset | None:
-    try:
-        if not isinstance(data, Dataset):
-            # The run has read it before; what it left out is left out again.
-            data = load_dataset(data or data_of(place.path) or "", skip_bad=True)
-        return data_for(recipe, data)
-    except CifarlabError as error:
-        if data is not None:
-            raise
-        missing.append(f"No images, duplicates or robustness here: {error}")
-        return None
-
-
-def _predictions(
-    place: RunDirectory, classifier: Classifier, data: Dataset | None
-) -> dict[str, Predictions]:
-    if not place.predictions.exists():
-        if data is None:
-            raise InputError(
-                f"{place.predictions}: is not there, and neither is the data; name it with --data"
-            )
-        parts = {"validation": data.validation, "test": data.test}
-        # As a run measures itself: the temperature is one of the results.
-        plain = replace(classifier, temperature=1.0)
-        found = {name: plain.predict_split(part) for name, part in parts.items() if len(part)}
-        write_predictions(place.predictions, found)
-    found = read_predictions(place.predictions)
-    if data is not None and not np.array_equal(data.test.labels, _labels(found["test"])):
-        raise InputError(
-            f"{data.source}: its test split is not the one that {place.path} was measured on; "
-            "name the same data with --data"
-        )
-    return found
-
-
-def _labels(predictions: Predictions) -> np.ndarray[Any, Any]:
-    assert predictions.labels is not None
-    return predictions.labels
+    write_json(directory.metrics, {**metrics, "analysis": content.analysis.to_json()})
+    write_text(directory.report, render(content))
+    return directory.report.absolute()
 
 
 def _content(
-    place: RunDirectory,
-    recipe: Recipe,
-    classifier: Classifier,
-    data: Dataset | None,
-    predictions: Mapping[str, Predictions],
+    run: Run,
+    record: Mapping[str, Any],
+    metrics: Mapping[str, Any],
     robustness: int,
     progress: Progress,
 ) -> Content:
-    test = predictions["test"]
-    duplicates, damaged = None, None
-    like: tuple[np.ndarray[Any, Any], ...] = ()
-    overlays: tuple[SaliencyOverlay, ...] = ()
-    if data is not None:
-        progress("looking for near-duplicates")
-        duplicates = _duplicates(test, data)
-        like = tuple(np.asarray(data.train.images[pair.other]) for pair in duplicates.pairs)
-        progress("looking where the model looks")
-        overlays = _looks(classifier, test, data)
-        if robustness:
-            progress(f"damaging {min(robustness, len(test)):,} images in many ways")
-            damaged = _robustness(classifier, data, robustness)
-    history = read_history(place.history)
-    record = read_json(place.environment)
-    metrics = read_json(place.metrics)
-    return Content(
-        title=f"{recipe.name} on {record['dataset']['name']}",
-        statement=_statement(record),
+    test, validation = run.predictions["test"], run.predictions.get("validation")
+    content = Content(
+        title=f"{run.recipe.name} on {run.dataset}",
+        statement=statement(record),
         predictions=test,
-        analysis=analyse(test, predictions.get("validation"), duplicates, damaged),
-        images=None if data is None else data.test.images,
-        like=like,
-        history=history,
-        chosen_epoch=chosen_epoch(recipe, history),
+        analysis=analyse(test, validation),
+        history=run.history,
+        chosen_epoch=run.chosen_epoch,
+        validation_images=0 if validation is None else len(validation),
+        duplicates_verified=metrics["dataset"]["test"]["fingerprint"] == CIFAR10_TEST_FINGERPRINT,
+        provenance=provenance(run.recipe, record, metrics),
+    )
+    if run.data is None:
+        reason = f"No images, near-duplicates or robustness here: {run.no_data}"
+        return replace(content, missing=(reason,))
+    return _with_images(content, run.classifier, run.data, robustness, progress)
+
+
+def _with_images(
+    content: Content, classifier: Classifier, data: Dataset, robustness: int, progress: Progress
+) -> Content:
+    """Return the content with the images, and with what only images can tell."""
+    progress("searching for near-duplicates")
+    duplicates = _duplicates(content.predictions, data)
+    progress("computing saliency")
+    overlays = _overlays(classifier, content.analysis.mistakes, data.test)
+    corrupted = None
+    if robustness:
+        progress(f"corrupting {min(robustness, len(data.test)):,} images")
+        corrupted = _robustness(classifier, data.test, robustness)
+    return replace(
+        content,
+        analysis=replace(content.analysis, duplicates=duplicates, robustness=corrupted),
+        images=data.test.images,
+        counterparts=tuple(np.asarray(data.train.images[pair.other]) for pair in duplicates.pairs),
         overlays=overlays,
-        provenance=provenance(recipe, record, metrics),
     )
 
 
@@ -171,75 +129,30 @@ def _duplicates(test: Predictions, data: Dataset) -> Duplicates:
     return without_duplicates(test, near_duplicates(data.test.images, data.train.images))
 
 
-def _looks(classifier: Classifier, test: Predictions, data: Dataset) -> tuple[SaliencyOverlay, ...]:
-    worst = [mistake.index for mistake in top_losses(test, LOOKS)]
-    if not worst:
+def _overlays(
+    classifier: Classifier, mistakes: Sequence[Mistake], test: Split
+) -> tuple[SaliencyOverlay, ...]:
+    """Return Grad-CAM saliency of the wrong answers; nothing where the network has no map."""
+    if not mistakes:
         return ()
-    images = np.array(data.test.images[worst])
+    indices = [mistake.index for mistake in mistakes]
+    images = np.array(test.images[indices])
+    wrong = np.array([classifier.class_names.index(mistake.predicted) for mistake in mistakes])
     try:
-        heat = grad_cam(classifier, images, test.predicted[worst])
+        heat = grad_cam(classifier, images, wrong)
     except InputError:
-        # A network without convolutions has no map to look at.
+        # Grad-CAM needs a convolution.
         return ()
     return tuple(
-        SaliencyOverlay(index=index, overlay=overlay(image, where))
-        for index, image, where in zip(worst, images, heat, strict=True)
+        SaliencyOverlay(index=index, overlay=overlay(image, one))
+        for index, image, one in zip(indices, images, heat, strict=True)
     )
 
 
-def _robustness(classifier: Classifier, data: Dataset, count: int) -> Robustness:
-    count = min(count, len(data.test))
-    chosen = np.sort(np.random.default_rng(0).choice(len(data.test), count, replace=False))
-    # One look at each image: sixty damaged versions are many.
+def _robustness(classifier: Classifier, test: Split, count: int) -> Robustness:
+    count = min(count, len(test))
+    chosen = np.sort(np.random.default_rng(0).choice(len(test), count, replace=False))
+    # Without test-time augmentation: sixty corrupted versions of each image are many.
     once = replace(classifier, tta=None)
-    images = np.array(data.test.images[chosen])
-    return measure_robustness(once.predict_proba, images, data.test.labels[chosen])
-
-
-def _statement(record: Mapping[str, Any]) -> str:
-    held_out = record["dataset"]["validation"]["images"]
-    chose = f"Every choice was made on {held_out:,} validation images"
-    if not held_out:
-        chose = "Every choice had been made before: all training images were trained on"
-    return f"{chose}; the test images were read once, when training was over."
-
-
-def provenance(
-    recipe: Recipe, record: Mapping[str, Any], metrics: Mapping[str, Any]
-) -> tuple[tuple[str, str], ...]:
-    """Return what a reader needs to do it again, as label and value."""
-    data, hardware = record["dataset"], record["hardware"]
-    program, *arguments = record["command"]
-    timing, test = metrics["timing"], metrics["dataset"]["test"]
-    seconds = timing["training_seconds"]
-    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
-    where = f"{hardware['processor']}, {hardware['cores']} cores, {hardware['threads']} threads"
-    if hardware["accelerator"]:
-        where += f", {hardware['accelerator']}"
-    counts = ", ".join(
-        f"{part['images']:,} {name}"
-        for name, part in (
-            ("train", data["train"]),
-            ("validation", data["validation"]),
-            ("test", test),
-        )
-    )
-    optimizers = ", ".join(f"{type(o).__name__} {o.lr:g}" for o in recipe.optimizers)
-    return (
-        ("command", shlex.join([Path(program).name, *arguments])),
-        ("recipe", f"{recipe.name}: {recipe.summary}"),
-        ("settings", f"batches of {recipe.batch_size:,}, {optimizers}, seed {_seed(record)}"),
-        ("epochs", f"{timing['epochs']} of at most {recipe.epochs}"),
-        ("time", f"{seconds:.1f} s, {timing['images_per_second']:,.0f} images/s"),
-        ("data", f"{data['name']}: {counts}"),
-        ("fingerprint of the test split", str(test["fingerprint"])),
-        ("fingerprint of the training split", str(data["train"]["fingerprint"])),
-        ("hardware", where),
-        ("precision", f"{record['precision']}, {record['reproducible']}"),
-        ("versions", f"Python {record['python']}, {versions}"),
-        ("source", str(record["git"] or "an installed package")),
-    )
-
-
-def _seed(record: Mapping[str, Any]) -> int:
-    return int(record["options"]["seed"])
+    images = np.array(test.images[chosen])
+    return measure_robustness(once.predict_proba, images, test.labels[chosen])

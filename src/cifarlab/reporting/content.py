@@ -14,11 +14,11 @@ from cifarlab.predictions import Predictions
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SaliencyOverlay:
-    """Where the model looked at one image.
+    """The saliency of one image.
 
     Attributes:
         index: of the image in the split.
-        overlay: uint8 ``[S, S, 3]``, the image with the heat over it.
+        overlay: uint8 ``[S, S, 3]``, the image under its heat map.
     """
 
     index: int
@@ -33,14 +33,17 @@ class Content:
         title: what the page is about, such as ``"baseline on cifar10"``.
         statement: how the numbers came about, in a sentence or two.
         predictions: for the N images of the split that is reported on.
-        analysis: what was found in them.
+        analysis: everything that was measured of them.
         images: uint8 ``[N, H, W, 3]``, or ``None`` where only the predictions are known.
-        like: for each near-duplicate its counterpart, uint8 ``[H, W, 3]``, in their order.
-        history: a row an epoch; empty where nothing was trained.
+        counterparts: the training image of each near-duplicate in turn, uint8 ``[H, W, 3]``.
+        history: one row per epoch; empty where nothing was trained.
         chosen_epoch: whose weights were kept, from 1.
-        looks: saliency of the top losses.
-        provenance: what a reader needs to do it again, as label and value.
-        missing: what is not there, and why or how to get it.
+        validation_images: how many the temperature and the threshold were fitted on.
+        duplicates_verified: whether pairs found in this dataset have been checked by eye, so that
+            an accuracy without them means something. That is so for CIFAR-10 only.
+        overlays: saliency of the mistakes with the highest loss.
+        provenance: what a reader needs to reproduce it, as label and value.
+        missing: what is missing, and why or how to get it.
     """
 
     title: str
@@ -48,9 +51,11 @@ class Content:
     predictions: Predictions
     analysis: Analysis
     images: np.ndarray[Any, Any] | None = None
-    like: tuple[np.ndarray[Any, Any], ...] = ()
+    counterparts: tuple[np.ndarray[Any, Any], ...] = ()
     history: Sequence[Mapping[str, float]] = ()
     chosen_epoch: int | None = None
+    validation_images: int = 0
+    duplicates_verified: bool = False
     overlays: tuple[SaliencyOverlay, ...] = ()
     provenance: tuple[tuple[str, str], ...] = ()
     missing: tuple[str, ...] = ()

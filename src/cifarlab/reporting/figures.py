@@ -16,10 +16,10 @@ from cifarlab.reporting.images import data_uri
 
 @dataclass(frozen=True, kw_only=True)
 class Plot:
-    """A drawing in two colour schemes, and in words.
+    """A plot in two colour schemes, and its description.
 
     Attributes:
-        light, dark: ``data:`` addresses.
+        light, dark: ``data:`` URIs.
         text: what it shows, for those who cannot see it.
     """
 
@@ -29,8 +29,8 @@ class Plot:
 
 
 def plots(content: Content) -> dict[str, Plot]:
-    """Draw what there is to draw, by name."""
-    found = content.analysis
+    """Draw the plots that the content has data for, by name."""
+    analysis = content.analysis
     drawn: dict[str, Plot] = {}
     if content.history:
         drawn["curves"] = _plot(
@@ -39,19 +39,20 @@ def plots(content: Content) -> dict[str, Plot]:
             "images",
         )
     drawn["reliability"] = _plot(
-        lambda: reliability(found.calibration, found.calibrated, ""),
-        "Share of right answers against the model's confidence: on average they are "
-        f"{found.calibration.ece:.1%} apart",
+        lambda: reliability(analysis.calibration, analysis.calibrated, ""),
+        "Accuracy against the confidence of the model: on average they differ by "
+        f"{analysis.calibration.ece:.1%}",
     )
     drawn["classes"] = _plot(
-        lambda: class_bars(found.metrics, ""), "Precision and recall of each class, weakest first"
+        lambda: class_bars(analysis.metrics, ""),
+        "Precision and recall of each class, weakest first",
     )
     drawn["risk"] = _plot(
-        lambda: risk_coverage(found.curve, found.not_sure, ""),
-        "Share of wrong answers against the share of images answered, surest first",
+        lambda: risk_coverage(analysis.curve, analysis.not_sure, ""),
+        "Error rate against the share of images answered, highest confidence first",
     )
-    if found.robustness is not None:
-        measured = found.robustness
+    if analysis.robustness is not None:
+        measured = analysis.robustness
         drawn["robustness"] = _plot(
             lambda: robustness(measured, ""),
             f"Accuracy by kind and severity of corruption, {measured.mean:.1%} on average",

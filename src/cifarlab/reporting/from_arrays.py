@@ -1,4 +1,4 @@
-"""The report of predictions that came from elsewhere."""
+"""The report of predictions that another program made."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cifarlab.predictions import Predictions
 from cifarlab.reporting.content import Content
 from cifarlab.reporting.page import render
 
-# How far a row of probabilities may be from 1 altogether.
+# How far the sum of a row of probabilities may be from 1.
 TOLERANCE = 1e-3
 
 
@@ -34,7 +34,7 @@ def report_predictions(
         The absolute path of the page.
 
     Raises:
-        InputError: no labels, or images that are of another kind or number.
+        InputError: no labels, or images of another shape, type or number.
         ResourceError: ``directory`` cannot be written to.
     """
     if images is not None and (
@@ -49,24 +49,24 @@ def report_predictions(
         )
     content = Content(
         title=title,
-        statement="These predictions were given; how they came about is not known here.",
+        statement="These predictions were read from files; how they were made is not known here.",
         predictions=predictions,
         analysis=analyse(predictions),
         images=images,
-        missing=() if images is not None else ("No images were given (--images).",),
+        missing=() if images is not None else ("No images: name their file with --images.",),
     )
-    found = content.analysis
+    analysis = content.analysis
     directory.mkdir(parents=True, exist_ok=True)
     write_json(
         directory / "metrics.json",
-        {"test": found.metrics.to_json(), "analysis": found.to_json()},
+        {"test": analysis.metrics.to_json(), "analysis": analysis.to_json()},
     )
     page = directory / "report.html"
     write_text(page, render(content))
     return page.absolute()
 
 
-def read_given(labels: Path, probabilities: Path, classes: Path | None) -> Predictions:
+def read_prediction_files(labels: Path, probabilities: Path, classes: Path | None) -> Predictions:
     """Read predictions from NumPy files and class names from a text file, one a line.
 
     Args:
@@ -77,15 +77,15 @@ def read_given(labels: Path, probabilities: Path, classes: Path | None) -> Predi
     Raises:
         InputError: a file cannot be read, or the three do not fit together.
     """
-    rows, given = read_array(probabilities), read_array(labels)
+    rows, true = read_array(probabilities), read_array(labels)
     if rows.ndim != 2 or not np.issubdtype(rows.dtype, np.floating):
         raise InputError(
             f"{probabilities}: {rows.dtype} {list(rows.shape)}; probabilities are fractions "
             "[images, classes]"
         )
-    if given.ndim != 1 or not np.issubdtype(given.dtype, np.integer):
+    if true.ndim != 1 or not np.issubdtype(true.dtype, np.integer):
         raise InputError(
-            f"{labels}: {given.dtype} {list(given.shape)}; labels are whole numbers [images]"
+            f"{labels}: {true.dtype} {list(true.shape)}; labels are whole numbers [images]"
         )
     sums = rows.sum(axis=1)
     off = np.flatnonzero(~(np.abs(sums - 1) < TOLERANCE) | (rows < 0).any(axis=1))
@@ -98,7 +98,7 @@ def read_given(labels: Path, probabilities: Path, classes: Path | None) -> Predi
     if classes is not None:
         names = _lines(classes)
     return Predictions(
-        probabilities=rows.astype(np.float32), class_names=names, labels=given.astype(np.int64)
+        probabilities=rows.astype(np.float32), class_names=names, labels=true.astype(np.int64)
     )
 
 
@@ -109,12 +109,12 @@ def read_array(path: Path) -> np.ndarray[Any, Any]:
         InputError: it cannot be read, or holds pickled objects or several arrays.
     """
     try:
-        found = np.load(path, allow_pickle=False)
+        array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"{path}: cannot be read as a NumPy array ({error})") from error
-    if not isinstance(found, np.ndarray):
+    if not isinstance(array, np.ndarray):
         raise InputError(f"{path}: holds several arrays; save one with numpy.save")
-    return found
+    return array
 
 
 def _lines(path: Path) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Many small images in one file, so that a page can show any of them without a server."""
+"""Many small images in one file, so that a page can show each of them without a server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 # Larger images are shown smaller. A multiple of 16, the block in which WebP mixes colours,
-# so that no image runs into its neighbour.
+# so that no image bleeds into its neighbour.
 LARGEST_SIDE = 64
 BLOCK = 16
 COLUMNS = 48
@@ -25,13 +25,13 @@ class Sheet:
     """Images side by side in one image.
 
     Attributes:
-        uri: the image as a ``data:`` address.
-        places: column and row of each image, by its index in the split.
+        uri: the image as a ``data:`` URI.
+        cells: column and row of each image, by its index in the split.
         columns, rows: of the image.
     """
 
     uri: str
-    places: dict[int, tuple[int, int]]
+    cells: dict[int, tuple[int, int]]
     columns: int
     rows: int
 
@@ -43,19 +43,19 @@ def sheet(images: np.ndarray[Any, Any], indices: Sequence[int]) -> Sheet:
     rows = max(1, math.ceil(len(wanted) / columns))
     side = min(LARGEST_SIDE, math.ceil(max(images.shape[1:3]) / BLOCK) * BLOCK)
     canvas = Image.new("RGB", (columns * side, rows * side))
-    places = {}
+    cells = {}
     for number, index in enumerate(wanted):
         column, row = number % columns, number // columns
-        places[index] = (column, row)
+        cells[index] = (column, row)
         image = Image.fromarray(np.asarray(images[index]))
         if image.size != (side, side):
             image = image.resize((side, side), Image.Resampling.BICUBIC)
         canvas.paste(image, (column * side, row * side))
-    return Sheet(uri=image_uri(canvas, QUALITY), places=places, columns=columns, rows=rows)
+    return Sheet(uri=image_uri(canvas, QUALITY), cells=cells, columns=columns, rows=rows)
 
 
 def image_uri(image: Image.Image | np.ndarray[Any, Any], quality: int = QUALITY) -> str:
-    """Return an image (PIL, or uint8 ``[H, W, 3]``) as a WebP ``data:`` address."""
+    """Return an image (PIL, or uint8 ``[H, W, 3]``) as a WebP ``data:`` URI."""
     drawn = image if isinstance(image, Image.Image) else Image.fromarray(image)
     file = io.BytesIO()
     drawn.save(file, "WEBP", quality=quality, method=4)
@@ -63,5 +63,5 @@ def image_uri(image: Image.Image | np.ndarray[Any, Any], quality: int = QUALITY)
 
 
 def data_uri(content: bytes, kind: str) -> str:
-    """Return bytes of a MIME type as an address that holds them."""
+    """Return bytes of a MIME type as a ``data:`` URI."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"

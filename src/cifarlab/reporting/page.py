@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from cifarlab.evaluation.metrics import most_confused
+from cifarlab.evaluation.metrics import most_confused, wilson_interval
 from cifarlab.evaluation.mistakes import cell
 from cifarlab.reporting.content import Content
 from cifarlab.reporting.figures import plots
@@ -19,17 +19,20 @@ SAMPLES = 24
 LABEL_ISSUES = 24
 DUPLICATES = 16
 CONFUSED = 5
-# All images of a page together; what keeps it small enough to send by mail.
+# All images of a page together: few enough to send the page by mail.
 MOST_IMAGES = 3600
 # How many images of a cell are shown, as many as the page has room for.
 CELL_CAPS = (400, 200, 120, 80, 60, 40, 24, 12, 6, 3, 1, 0)
 RIGHT_CELL_CAP = 40
 
+# Statements from fewer images than that are left out: "too few to say".
+FEWEST = 30
+
 Cells = dict[str, list[int]]
 
 
 def render(content: Content) -> str:
-    """Return the page; every text of the user's is escaped."""
+    """Return the page; every text from outside is escaped."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -43,13 +46,13 @@ def render(content: Content) -> str:
 
 
 def _view(content: Content) -> dict[str, Any]:
-    found, predictions = content.analysis, content.predictions
+    analysis, predictions = content.analysis, content.predictions
     samples = _samples(len(predictions))
-    suspects = found.label_issues.issues[:LABEL_ISSUES]
-    pairs = found.duplicates.pairs[:DUPLICATES] if found.duplicates else ()
+    suspects = analysis.label_issues.issues[:LABEL_ISSUES]
+    pairs = analysis.duplicates.pairs[:DUPLICATES] if analysis.duplicates else ()
     listed = [
         *samples,
-        *(mistake.index for mistake in found.mistakes),
+        *(mistake.index for mistake in analysis.mistakes),
         *(issue.index for issue in suspects),
         *(pair.index for pair in pairs),
     ]
@@ -60,19 +63,21 @@ def _view(content: Content) -> dict[str, Any]:
         images = sheet(content.images, [*listed, *shown])
     return {
         "content": content,
-        "found": found,
-        "metrics": found.metrics,
+        "analysis": analysis,
+        "metrics": analysis.metrics,
+        "fewest": FEWEST,
         "names": predictions.class_names,
         "matrix": _matrix(content),
-        "confused": most_confused(found.metrics, CONFUSED),
+        "confused": most_confused(analysis.metrics, CONFUSED),
         "plots": plots(content),
         "samples": [_sample(content, i) for i in samples],
         "suspects": suspects,
-        "pairs": list(zip(pairs, map(image_uri, content.like), strict=False)),
-        "looks": {overlay.index: image_uri(overlay.overlay) for overlay in content.overlays},
+        "pairs": list(zip(pairs, map(image_uri, content.counterparts), strict=False)),
+        "saliency": {overlay.index: image_uri(overlay.overlay) for overlay in content.overlays},
         "images": images,
         "data": _data(content, images, cells, total),
         "number": number,
+        "interval": interval,
         "style": Markup(_file("style.css")),
         "script": Markup(_file("page.js")),
     }
@@ -87,8 +92,19 @@ def number(key: str, value: float | int | None, form: str) -> Markup:
     )
 
 
+def interval(share: float, n: int) -> str:
+    """Return the 95% interval of a share that was measured on ``n`` images.
+
+    Example:
+        >>> interval(0.9, 100)
+        '95% interval 82.6% to 94.5%'
+    """
+    low, high = wilson_interval(round(share * n), n)
+    return f"95% interval {low:.1%} to {high:.1%}"
+
+
 def _samples(count: int) -> list[int]:
-    # By lot, the same ones every time.
+    # At random, but the same ones every time.
     chosen = np.random.default_rng(0).choice(count, min(count, SAMPLES), replace=False)
     return [int(i) for i in np.sort(chosen)]
 
@@ -120,19 +136,19 @@ def _matrix(content: Content) -> list[list[dict[str, Any]]]:
 
 
 def _cells(content: Content, room: int) -> tuple[Cells, dict[str, int]]:
-    """Return which images each cell shows, and how many it has."""
+    """Return which images each cell of the matrix shows, and how many it has."""
     predictions, confusion = content.predictions, content.analysis.metrics.confusion
     members = {
         f"{row},{column}": cell(predictions, int(row), int(column))
         for row, column in np.argwhere(confusion)
     }
     cap = next(cap for cap in CELL_CAPS if _size(members, cap) <= room or cap == 0)
-    shown = {key: [int(i) for i in found[: _cap(key, cap)]] for key, found in members.items()}
-    return shown, {key: len(found) for key, found in members.items()}
+    shown = {key: [int(i) for i in inside[: _cap(key, cap)]] for key, inside in members.items()}
+    return shown, {key: len(inside) for key, inside in members.items()}
 
 
 def _size(members: dict[str, np.ndarray[Any, Any]], cap: int) -> int:
-    return sum(min(len(found), _cap(key, cap)) for key, found in members.items())
+    return sum(min(len(inside), _cap(key, cap)) for key, inside in members.items())
 
 
 def _cap(key: str, cap: int) -> int:
@@ -151,7 +167,7 @@ def _data(content: Content, images: Sheet | None, cells: Cells, total: dict[str,
         "total": total,
         "confidence": {i: round(float(predictions.confidence[i]), 4) for i in used},
         "names": {i: predictions.names[i] for i in used} if named else {},
-        "places": {i: images.places[i] for i in used} if images else {},
+        "sprites": {i: images.cells[i] for i in used} if images else {},
     }
     text = json.dumps(data, ensure_ascii=True, separators=(",", ":"))
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))

@@ -1,4 +1,4 @@
-"""The run directory: its files and its lock, what its record tells, and who else is told.
+"""The run directory: its files and lock, its recipe and data, and experiment trackers.
 
 May use data, recipes, evaluation, files and errors, never Keras or PyTorch.
 """

@@ -18,6 +18,8 @@ from cifarlab.errors import InputError, ResourceError, UsageError
 from cifarlab.files import TEMPORARY_PREFIX, cannot_write, check_writable, write_csv, write_text
 
 _BEST = "best.keras"
+# Where runs go by default.
+RUNS = Path("runs")
 CHECKPOINT_SUFFIXES = (".safetensors", ".json")
 
 
@@ -36,7 +38,7 @@ class RunDirectory:
     """Where everything about one run lies; nothing is created or read by naming it.
 
     Example:
-        >>> RunDirectory(Path("runs/baseline-1")).history.as_posix()
+        >>> RunDirectory(path=Path("runs/baseline-1")).history.as_posix()
         'runs/baseline-1/history.csv'
     """
 
@@ -53,7 +55,7 @@ class RunDirectory:
     confusion_matrix = _Entry("confusion_matrix.png")
     samples = _Entry("samples.png")
     report = _Entry("report.html")
-    # Which tracked run this is, where a tracker is told of it.
+    # Which run of the experiment tracker this is, if there is one.
     tracking = _Entry("tracking.json")
     # A directory in which every file ends in one of CHECKPOINT_SUFFIXES.
     checkpoint = _Entry("checkpoint")
@@ -71,7 +73,7 @@ class RunDirectory:
 
 
 def write_history(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
-    """Write one row an epoch (epoch, loss, accuracy, ...) as CSV; see ``write_csv``."""
+    """Write one row per epoch (epoch, loss, accuracy, ...) as CSV; see ``write_csv``."""
     write_csv(path, rows)
 
 
@@ -118,11 +120,11 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: cannot be read ({error}); start a new run") from error
 
 
-def _current_keys(found: dict[str, Any]) -> dict[str, Any]:
+def _current_keys(content: dict[str, Any]) -> dict[str, Any]:
     # A part of a recipe has a kind, and translations of its own.
-    if "kind" in found:
-        return found
-    return {OLD_KEYS.get(key, key): value for key, value in found.items()}
+    if "kind" in content:
+        return content
+    return {OLD_KEYS.get(key, key): value for key, value in content.items()}
 
 
 # Directories
@@ -167,10 +169,28 @@ def use_directory(path: Path, *, overwrite: bool) -> RunDirectory:
         ResourceError: it cannot be created or written to.
     """
     _make_directory(path)
+    check_unused(path, overwrite=overwrite)
     run = RunDirectory(path=path.absolute())
+    check_writable(path)
+    if overwrite:
+        with lock(run):
+            _remove_results(run)
+    return run
+
+
+def check_unused(path: Path, *, overwrite: bool) -> None:
+    """Raise unless a run may be written to ``path``; nothing is created or changed.
+
+    Raises:
+        UsageError: it holds something and ``overwrite`` is not set.
+        ResourceError: it is no directory, or cannot be read.
+    """
+    run = RunDirectory(path=path)
     ignored = {run.lock_file.name, run.lock_holder.name}
     try:
         names = {entry.name for entry in path.iterdir()} - ignored
+    except FileNotFoundError:
+        return
     except OSError as error:
         raise cannot_write(path, error) from error
     if not overwrite and any(not name.startswith(TEMPORARY_PREFIX) for name in names):
@@ -178,11 +198,6 @@ def use_directory(path: Path, *, overwrite: bool) -> RunDirectory:
             f"{path}: the directory is not empty; choose another, "
             "continue the run in it (--resume) or replace it (--overwrite)"
         )
-    check_writable(path)
-    if overwrite:
-        with lock(run):
-            _remove_results(run)
-    return run
 
 
 def find_run(path: Path) -> RunDirectory:
@@ -202,7 +217,7 @@ def find_run(path: Path) -> RunDirectory:
     raise InputError(f"{path}: not a run directory, as it has no {run.recipe.name}; {remedy}")
 
 
-def newest_run(root: Path) -> Path | None:
+def newest_run(root: Path = RUNS) -> Path | None:
     """Return the finished run below ``root`` whose model was written last, if there is one."""
     models = sorted(root.glob(f"*/{_BEST}"), key=lambda file: file.stat().st_mtime)
     return models[-1].parent if models else None
@@ -246,7 +261,7 @@ def _make_directory(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
-        raise ResourceError(f"{path}: is a file, not a directory; choose another place") from None
+        raise ResourceError(f"{path}: is a file, not a directory; choose another path") from None
     except OSError as error:
         raise cannot_write(path, error) from error
 

@@ -1,44 +1,22 @@
-"""What the record of an earlier run tells: its recipe, and where its data is."""
+"""What is recorded of a run: its recipe, and the data that it was trained on."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-from cifarlab.data.catalog import NAMES
+from cifarlab.data.catalog import NAMES, load_dataset
+from cifarlab.data.dataset import Dataset, Split, fingerprint, without_validation
 from cifarlab.errors import InputError, UsageError
-from cifarlab.recipes.recipe import Recipe, from_json
+from cifarlab.recipes.recipe import EVERYTHING_BUT_TEST, Recipe, from_json
 from cifarlab.runs.directory import RunDirectory, find_run, read_json
 
-
-def data_of(path: Path) -> str | None:
-    """Return what ``load`` takes to bring back the data of the run in ``path``.
-
-    Returns:
-        A path, when the data came from one that is still there; else a name.
-        ``None`` when ``path`` is no run, such as a single model file.
-
-    Raises:
-        InputError: the record cannot be read.
-        UsageError: the data is neither where it was nor known by name.
-    """
-    file = RunDirectory(path=path).environment
-    if not file.exists():
-        return None
-    try:
-        record = read_json(file)["dataset"]
-        name, source = str(record["name"]), str(record["source"])
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{file}: cannot be read ({error}); name the data with --data") from error
-    # Before the name: a copy that was given by path needs no download.
-    if Path(source).exists():
-        return source
-    if name in NAMES:
-        return name
-    raise UsageError(
-        f"{path} was trained on {name} from {source}, which is not there; "
-        "name a copy of the same data with --data"
-    )
+# What is loaded when neither data nor a run is named.
+DEFAULT_DATASET = "cifar10"
+# Of runs that did not record it.
+DEFAULT_IMAGE_SIZE = 32
 
 
 def read_recipe(directory: str | os.PathLike[str]) -> Recipe:
@@ -52,3 +30,165 @@ def read_recipe(directory: str | os.PathLike[str]) -> Recipe:
     if not isinstance(recipe, Recipe):
         raise InputError(f"{path}: holds no recipe; start a new run")
     return recipe
+
+
+# Writing down what a run was trained on
+
+
+def describe_data(data: Dataset) -> dict[str, Any]:
+    """Return name, source, and size and fingerprint of all that training sees."""
+    return {
+        "name": data.name,
+        "source": data.source,
+        "classes": list(data.class_names),
+        "train": describe_split(data.train),
+        "validation": describe_split(data.validation),
+    }
+
+
+def describe_split(split: Split) -> dict[str, Any]:
+    """Return size and fingerprint of one split."""
+    # A fingerprint covers labels of one byte.
+    known = len(split) > 0 and int(split.labels.max()) < 256
+    return {"images": len(split), "fingerprint": fingerprint(split) if known else None}
+
+
+def describe_loading(data: Dataset) -> dict[str, Any]:
+    """Return what ``dataset_of`` has to know beside the source to load the same again."""
+    return {"image_size": data.train.images.shape[1]}
+
+
+# Loading it again
+
+
+def data_for(recipe: Recipe, data: Dataset) -> Dataset:
+    """Return the data with the splits that the recipe trains and validates on."""
+    everything = recipe.train_on == EVERYTHING_BUT_TEST and len(data.validation) > 0
+    return without_validation(data) if everything else data
+
+
+def data_of(path: Path) -> str | None:
+    """Return what ``load_dataset`` takes to bring back the data of the run in ``path``.
+
+    Returns:
+        A path, when the data came from one that is still there; else a name.
+        ``None`` when ``path`` is no run, such as a single model file.
+
+    Raises:
+        InputError: the record cannot be read.
+        UsageError: the data is neither where it was nor known by name.
+    """
+    file = RunDirectory(path=path).environment
+    if not file.exists():
+        return None
+    record = _dataset_record(file)
+    name, source = str(record["name"]), str(record["source"])
+    # Before the name: a copy that was given by path needs no download.
+    if Path(source).exists():
+        return source
+    if name in NAMES:
+        return name
+    raise UsageError(
+        f"{path} was trained on {name} from {source}, which is not there; "
+        "name a copy of the same data with --data"
+    )
+
+
+def dataset_of(
+    directory: str | os.PathLike[str],
+    data: Dataset | str | os.PathLike[str] | None = None,
+    *,
+    offline: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> Dataset:
+    """Load exactly what the run in ``directory`` was trained on.
+
+    Bad images that the run left out are left out again; the fingerprints tell whether the rest is
+    the same. The test split is compared for a finished run only.
+
+    Args:
+        directory: a run's, finished or not.
+        data: needed only where the run's own data is no longer where it was.
+        offline: never use the network.
+        progress: called with one line now and then.
+
+    Returns:
+        The splits as the run's recipe trains on them.
+
+    Raises:
+        InputError: no run, a damaged record, or other data than it was trained on.
+        UsageError: the data is neither where it was nor known by name.
+        NetworkError: the data could not be downloaded.
+    """
+    run = find_run(Path(directory))
+    if not isinstance(data, Dataset):
+        data = load_dataset(
+            data or data_of(run.path),
+            image_size=_image_size(run),
+            skip_bad=True,
+            offline=offline,
+            progress=progress,
+        )
+    data = data_for(read_recipe(run.path), data)
+    _check_same(run, data)
+    return data
+
+
+def evaluation_data(
+    model: Path,
+    data: str | os.PathLike[str] | None = None,
+    *,
+    image_size: int = DEFAULT_IMAGE_SIZE,
+    skip_bad: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> Dataset:
+    """Load what to measure a model on: ``data``, else what its run was trained on, else CIFAR-10.
+
+    Args:
+        model: a run directory, a model file, or the pretrained model's name.
+        data: a dataset's name or path.
+
+    Raises:
+        As ``load_dataset`` and ``dataset_of``.
+    """
+    if data is None and RunDirectory(path=model).environment.exists():
+        return dataset_of(model, progress=progress)
+    return load_dataset(
+        data or DEFAULT_DATASET, image_size=image_size, skip_bad=skip_bad, progress=progress
+    )
+
+
+def _dataset_record(file: Path) -> Mapping[str, Any]:
+    try:
+        record: Mapping[str, Any] = read_json(file)["dataset"]
+        if {"name", "source"} <= set(record):
+            return record
+        raise KeyError("name, source")
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{file}: cannot be read ({error}); name the data with --data") from error
+
+
+def _image_size(run: RunDirectory) -> int:
+    options = read_json(run.environment).get("load", {})
+    return int(options.get("image_size", DEFAULT_IMAGE_SIZE))
+
+
+def _check_same(run: RunDirectory, data: Dataset) -> None:
+    """Raise ``InputError`` unless the splits are those that the run's record describes."""
+    recorded = dict(_dataset_record(run.environment))
+    loaded = describe_data(data)
+    if run.metrics.exists():
+        recorded["test"] = _dataset_record(run.metrics).get("test")
+        loaded["test"] = describe_split(data.test)
+    for split in ("train", "validation", "test"):
+        if recorded.get(split) is not None and recorded[split] != loaded[split]:
+            raise InputError(
+                f"{data.source}: not the data of the run {run.path}: its {split} split is not the "
+                f"one that is recorded ({_in_words(loaded[split])} instead of "
+                f"{_in_words(recorded[split])}); name the same data with --data"
+            )
+
+
+def _in_words(split: Mapping[str, Any]) -> str:
+    fingerprint = split["fingerprint"]
+    return f"{split['images']:,} images, fingerprint {str(fingerprint)[:12]}"

@@ -1,6 +1,6 @@
 """The clients of experiment trackers, each behind the same calls; nothing leaves the machine.
 
-Each client keeps what it is told below the run directory, unless the user has sent it
+Each client writes below the run directory, unless the user has sent it
 elsewhere with the client's own environment variables (``MLFLOW_TRACKING_URI``,
 ``WANDB_MODE``). The libraries are imported when they are needed: none is a requirement.
 """
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cifarlab.errors import UsageError
+from cifarlab.runtime.extras import install_command
 
 PROJECT = "cifarlab"
 # MLflow takes no more at once.
@@ -36,7 +37,7 @@ class TrackerOptions:
         name: what the tracker calls the run.
         parameters: dotted names and plain values.
         identity: of the tracked run to go on with, or ``None`` for a new one.
-        epochs: how many epochs that tracked run was told of.
+        epochs: how many epochs were logged to that tracked run.
     """
 
     directory: Path
@@ -63,8 +64,8 @@ class Client(Protocol):
     def result(self, values: Values, epoch: int) -> None:
         """Log the numbers of the finished run, which has ``epoch`` epochs."""
 
-    def close(self, finished: bool) -> None:
-        """Say how the run ended, and let go of everything."""
+    def close(self, *, finished: bool) -> None:
+        """Log how the run ended, and release everything."""
 
 
 class TensorBoard:
@@ -94,7 +95,7 @@ class TensorBoard:
     def result(self, values: Values, epoch: int) -> None:
         self.row(values, epoch)
 
-    def close(self, finished: bool) -> None:
+    def close(self, *, finished: bool) -> None:
         if finished:
             self.writer.file_writer.add_summary(self.ended)
         self.writer.close()
@@ -135,12 +136,12 @@ class MLflow:
 
     def _begin(self, start: TrackerOptions, artifacts: Path | None) -> str:
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or PROJECT
-        found = self.client.get_experiment_by_name(name)
-        if found is not None:
-            experiment = found.experiment_id
+        existing = self.client.get_experiment_by_name(name)
+        if existing is not None:
+            experiment = existing.experiment_id
         else:
-            place = artifacts.as_uri() if artifacts is not None else None
-            experiment = self.client.create_experiment(name, artifact_location=place)
+            location = artifacts.as_uri() if artifacts is not None else None
+            experiment = self.client.create_experiment(name, artifact_location=location)
         identity = str(self.client.create_run(experiment, run_name=start.name).info.run_id)
         parameters = [
             self.mlflow.entities.Param(name, str(value)) for name, value in start.parameters.items()
@@ -160,7 +161,7 @@ class MLflow:
     def result(self, values: Values, epoch: int) -> None:
         self.row(values, epoch)
 
-    def close(self, finished: bool) -> None:
+    def close(self, *, finished: bool) -> None:
         self.client.set_terminated(self.identity, "FINISHED" if finished else "KILLED")
 
 
@@ -168,7 +169,7 @@ class WandB:
     """A run of Weights & Biases in ``wandb/``, offline unless ``WANDB_MODE`` says otherwise.
 
     The client cannot reopen an offline run. A resumed one therefore begins a new offline run
-    with the same identity and is told everything again, so that the newest is always whole:
+    with the same identity and logs everything again, so that the newest is always complete:
     ``wandb sync RUN/wandb/latest-run``.
     """
 
@@ -198,7 +199,7 @@ class WandB:
         del epoch
         self.run.summary.update(dict(values))
 
-    def close(self, finished: bool) -> None:
+    def close(self, *, finished: bool) -> None:
         self.run.finish(exit_code=0 if finished else 1)
 
 
@@ -244,7 +245,7 @@ def check_tracker(name: str) -> None:
         if missing:
             raise UsageError(
                 f"tracker {name!r} needs the package {module.split('.')[0]}; "
-                f"install it: pip install 'cifarlab[{name}]'"
+                f"run: {install_command(name)}"
             )
 
 

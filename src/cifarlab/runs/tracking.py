@@ -1,4 +1,4 @@
-"""What a run tells an experiment tracker, the same under the same names whichever it is.
+"""What a run logs to an experiment tracker: the same under the same names for every tracker.
 
 Tracked are the columns of ``history.csv`` at each epoch, the recipe and the environment as
 parameters with dotted names, and in the end ``test/accuracy`` and ``test/loss``. The file
@@ -35,7 +35,7 @@ class _Note:
 
     Attributes:
         identity: by which the client finds the tracked run again.
-        epochs: how many epochs it was told of.
+        epochs: how many epochs were logged to it.
     """
 
     tracker: str
@@ -44,7 +44,7 @@ class _Note:
 
 
 class Tracking:
-    """A run's line to its tracker; without a tracker every call does nothing.
+    """A run's connection to its tracker; without a tracker every call does nothing.
 
     When the client fails there is one warning and then silence: training goes on.
     """
@@ -57,7 +57,7 @@ class Tracking:
         self.finished = False
 
     def record(self, history: Sequence[Mapping[str, float]]) -> None:
-        """Tell of the epochs that the tracker does not know of yet.
+        """Log the epochs that are not logged yet.
 
         Args:
             history: all rows so far, as in ``history.csv``.
@@ -68,15 +68,15 @@ class Tracking:
         self._tell(self._note)
 
     def finish(self, history: Sequence[Mapping[str, float]], test: Metrics) -> None:
-        """Tell of the numbers on the test split, and that the run is complete."""
+        """Log the numbers on the test split, and that the run is complete."""
         self.record(history)
         values = {"test/accuracy": float(test.accuracy), "test/loss": float(test.loss)}
         self._tell(lambda client: client.result(values, len(history)))
         self.finished = True
 
     def close(self) -> None:
-        """Tell how the run ended: as interrupted unless ``finish`` was called."""
-        self._tell(lambda client: client.close(self.finished))
+        """Log how the run ended: as interrupted unless ``finish`` was called."""
+        self._tell(lambda client: client.close(finished=self.finished))
         self.client = None
 
     def _note(self, client: Client) -> None:
@@ -163,12 +163,12 @@ def flat(value: Any, prefix: str = "") -> dict[str, str | float]:
         {'epochs': 3, 'optimizers.0.kind': 'Adam', 'optimizers.0.betas': '[0.9, 0.999]'}
     """
     if isinstance(value, list) and any(isinstance(item, (list, dict)) for item in value):
-        value = {str(place): item for place, item in enumerate(value)}
+        value = {str(index): item for index, item in enumerate(value)}
     if isinstance(value, dict) and value:
-        found: dict[str, str | float] = {}
+        flattened: dict[str, str | float] = {}
         for name, item in value.items():
-            found |= flat(item, f"{prefix}{name}.")
-        return found
+            flattened |= flat(item, f"{prefix}{name}.")
+        return flattened
     if not isinstance(value, (str, int, float)):
         value = json.dumps(value, ensure_ascii=False)
     return {prefix.removesuffix("."): value[:LONGEST] if isinstance(value, str) else value}

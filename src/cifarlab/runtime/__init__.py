@@ -1,4 +1,4 @@
-"""What a run computes on: device and precision, memory, randomness, and their record.
+"""The device and precision that a run computes in, memory, randomness, and a record of them.
 
 May use files and errors.
 """

@@ -1,4 +1,4 @@
-"""Where to compute, and in which precision."""
+"""The device to compute on, and the precision."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def choose_device(name: str = "auto") -> torch.device:
     Raises:
         UsageError: an unknown name, or a device that this machine does not have.
     """
-    kind, colon, index = name.partition(":")
-    numbered = kind == "cuda" and index.isascii() and index.isdecimal()
-    if kind not in DEVICES or (colon and not numbered):
+    family, colon, index = name.partition(":")
+    numbered = family == "cuda" and index.isascii() and index.isdecimal()
+    if family not in DEVICES or (colon and not numbered):
         raise UsageError(f"device {name!r}: choose from {', '.join(DEVICES)}, cuda:0, cuda:1, ...")
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
-        return torch.device(next((kind for kind, there in available.items() if there), "cpu"))
-    if not available.get(kind, True):
+        return torch.device(next((one for one, there in available.items() if there), "cpu"))
+    if not available.get(family, True):
         raise UsageError(f"device {name!r}: PyTorch sees none on this machine; use --device cpu")
     if index and int(index) >= torch.cuda.device_count():
         count = torch.cuda.device_count()
@@ -59,7 +59,7 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
 
 
 def _cpu_has_bfloat16() -> bool:
-    # Older PyTorch releases cannot tell; float32 is right everywhere.
+    # Older PyTorch releases do not know; float32 is right everywhere.
     if not hasattr(torch.cpu, "get_capabilities"):
         return False
     capabilities = torch.cpu.get_capabilities()
@@ -76,7 +76,7 @@ def compiles(device: torch.device) -> bool:
 
 
 def sent(draws: Tensor, device: torch.device) -> Tensor:
-    """Return what was drawn on the host on ``device``; the host does not wait for a GPU."""
+    """Copy random draws from the host to ``device``; the host does not wait for a GPU."""
     return draws.to(device, non_blocking=device.type == "cuda")
 
 
@@ -84,7 +84,7 @@ def sent(draws: Tensor, device: torch.device) -> Tensor:
 def computing_in(precision: torch.dtype, device: torch.device) -> Iterator[None]:
     """Run convolutions and matrix products in ``precision`` inside the block.
 
-    On CUDA, float32 is float32: PyTorch by itself lets convolutions round to TF32.
+    On CUDA, float32 means float32: by default PyTorch lets convolutions round to TF32.
     """
     lower = precision != torch.float32
     if not lower and device.type == "cuda" and torch.backends.cudnn.allow_tf32:
@@ -105,7 +105,7 @@ def computing_in(precision: torch.dtype, device: torch.device) -> Iterator[None]
 
 @contextlib.contextmanager
 def deterministic_kernels(wanted: bool) -> Iterator[None]:
-    """Allow only reproducible kernels inside the block, if ``wanted``; else try for the fastest."""
+    """Allow only reproducible kernels inside the block if ``wanted``, else search the fastest."""
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
     if wanted:
         # CUDA's matrix products refuse to run without it, or would differ from run to run.

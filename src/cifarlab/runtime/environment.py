@@ -1,4 +1,4 @@
-"""What a run was made with: versions, hardware, source, command."""
+"""The environment of a run: versions, hardware and the commit of the source."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _processor() -> str:
 
 
 def _commit() -> str | None:
-    """The commit of the source tree, when this is one."""
+    """Return the commit of the source tree, or ``None`` outside of one."""
     folder = Path(__file__).resolve().parents[3]
     if not (folder / ".git").exists():
         return None

@@ -1,8 +1,8 @@
 """Keep freed memory in the process while training on a CPU.
 
-PyTorch asks the C library for every activation and gives it back within the step. Beyond
-a size, glibc takes such blocks fresh from the kernel each time, which then has to clear
-them page by page: a quarter of a step of the baseline. See docs/log.md.
+PyTorch allocates every activation from the C library and frees it within the step. Above a
+certain size, glibc takes such blocks from the kernel each time, which then has to clear them
+page by page: that takes a quarter of a step of the baseline. See docs/log.md.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from collections.abc import Iterator
 
 # Names and values of <malloc.h>.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-# The most that glibc takes. Larger blocks still come from the kernel and go back to it,
-# which keeps the process from growing with holes of odd sizes.
+# The largest threshold that glibc accepts. Larger blocks still come from the kernel and go back
+# to it, which keeps the heap from growing by fragmentation.
 LARGEST_KEPT = 32 << 20
-# Setting a limit ends glibc's own adapting, so what it would have come to is left behind.
+# Setting a limit ends glibc's own adaptation; this is the value that it would have reached.
 ADAPTED_TRIM = 2 * LARGEST_KEPT
 
 
 @contextlib.contextmanager
 def keeping_freed_memory() -> Iterator[None]:
-    """Have the C library reuse blocks of up to 32 MiB inside the block; give all back after it.
+    """Make the C library reuse blocks of up to 32 MiB inside the block, and free all after it.
 
     Does nothing where the C library is not glibc.
     """

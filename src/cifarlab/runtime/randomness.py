@@ -1,7 +1,7 @@
 """Randomness as a pure function of (seed, epoch, step).
 
-Nothing here remembers anything, so a resumed run needs no saved generator state and
-draws exactly what the uninterrupted run would have drawn.
+There is no state here, so a resumed run needs no saved generator state and draws exactly
+what the uninterrupted run would have drawn.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ def generator(seed: int, *path: int | str) -> torch.Generator:
 
 
 def seed_global(seed: int, device: torch.device) -> None:
-    """Seed the generators that operations on ``device`` draw from when they are given none."""
+    """Seed the default generators of ``device``, which operations without their own draw from."""
     if device.type == "cpu":
-        # What PyTorch's own function does for devices that are not there takes longer than a layer.
+        # torch.manual_seed also visits devices that are absent, which takes longer than a layer.
         torch.default_generator.manual_seed(seed)
     else:
         torch.manual_seed(seed)

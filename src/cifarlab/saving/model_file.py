@@ -1,7 +1,7 @@
 """Model files: written so that plain Keras reads them, read so that they cannot do harm.
 
-A file that somebody else wrote is taken as weights plus a description, nothing more: the
-description is rebuilt from stock layers, then filled with the weights that fit it.
+A file from an unknown author is read as weights plus a description, nothing more: the described
+model is built from stock layers, then filled with the weights.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 import h5py
 
-from cifarlab.backend import keras
+from cifarlab.backend import KerasModel, keras
 from cifarlab.errors import InputError, ResourceError, UsageError
 from cifarlab.files import replacing
 from cifarlab.saving.safe_build import rebuild
@@ -42,25 +42,33 @@ from cifarlab.saving.safe_weights import check_h5_weights, check_keras_weights
 BACKEND_MODULE = "keras.src.backend."
 # What the zip, HDF5 and JSON libraries raise for damaged files.
 _DAMAGED = (
-    *(zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError),
-    *(OSError, EOFError, ValueError, KeyError, TypeError, RuntimeError, RecursionError),
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    NotImplementedError,
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    TypeError,
+    RuntimeError,
+    RecursionError,
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedModel:
-    """What a model file holds.
+    """The content of a model file.
 
     Attributes:
         model: built and filled with the weights, not compiled.
         class_names: one name for each output, or ``None`` when the file has none.
-        recipe: what the model was trained with, or ``None`` when the file has none.
-        temperature: what the logits are divided by before the softmax, above 0; the model
-            itself does not do that.
-        not_sure_below: the confidence from which answers are sure, or ``None`` if not known.
+        recipe: the recipe that it was trained with, or ``None`` when the file has none.
+        temperature: divisor of the logits before the softmax, above 0; not part of the model.
+        not_sure_below: below this confidence the answer is "not sure"; ``None`` if not known.
     """
 
-    model: keras.Model
+    model: KerasModel
     class_names: tuple[str, ...] | None
     recipe: dict[str, Any] | None
     temperature: float = 1.0
@@ -68,7 +76,7 @@ class LoadedModel:
 
 
 def save_model(
-    model: keras.Model,
+    model: KerasModel,
     path: Path,
     *,
     class_names: tuple[str, ...],
@@ -76,16 +84,16 @@ def save_model(
     temperature: float = 1.0,
     not_sure_below: float | None = None,
 ) -> None:
-    """Write ``model`` to ``path``, as ``.keras`` or ``.h5`` by its suffix, whole or not at all.
+    """Write ``model`` to ``path``, as ``.keras`` or ``.h5`` by its suffix, complete or not at all.
 
-    What ``LoadedModel`` holds beside the model goes along as JSON, in the zip member or root
-    attribute ``cifarlab``: ``{"class_names": [...], "recipe": {...}, "temperature": 1.0,
-    "not_sure_below": null}``. The optimizer is saved the way Keras does it.
+    The other fields of ``LoadedModel`` are saved as JSON, in the zip member or root attribute
+    ``cifarlab``: ``{"class_names": [...], "recipe": {...}, "temperature": 1.0,
+    "not_sure_below": null}``. Keras saves the optimizer.
 
     Raises:
-        UsageError: another suffix, a recipe that JSON cannot hold, not as many class
-            names as the model has outputs, or a model that Keras cannot save.
-        ResourceError: the disk is full or the place cannot be written to.
+        UsageError: another suffix, a recipe that JSON cannot hold, another number of class
+            names than of outputs, or a model that Keras cannot save.
+        ResourceError: the disk is full or the directory cannot be written to.
     """
     if path.suffix not in SUFFIXES:
         raise UsageError(f"{path}: a model file ends in {' or '.join(SUFFIXES)}; rename it")
@@ -116,7 +124,7 @@ def save_model(
         try:
             with _without_format_advice(), _keeping_compilation(model):
                 keras.saving.save_model(model, temporary)
-        # Some stock layers cannot be put into ``.h5``, and some custom ones nowhere.
+        # Some stock layers cannot be saved as ``.h5``, and some custom ones not at all.
         except (TypeError, NotImplementedError) as error:
             raise UsageError(
                 f"{path}: Keras cannot save this model in this format ({one_line(error)}); "
@@ -130,7 +138,7 @@ def save_model(
 
 
 def _finish_archive(path: Path, notes: str) -> None:
-    """Add the notes, and name the optimizer in a way that every backend understands."""
+    """Add the notes, and name the optimizer so that every backend can load it."""
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     config = json.loads(members[CONFIG_MEMBER])
@@ -145,11 +153,11 @@ def _finish_archive(path: Path, notes: str) -> None:
 
 
 def load_model(path: Path) -> LoadedModel:
-    """Read a ``.keras`` or ``.h5`` file that may come from anybody.
+    """Read a ``.keras`` or ``.h5`` file, which need not be trusted.
 
-    Nothing from the file is run, no other file is read, and memory stays in proportion
-    to what the file really holds. Keras's global safe mode is not changed. HDF5 and zip
-    themselves are read by their libraries, in this process.
+    Nothing from the file is run, no other file is read, and memory stays in proportion to the
+    content of the file. Keras's global safe mode is not changed. The HDF5 and zip formats are
+    read by their libraries, in this process.
 
     Raises:
         InputError: no such file, truncated, or weights that do not fit the description.
@@ -161,14 +169,14 @@ def load_model(path: Path) -> LoadedModel:
     where = str(path) if str(path).isprintable() else repr(str(path))
     check_file(path, where)
     with tempfile.TemporaryDirectory(prefix="cifarlab-") as scratch:
-        weights = Path(scratch) / ("given.weights.h5" if path.suffix == ".keras" else "given.h5")
+        weights = Path(scratch) / ("copy.weights.h5" if path.suffix == ".keras" else "copy.h5")
         read = read_keras if path.suffix == ".keras" else read_h5
         try:
             contents = read(path, weights, where)
         except _DAMAGED as error:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise ResourceError(
-                    f"{scratch}: the disk is full; set TMPDIR to a place with more room"
+                    f"{scratch}: the disk is full; set TMPDIR to a directory with more space"
                 ) from None
             raise InputError(f"{where}: {TRUNCATED} ({one_line(error)})") from None
         values = sum(math.prod(array.shape) for array in contents.arrays.values())
@@ -184,7 +192,7 @@ def load_model(path: Path) -> LoadedModel:
     return _with_notes(model, contents.notes, where)
 
 
-def _with_notes(model: keras.Model, notes: Any, where: str) -> LoadedModel:
+def _with_notes(model: KerasModel, notes: Any, where: str) -> LoadedModel:
     if notes is None:
         return LoadedModel(model=model, class_names=None, recipe=None)
     try:
@@ -193,9 +201,9 @@ def _with_notes(model: keras.Model, notes: Any, where: str) -> LoadedModel:
         temperature, threshold = parsed.get("temperature", 1.0), parsed.get("not_sure_below")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InputError(f"{where}: its class names cannot be read ({one_line(error)})") from None
-    right = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    if not right or not isinstance(recipe, dict):
-        raise InputError(f"{where}: its class names must be texts and its recipe an object")
+    valid = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if not valid or not isinstance(recipe, dict):
+        raise InputError(f"{where}: its class names must be strings and its recipe an object")
     if not _is_number(temperature) or temperature <= 0:
         raise InputError(f"{where}: its temperature must be a number above 0; save it again")
     if threshold is not None and not _is_number(threshold):
@@ -222,20 +230,20 @@ def _is_number(value: Any) -> bool:
 # Sizes
 
 
-def _count_bytes(model: keras.Model) -> int:
+def _count_bytes(model: KerasModel) -> int:
     optimizer = getattr(model, "optimizer", None)
     variables = [*model.variables, *(optimizer.variables if optimizer else ())]
     return sum(math.prod(v.shape) * v.value.element_size() for v in variables)
 
 
-def _count_outputs(model: keras.Model) -> int | None:
+def _count_outputs(model: KerasModel) -> int | None:
     shape = model.output_shape if model.built else None
     return shape[1] if isinstance(shape, tuple) and len(shape) == 2 else None
 
 
 @contextmanager
-def _keeping_compilation(model: keras.Model) -> Iterator[None]:
-    """Undo that Keras's ``.h5`` writer takes the optimizer out of the model's own settings."""
+def _keeping_compilation(model: KerasModel) -> Iterator[None]:
+    """Undo that Keras's ``.h5`` writer removes the optimizer from the model's own settings."""
     settings = getattr(model, "_compile_config", None)
     kept = None if settings is None else dict(settings.config)
     try:
@@ -247,7 +255,7 @@ def _keeping_compilation(model: keras.Model) -> Iterator[None]:
 
 @contextmanager
 def _without_format_advice() -> Iterator[None]:
-    """Drop Keras's advice against ``.h5``, which the caller asked for."""
+    """Suppress Keras's advice against ``.h5``, which the caller asked for."""
 
     def keep(record: logging.LogRecord) -> bool:
         return "HDF5 file" not in record.getMessage()

@@ -1,7 +1,7 @@
-"""The model in the box: weights that come with the package, in half precision.
+"""The pretrained model that comes with the package, in half precision.
 
 The file is a safetensors file (no pickle). Its tensors are the Keras model's weights by path;
-its metadata says how to build the model, what its classes are called, and what is known of it.
+its metadata has the recipe that builds the model, its class names and its measured results.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from cifarlab.backend import keras
+from cifarlab.backend import KerasModel, keras
 from cifarlab.errors import InputError
 from cifarlab.files import atomic_write
 from cifarlab.models import MODELS
@@ -28,7 +28,7 @@ LARGEST = 12 * 2**20
 
 
 def read_pretrained(path: Path = FILE) -> LoadedModel:
-    """Return the model in the box with its class names and recipe.
+    """Return the pretrained model with its class names and recipe.
 
     Raises:
         InputError: the file is missing or damaged.
@@ -50,7 +50,7 @@ def read_pretrained(path: Path = FILE) -> LoadedModel:
 
 
 def read_card(path: Path = FILE) -> dict[str, Any]:
-    """Return what was measured of the model in the box, as plain JSON values.
+    """Return the measured results of the pretrained model as plain JSON values.
 
     Raises:
         InputError: the file is missing or damaged.
@@ -59,16 +59,16 @@ def read_card(path: Path = FILE) -> dict[str, Any]:
     return card
 
 
-def write_boxed(
+def write_pretrained(
     path: Path,
-    model: Any,
+    model: KerasModel,
     class_names: Sequence[str],
     recipe: Recipe,
     card: Mapping[str, Any],
     temperature: float = 1.0,
     not_sure_below: float | None = None,
 ) -> None:
-    """Write a model that ``recipe`` built, its weights rounded to half precision.
+    """Write a model that was built from ``recipe``, its weights rounded to half precision.
 
     ``temperature`` and ``not_sure_below`` are as in ``LoadedModel``.
 
@@ -108,5 +108,5 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
             return facts, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
         raise InputError(
-            f"{path}: the model in the box cannot be read ({error}); install cifarlab again"
+            f"{path}: the pretrained model cannot be read ({error}); install cifarlab again"
         ) from error

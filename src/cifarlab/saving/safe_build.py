@@ -1,4 +1,4 @@
-"""A checked description becomes a model, unless that would take too much memory."""
+"""Build the model that a checked description describes, within limits of memory."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import math
 from contextlib import nullcontext
 from typing import Any
 
-from cifarlab.backend import keras
+from cifarlab.backend import KerasModel, keras
 from cifarlab.errors import InputError, UnsafeError
 from cifarlab.saving.safe_config import MODELS
 
 MAX_PARAMETERS = 250_000_000
-# So few parameters are always built, without asking what the file holds.
+# Up to this many parameters are always built, whatever the file holds.
 FREE_PARAMETERS = 1_000_000
 
 
-def rebuild(config: Any, held: int, where: str) -> keras.Model:
-    """Build the described model, first without memory to learn what it would take.
+def rebuild(config: Any, held: int, where: str) -> KerasModel:
+    """Build the described model, first without memory to count its parameters.
 
     Args:
         config: a description that ``safe_config.checked_config`` has passed.
-        held: how many values the file holds that describes it.
-        where: what messages call the file.
+        held: number of values in the file.
+        where: the name of the file in messages.
 
     Returns:
         The model with fresh weights, not compiled.
@@ -43,18 +43,18 @@ def rebuild(config: Any, held: int, where: str) -> keras.Model:
     return _build(config, where, device=None)
 
 
-def _build(config: Any, where: str, *, device: str | None) -> keras.Model:
+def _build(config: Any, where: str, *, device: str | None) -> KerasModel:
     """Return the model that the checked ``config`` describes, with fresh weights.
 
-    On the ``"meta"`` device of PyTorch tensors have a shape and no memory.
+    On PyTorch's ``"meta"`` device tensors have a shape and no memory.
     """
     # Keras has no public name for these scopes. They end with the block, and the first
     # holds even where the user has called keras.config.enable_unsafe_deserialization().
     scopes = keras.src.saving.serialization_lib
-    config = json.loads(json.dumps(config))  # Keras changes what it is given
+    config = json.loads(json.dumps(config))  # Keras changes its argument
     try:
         with (
-            scopes.SafeModeScope(True),
+            scopes.SafeModeScope(safe_mode=True),
             scopes.ObjectSharingScope(),
             keras.device(device) if device else nullcontext(),
         ):
@@ -64,16 +64,18 @@ def _build(config: Any, where: str, *, device: str | None) -> keras.Model:
                 known = {"Sequential": keras.Sequential, "Model": keras.Model}
                 known["Functional"] = keras.src.models.Functional
                 model = keras.legacy.saving.deserialize_keras_object(config, module_objects=known)
-    # A description is free to ask any layer for anything, so any exception can come.
+    # A description can have any arguments for any layer, so any exception is possible.
     except Exception as error:
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise InputError(
             f"{where}: its description cannot be built ({reason}); save it with Keras 3 again"
         ) from None
     if not isinstance(model, keras.Model) or not model.built:
-        raise InputError(f"{where}: it does not say what the model's input is; save it once built")
+        raise InputError(
+            f"{where}: it does not describe the model's input; save the model after it is built"
+        )
     return model
 
 
-def _count_parameters(model: keras.Model) -> int:
+def _count_parameters(model: KerasModel) -> int:
     return sum(math.prod(variable.shape) for variable in model.variables)

@@ -1,8 +1,8 @@
-"""Which parts a model description from an unknown file may be built from.
+"""The parts that a model description from an unknown file may consist of.
 
-A Keras model file describes its model as nested JSON objects that name classes. Keras
-looks those names up and calls what it finds, so everything that is named must be on the
-lists below: stock parts that compute, and that neither run code nor read files.
+A Keras model file describes its model as nested JSON objects that name classes. Keras calls the
+classes with those names, so every name must be on the lists below: stock parts that only compute,
+and neither run code nor read files.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ ACTIVATIONS = _names(
     """
 )
 
-# What ``x + y`` or ``keras.ops.mean(x)`` between layers leaves in a description.
+# Operations in descriptions of ``x + y`` or ``keras.ops.mean(x)`` between layers.
 ARRAY_OPERATIONS = _names(
     """
     Abs Absolute Add Amax Amin Argmax Argmin Average BroadcastTo Ceil Clip Concatenate Cos
@@ -105,7 +105,7 @@ NETWORK_OPERATIONS = _names(
     """
 )
 
-# Where Keras writes that it found each part; another module with the same name is refused.
+# The modules that Keras writes for each part; the same name in another module is refused.
 ALLOWED = {
     "keras": MODELS | POLICIES,
     "keras.models": MODELS,
@@ -143,7 +143,7 @@ def checked_config(config: object, where: str) -> object:
 
     Args:
         config: parsed JSON that describes a model.
-        where: what messages call the file.
+        where: the name of the file in messages.
 
     Raises:
         UnsafeError: it names anything but a stock part that only computes, or a number
@@ -179,7 +179,7 @@ def _is_label(key: str, value: object) -> bool:
 def _check_part(part: dict[str, object], where: str) -> None:
     name, module, config = part["class_name"], part.get("module"), part.get("config")
     if not isinstance(name, str) or not (module is None or isinstance(module, str)):
-        raise _refused(where, "a part whose class is not named by text")
+        raise _refused(where, "a part whose class name is not a string")
     if part.get("registered_name") not in (None, name, config):
         raise _refused(where, f"{part['registered_name']}, a registered custom object")
     if name in PLAIN_DATA:
@@ -200,7 +200,7 @@ def _check_part(part: dict[str, object], where: str) -> None:
 
 
 def _check_array(config: object, where: str) -> None:
-    # A text type such as "S1000000000" would reserve that many bytes for each value.
+    # A string type such as "S1000000000" would reserve that many bytes for each value.
     dtype = config.get("dtype") if isinstance(config, dict) else None
     if not re.fullmatch(r"bool|b?float\d{1,3}|u?int\d{1,3}", str(dtype)):
         raise _refused(where, f"an array of type {dtype}")
@@ -216,6 +216,6 @@ def _check_input(config: object, where: str) -> None:
 
 
 def _refused(where: str, what: str, remedy: str = " is not allowed") -> UnsafeError:
-    # What is quoted comes from the file, so it is cut and kept to one line.
+    # The quoted text comes from the file, so it is cut and kept to one line.
     shown = what[:160] if what.isprintable() else repr(what[:160])
     return UnsafeError(f"{where}: refused: {shown}{remedy}; use a model of stock Keras layers")

@@ -1,4 +1,4 @@
-"""The parts of a model file that may come from anybody, checked before they are read."""
+"""The parts of an untrusted model file, checked before they are read."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MEMBERS = {
     NOTES_MEMBER: 8 << 20,
 }
 MAX_FILE_BYTES = sum(MEMBERS.values())
-# A member this large is not believed to be weights when it was squeezed this much.
+# Weights do not compress well: a member this large and this much compressed is refused.
 MAX_EXPANSION = 100
 EXPANSION_FLOOR = 64 << 20
 
@@ -49,7 +49,12 @@ class Contents:
 
 
 def check_file(path: Path, where: str) -> None:
-    """Raise unless ``path`` is a model file, and no larger than what is read."""
+    """Raise unless ``path`` is a model file within the limits of size.
+
+    Raises:
+        InputError: no such file, not a file, or another suffix.
+        UnsafeError: it is too large.
+    """
     if path.suffix not in SUFFIXES:
         raise InputError(f"{where}: a model file ends in {' or '.join(SUFFIXES)}; choose another")
     try:
@@ -68,7 +73,7 @@ def check_file(path: Path, where: str) -> None:
 
 
 def read_keras(path: Path, weights: Path, where: str) -> Contents:
-    """Read a ``.keras`` file; its weights go to the new file ``weights``."""
+    """Read a ``.keras`` file; its weights are copied to the new file ``weights``."""
     with zipfile.ZipFile(path) as archive:
         _check_members(archive.infolist(), where)
         config = checked_config(json.loads(archive.read(CONFIG_MEMBER)), where)
@@ -82,7 +87,7 @@ def read_keras(path: Path, weights: Path, where: str) -> Contents:
 
 
 def read_h5(path: Path, weights: Path, where: str) -> Contents:
-    """Read an ``.h5`` file; a copy of it goes to the new file ``weights``."""
+    """Read an ``.h5`` file; it is copied to the new file ``weights``."""
     shutil.copyfile(path, weights)
     with h5py.File(weights, "r") as file:
         arrays = list_arrays(file, where)
@@ -110,7 +115,7 @@ def _check_members(members: list[zipfile.ZipInfo], where: str) -> None:
         elif size > EXPANSION_FLOOR and size > MAX_EXPANSION * member.compress_size:
             why = f"{name} unpacks to {size:,} bytes from {member.compress_size:,}"
         elif member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            why = f"{name} is packed in an unusual way"
+            why = f"{name} is compressed in an unusual way"
         else:
             continue
         raise UnsafeError(f"{where}: refused: {why}; use a file that Keras saved")
@@ -120,5 +125,5 @@ def _check_members(members: list[zipfile.ZipInfo], where: str) -> None:
 
 
 def one_line(error: Exception) -> str:
-    """Return what an error says, in one short line."""
+    """Return the message of an error as one short line."""
     return " ".join(str(error).split())[:160] or type(error).__name__

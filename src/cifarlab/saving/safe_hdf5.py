@@ -1,8 +1,8 @@
-"""Which HDF5 files are taken for nothing but the arrays that they hold.
+"""List the arrays of an HDF5 file that holds nothing else.
 
-HDF5 can point at other files (external links, external and virtual storage), and reading
-such a file would hand out what lies there. Only plain groups and plain numeric arrays
-that lie in the file itself are accepted.
+HDF5 can refer to other files (external links, external and virtual storage), and reading such a
+file would reveal their content. Only plain groups and plain numeric arrays that are stored in
+the file itself are accepted.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import h5py
 
 from cifarlab.errors import UnsafeError
 
-# Numeric arrays; one reference or text in an array could stand for anything.
+# Numeric types of NumPy; references and strings are refused.
 PLAIN_KINDS = "fiub"
 MAX_OBJECTS = 100_000
 MAX_ATTRIBUTE_VALUES = 1_000_000
-# Keras stores arrays as they are, so an array far larger than its storage is a trap.
+# Keras stores arrays uncompressed, so an array far larger than its storage is an attack.
 MAX_EXPANSION = 100
 EXPANSION_FLOOR = 64 * 1024 * 1024
 
 
 class Array(NamedTuple):
-    """Shape and NumPy type name of an array in a file, such as ``(3, 3, 3, 32), "float32"``."""
+    """Shape and NumPy dtype of an array in a file, such as ``(3, 3, 3, 32), "float32"``."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -36,11 +36,11 @@ class Array(NamedTuple):
 def list_arrays(file: h5py.File, where: str) -> dict[str, Array]:
     """Return every array in ``file`` by its path, such as ``"layers/dense/vars/0"``.
 
-    Nothing but headers is read.
+    Only headers are read.
 
     Args:
         file: an HDF5 file, open for reading.
-        where: what messages call it.
+        where: the name of the file in messages.
 
     Raises:
         UnsafeError: it holds a link, an array that is stored elsewhere, an array of
@@ -72,8 +72,8 @@ def list_arrays(file: h5py.File, where: str) -> dict[str, Array]:
 def _open(group: Any, name: str, path: str, where: str) -> Any:
     if not isinstance(group.get(name, getlink=True), h5py.HardLink):
         raise _refused(where, path, "is an HDF5 link to somewhere else")
-    kind = group.get(name, getclass=True)
-    if kind not in (h5py.Group, h5py.Dataset):
+    item_class = group.get(name, getclass=True)
+    if item_class not in (h5py.Group, h5py.Dataset):
         raise _refused(where, path, "is neither a group nor an array")
     return group[name]
 

@@ -1,7 +1,7 @@
-"""Whether the weights in a model file are those that its description asks for.
+"""Check that the weights in a model file fit its description.
 
-Keras's own complaint about weights that do not fit names neither the file nor, always,
-the shapes; it also lets surplus weights pass.
+Keras's own error for weights that do not fit names neither the file nor, always, the shapes; it
+also accepts surplus weights.
 """
 
 from __future__ import annotations
@@ -12,41 +12,41 @@ from typing import Any
 
 import h5py
 
-from cifarlab.backend import keras
+from cifarlab.backend import KerasModel
 from cifarlab.errors import InputError
 from cifarlab.saving.safe_hdf5 import Array, list_arrays
 
 
 def check_keras_weights(
-    model: keras.Model, weights: Path, found: dict[str, Array], where: str
+    model: KerasModel, weights: Path, arrays: dict[str, Array], where: str
 ) -> None:
     """Compare the weights member of a ``.keras`` file with what Keras would save of ``model``.
 
     Args:
         model: built from the file's description.
         weights: a private copy of the member; a file is written, and removed, beside it.
-        found: the arrays in ``weights``, by path.
-        where: what messages call the file.
+        arrays: the arrays in ``weights``, by path.
+        where: the name of the file in messages.
 
     Raises:
         InputError: path, shape or type of an array differ.
     """
-    ours = weights.with_name("expected.weights.h5")
-    model.save_weights(ours)
-    with h5py.File(ours, "r") as file:
+    reference = weights.with_name("expected.weights.h5")
+    model.save_weights(reference)
+    with h5py.File(reference, "r") as file:
         expected = list_arrays(file, where)
-    ours.unlink()
+    reference.unlink()
     for path, array in expected.items():
-        if path not in found or not _fits(array, found[path]):
-            raise _misfit(where, path, array, found.get(path))
-    # What lies elsewhere is the optimizer's and the metrics', which are not built.
-    for path in found.keys() - expected.keys():
+        if path not in arrays or not _fits(array, arrays[path]):
+            raise _misfit(where, path, array, arrays.get(path))
+    # Other arrays belong to the optimizer and the metrics, which are not built.
+    for path in arrays.keys() - expected.keys():
         if path.startswith("layers/"):
-            raise _misfit(where, path, None, found[path])
+            raise _misfit(where, path, None, arrays[path])
 
 
 def check_h5_weights(
-    model: keras.Model, weights: Path, arrays: dict[str, Array], where: str
+    model: KerasModel, weights: Path, arrays: dict[str, Array], where: str
 ) -> None:
     """Compare the layers in an ``.h5`` file, in order, with those of ``model``.
 
@@ -54,7 +54,7 @@ def check_h5_weights(
         model: built from the file's description.
         weights: a private copy of the file.
         arrays: the arrays in ``weights``, by path.
-        where: what messages call the file.
+        where: the name of the file in messages.
 
     Raises:
         InputError: number of layers or weights, shape or type of an array differ.
@@ -64,13 +64,13 @@ def check_h5_weights(
         for layer in model.layers
         if layer.weights
     ]
-    found = _h5_layers(weights, where)
-    if len(expected) != len(found):
+    stored = _h5_layers(weights, where)
+    if len(expected) != len(stored):
         raise InputError(
-            f"{where}: expected {len(expected)} layers with weights, found {len(found)}; "
+            f"{where}: expected {len(expected)} layers with weights, found {len(stored)}; "
             "save the model again"
         )
-    for (layer, variables), (name, paths) in zip(expected, found, strict=True):
+    for (layer, variables), (name, paths) in zip(expected, stored, strict=True):
         if len(variables) != len(paths):
             raise InputError(
                 f"{where}: layer {layer}: expected {len(variables)} weights, "
@@ -101,7 +101,7 @@ def _h5_layers(weights: Path, where: str) -> list[tuple[str, list[str]]]:
 
 
 def _texts(group: Any, name: str) -> list[str]:
-    """Return a list of texts that Keras stored as ``name``, or as ``name0``, ``name1`` ..."""
+    """Return a list of strings that Keras stored as ``name``, or as ``name0``, ``name1`` ..."""
     attributes = group.attrs
     parts = takewhile(attributes.__contains__, (f"{name}{index}" for index in count()))
     keys = [name] if name in attributes else parts
@@ -109,14 +109,14 @@ def _texts(group: Any, name: str) -> list[str]:
     return [value.decode() if isinstance(value, bytes) else str(value) for value in values]
 
 
-def _fits(expected: Array, found: Array) -> bool:
+def _fits(expected: Array, stored: Array) -> bool:
     # Integers are counters and random states, whose width depends on the Keras backend.
-    counters = "int" in expected.dtype and "int" in found.dtype
-    return expected.shape == found.shape and (expected.dtype == found.dtype or counters)
+    counters = "int" in expected.dtype and "int" in stored.dtype
+    return expected.shape == stored.shape and (expected.dtype == stored.dtype or counters)
 
 
-def _misfit(where: str, path: str, expected: Array | None, found: Array | None) -> InputError:
+def _misfit(where: str, path: str, expected: Array | None, stored: Array | None) -> InputError:
     return InputError(
-        f"{where}: {path}: expected {expected or 'nothing'}, found {found or 'nothing'}; "
-        "weights and description do not belong together: save the model again"
+        f"{where}: {path}: expected {expected or 'nothing'}, found {stored or 'nothing'}; "
+        "weights and description do not fit: save the model again"
     )

@@ -1,4 +1,4 @@
 """A trained model as a REST service and a web page; nothing here calls other hosts.
 
-May use classifier, exporting, reporting and all that they use.
+May use classifier, exporting, reporting and what those use.
 """

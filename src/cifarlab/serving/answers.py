@@ -1,4 +1,4 @@
-"""What the endpoints share: errors in one shape, and waiting for the model."""
+"""What the endpoints share: errors in one JSON form, and waiting for the model."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ def say_errors_in_one_line(app: FastAPI) -> None:
     def misused(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        return JSONResponse({"error": f"{place}: {first['msg']}; see /openapi.json"}, 422)
+        field = ".".join(str(part) for part in first["loc"])
+        return JSONResponse({"error": f"{field}: {first['msg']}; see /openapi.json"}, 422)
 
     def refused(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)

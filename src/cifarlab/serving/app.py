@@ -22,17 +22,17 @@ from cifarlab.serving.rest import predict_router
 ABOUT = "Classify small images. Nothing that you send is kept, and nothing is sent on."
 
 
-def create_app(settings: ServeOptions, load: Callable[[], Classifier] | None = None) -> FastAPI:
+def create_app(options: ServeOptions, load: Callable[[], Classifier] | None = None) -> FastAPI:
     """Return the application; its model is loaded when it starts up.
 
     Args:
-        load: gives the classifier; by default the one that the settings name.
+        load: gives the classifier; by default the one that the options name.
     """
     metrics = ServerMetrics()
     worker = ModelWorker(
-        load or (lambda: load_classifier(settings)), settings.batch, metrics.batches.observe
+        load or (lambda: load_classifier(options)), options.batch, metrics.batches.observe
     )
-    pool = ThreadPoolExecutor(settings.decoders, thread_name_prefix="decode")
+    pool = ThreadPoolExecutor(options.decoders, thread_name_prefix="decode")
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -54,17 +54,17 @@ def create_app(settings: ServeOptions, load: Callable[[], Classifier] | None = N
     )
     app.state.worker = worker
     say_errors_in_one_line(app)
-    app.include_router(predict_router(settings, worker, pool))
-    app.include_router(protocol_router(settings, worker))
+    app.include_router(predict_router(options, worker, pool))
+    app.include_router(protocol_router(options, worker))
 
     @app.get("/metrics", response_class=Response, include_in_schema=False)
     def prometheus() -> Response:
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    if settings.page:
+    if options.page:
         from cifarlab.serving.page.interface import mount_page
 
-        app = mount_page(app, settings.name, settings.model, worker)
-    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.body)
-    app.add_middleware(Admission, most=settings.queue, metrics=metrics)  # type: ignore[arg-type]
+        app = mount_page(app, options.name, options.model, worker)
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=options.body)
+    app.add_middleware(Admission, most=options.queue, metrics=metrics)  # type: ignore[arg-type]
     return app

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from cifarlab import __version__
 from cifarlab.classifier import Classifier
 from cifarlab.errors import InputError, TooLargeError
-from cifarlab.exporting.files import INPUT, OUTPUT
+from cifarlab.exporting import INPUT, OUTPUT
 from cifarlab.serving.answers import Problem, answer, problems
 from cifarlab.serving.model_worker import ModelWorker, State
 from cifarlab.serving.options import ServeOptions
@@ -47,7 +47,7 @@ class InferenceResponse(BaseModel):
 
 
 class TensorFacts(BaseModel):
-    """What a tensor looks like; -1 stands for any number."""
+    """Name, type and shape of a tensor; -1 stands for any number."""
 
     name: str
     datatype: str
@@ -55,7 +55,7 @@ class TensorFacts(BaseModel):
 
 
 class ModelFacts(BaseModel):
-    """What the model takes and gives."""
+    """The inputs and outputs of the model."""
 
     name: str
     platform: str
@@ -64,7 +64,7 @@ class ModelFacts(BaseModel):
 
 
 class ServerFacts(BaseModel):
-    """What this server is."""
+    """Name and version of this server."""
 
     name: str
     version: str
@@ -79,13 +79,13 @@ class Ready(BaseModel):
     ready: bool
 
 
-def protocol_router(settings: ServeOptions, worker: ModelWorker) -> APIRouter:
+def protocol_router(options: ServeOptions, worker: ModelWorker) -> APIRouter:
     """Return the protocol's endpoints for one model."""
     router = APIRouter(prefix="/v2")
 
     def check(name: str) -> None:
-        if name != settings.name:
-            raise HTTPException(404, f"no model is called {name!r}; there is {settings.name!r}")
+        if name != options.name:
+            raise HTTPException(404, f"no model is called {name!r}; there is {options.name!r}")
 
     def readiness() -> JSONResponse:
         ready = worker.state is State.READY
@@ -95,17 +95,17 @@ def protocol_router(settings: ServeOptions, worker: ModelWorker) -> APIRouter:
 
     @router.get("")
     def server() -> ServerFacts:
-        """Say what this server is."""
+        """Describe this server."""
         return ServerFacts(name="cifarlab", version=__version__, extensions=[])
 
     @router.get("/health/live")
     async def live() -> Live:
-        """Say that the process answers."""
+        """Whether the process answers."""
         return Live()
 
     @router.get("/health/ready", response_model=Ready, responses=unready)
     async def ready() -> JSONResponse:
-        """Say whether the model is loaded, warm and working."""
+        """Whether the model is loaded, warmed up and working."""
         return readiness()
 
     @router.get(
@@ -114,13 +114,13 @@ def protocol_router(settings: ServeOptions, worker: ModelWorker) -> APIRouter:
         responses={**unready, 404: {"model": Problem, "description": "No such model"}},
     )
     async def model_ready(name: str) -> JSONResponse:
-        """Say whether the model is loaded, warm and working."""
+        """Whether the model is loaded, warmed up and working."""
         check(name)
         return readiness()
 
     @router.get("/models/{name}", responses=problems(404, 503))
     async def model(name: str) -> ModelFacts:
-        """Say what the model takes and gives."""
+        """Describe the inputs and outputs of the model."""
         check(name)
         classifier = worker.ready_classifier()
         return ModelFacts(
@@ -137,12 +137,12 @@ def protocol_router(settings: ServeOptions, worker: ModelWorker) -> APIRouter:
         response_model=InferenceResponse,
         responses=problems(400, 404, 413, 422, 503),
     )
-    async def infer(name: str, question: InferenceRequest) -> JSONResponse:
+    async def infer(name: str, request: InferenceRequest) -> JSONResponse:
         """Classify images that are already of the model's size."""
         check(name)
         classifier = worker.ready_classifier()
-        images = _images(question.inputs[0], classifier, settings.images)
-        probabilities = await answer(worker, images, settings.timeout)
+        images = _images(request.inputs[0], classifier, options.images)
+        probabilities = await answer(worker, images, options.timeout)
         output = {
             "name": OUTPUT,
             "shape": list(probabilities.shape),
@@ -150,7 +150,7 @@ def protocol_router(settings: ServeOptions, worker: ModelWorker) -> APIRouter:
             "data": probabilities.ravel().tolist(),
         }
         reply = {"model_name": name, "outputs": [output]}
-        return JSONResponse(reply if question.id is None else {**reply, "id": question.id})
+        return JSONResponse(reply if request.id is None else {**reply, "id": request.id})
 
     return router
 
@@ -160,13 +160,13 @@ def _images(tensor: Tensor, classifier: Classifier, most: int) -> np.ndarray[Any
 
     Raises:
         TooLargeError: more than ``most`` images.
-        InputError: another datatype or shape, or values that are no bytes.
+        InputError: another datatype or shape, or values that are not bytes.
     """
-    wanted = classifier.input_shape
-    if tensor.datatype != "UINT8" or tuple(tensor.shape[1:]) != wanted or tensor.shape[0] < 1:
+    expected = classifier.input_shape
+    if tensor.datatype != "UINT8" or tuple(tensor.shape[1:]) != expected or tensor.shape[0] < 1:
         raise InputError(
             f"input {tensor.name!r} is {tensor.datatype} {tensor.shape}; this model takes "
-            f"UINT8 [n, {', '.join(map(str, wanted))}]: convert or resize it"
+            f"UINT8 [n, {', '.join(map(str, expected))}]: convert or resize it"
         )
     if tensor.shape[0] > most:
         raise TooLargeError(

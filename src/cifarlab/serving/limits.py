@@ -1,4 +1,4 @@
-"""Admission: what is too much is refused before its body is read."""
+"""Admission: requests beyond the limit are refused before their body is read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # Seconds after which a client that was refused may try again.
 RETRY_AFTER = 1
-BUSY = "the server has as many requests as it takes; try again in a second"
+BUSY = "too many requests in flight or queued; try again in a second"
 
 
 class Admission:
@@ -28,7 +28,7 @@ class Admission:
 
     def __init__(self, app: Application, most: int, metrics: ServerMetrics) -> None:
         self.app, self.most, self.metrics = app, most, metrics
-        self.in_work = 0
+        self.in_flight = 0
         self._refusal = json.dumps({"error": BUSY}).encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -36,7 +36,7 @@ class Admission:
         route = _route(scope)
         if route is None:
             await self.app(scope, receive, send)
-        elif self.in_work >= self.most:
+        elif self.in_flight >= self.most:
             self.metrics.requests.labels(route, 503).inc()
             await self._refuse(send)
         else:
@@ -51,14 +51,14 @@ class Admission:
                 status = message["status"]
             await send(message)
 
-        self.in_work += 1
-        self.metrics.in_work.inc()
+        self.in_flight += 1
+        self.metrics.in_flight.inc()
         began = time.perf_counter()
         try:
             await self.app(scope, receive, noting)
         finally:
-            self.in_work -= 1
-            self.metrics.in_work.dec()
+            self.in_flight -= 1
+            self.metrics.in_flight.dec()
             self.metrics.seconds.labels(route).observe(time.perf_counter() - began)
             self.metrics.requests.labels(route, status).inc()
 

@@ -44,9 +44,9 @@ class ServerMetrics:
         self.batches = Histogram(
             "cifarlab_batch_images", "Images computed together", buckets=BATCHES, registry=own
         )
-        self.in_work = Gauge(
-            "cifarlab_requests_in_work",
-            "Predictions asked for and not answered yet",
+        self.in_flight = Gauge(
+            "cifarlab_requests_in_flight",
+            "Prediction requests in flight or queued",
             registry=own,
             multiprocess_mode="livesum",
         )

@@ -1,4 +1,4 @@
-"""The one thread that computes: it gathers what waits into batches and answers each caller."""
+"""The one thread that computes: it collects queued requests into batches and answers them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from cifarlab.errors import CifarlabError
 Array = np.ndarray[Any, Any]
 # One of each size of piece that batches are cut into (``lowering.predict.pieces``).
 EVERY_PIECE = 64 + 8 + 1
-# Seconds between attempts to get a failed model to work again.
+# Seconds between attempts to load or warm up a failed model again.
 RETRY = 1.0
 
 
 class State(enum.Enum):
-    """Where the model stands: it answers only when it is ready."""
+    """The state of the model; it answers only when it is ready."""
 
     WARMING = "warming up"
     READY = "ready"
@@ -51,7 +51,7 @@ class ModelWorker:
         state: see ``State``.
         classifier: loaded, or ``None`` until then.
         lock: held while the classifier computes.
-        waiting: questions that nobody has looked at yet.
+        waiting: requests that are queued.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class ModelWorker:
         self._thread.start()
 
     def stop(self) -> None:
-        """Answer what waits, then end the thread."""
+        """Answer the queued requests, then end the thread."""
         self._stopping.set()
         self.waiting.put(None)
         self._thread.join()
@@ -91,15 +91,15 @@ class ModelWorker:
     async def predict(self, images: Array) -> Array:
         """Return probabilities, float32 ``[N, K]``, of uint8 ``[N, H, W, 3]``.
 
-        Cancelling the call frees its place.
+        Cancelling the call removes it from the queue.
 
         Raises:
             NotReadyError: the model is warming up or has failed.
         """
         self.ready_classifier()
-        question = _Request(images=images, loop=asyncio.get_running_loop())
-        self.waiting.put(question)
-        return await question.answer
+        request = _Request(images=images, loop=asyncio.get_running_loop())
+        self.waiting.put(request)
+        return await request.answer
 
     # --- in the thread
 
@@ -107,13 +107,13 @@ class ModelWorker:
         while not self._warmed_up():
             if self._stopping.wait(RETRY):
                 return
-        while (question := self.waiting.get()) is not None:
-            self._answer(self._gather(question))
+        while (request := self.waiting.get()) is not None:
+            self._answer(self._gather(request))
             while self.state is State.FAILED and not self._stopping.wait(RETRY):
                 self._warmed_up()
 
     def _warmed_up(self) -> bool:
-        """Load if need be, and predict nothing in particular; note how that went."""
+        """Load the model if necessary, predict blank images, and note whether that worked."""
         try:
             if self.classifier is None:
                 self.classifier = self._load()
@@ -121,7 +121,7 @@ class ModelWorker:
                 blank = np.zeros((count, *self.classifier.input_shape), np.uint8)
                 with self.lock:
                     self.classifier.predict_proba(blank)
-        # Whatever it is, the server goes on and says that the model does not work.
+        # Whatever went wrong, the server keeps running and reports that the model has failed.
         except Exception:
             self.state = State.FAILED
             return False
@@ -129,49 +129,49 @@ class ModelWorker:
         return True
 
     def _gather(self, first: _Request) -> list[_Request]:
-        """Return ``first`` and what else waits, up to a batch's worth of images."""
+        """Return ``first`` and other queued requests, up to a batch of images."""
         batch, images = [first], len(first.images)
         while images < self._most:
             try:
-                question = self.waiting.get_nowait()
+                request = self.waiting.get_nowait()
             except queue.Empty:
                 break
-            if question is None:
+            if request is None:
                 self.waiting.put(None)
                 break
-            batch.append(question)
-            images += len(question.images)
-        # Those whose caller has gone need no answer.
-        return [question for question in batch if not question.answer.cancelled()]
+            batch.append(request)
+            images += len(request.images)
+        # Requests whose caller has disconnected need no answer.
+        return [request for request in batch if not request.answer.cancelled()]
 
     def _answer(self, batch: list[_Request]) -> None:
         if not batch:
             return
         assert self.classifier is not None
-        images = np.concatenate([question.images for question in batch])
+        images = np.concatenate([request.images for request in batch])
         self._on_batch(len(images))
-        found: list[Array] | NotReadyError
+        result: list[Array] | NotReadyError
         try:
             with self.lock:
                 probabilities = self.classifier.predict_proba(images)
-            ends = np.cumsum([len(question.images) for question in batch])
-            found = np.split(probabilities, ends[:-1])
-        # As above: readiness tells, and the warm-up decides when it may answer again.
+            ends = np.cumsum([len(request.images) for request in batch])
+            result = np.split(probabilities, ends[:-1])
+        # As above: readiness reports it, and the warm-up decides when the model is ready again.
         except Exception:
             self.state = State.FAILED
-            found = NotReadyError("the model failed on this batch; try again")
-        for loop in {question.loop for question in batch}:
-            loop.call_soon_threadsafe(_deliver, loop, batch, found)
+            result = NotReadyError("the model failed on this batch; try again")
+        for loop in {request.loop for request in batch}:
+            loop.call_soon_threadsafe(_deliver, loop, batch, result)
 
 
 def _deliver(
-    loop: asyncio.AbstractEventLoop, batch: list[_Request], found: list[Array] | NotReadyError
+    loop: asyncio.AbstractEventLoop, batch: list[_Request], result: list[Array] | NotReadyError
 ) -> None:
     """Hand out the answers to the callers of this event loop."""
-    for number, question in enumerate(batch):
-        if question.loop is not loop or question.answer.done():
+    for number, request in enumerate(batch):
+        if request.loop is not loop or request.answer.done():
             continue
-        if isinstance(found, NotReadyError):
-            question.answer.set_exception(found)
+        if isinstance(result, NotReadyError):
+            request.answer.set_exception(result)
         else:
-            question.answer.set_result(found[number])
+            request.answer.set_result(result[number])

@@ -13,11 +13,14 @@ from pydantic import BaseModel, Field
 
 from cifarlab.classifier import Classifier
 from cifarlab.data.image import decode_image
-from cifarlab.errors import TooLargeError
+from cifarlab.errors import InputError, TooLargeError
 from cifarlab.predictions import Predictions
 from cifarlab.serving.answers import answer, problems
 from cifarlab.serving.model_worker import ModelWorker
 from cifarlab.serving.options import ServeOptions
+
+OLD_FIELD = "pictures"  # of version 0.1
+DEPRECATED = "deprecated: send the field images instead"
 
 
 class Choice(BaseModel):
@@ -28,7 +31,7 @@ class Choice(BaseModel):
 
 
 class Prediction(BaseModel):
-    """What one image shows."""
+    """The likeliest classes of one image."""
 
     image: str
     top: list[Choice]
@@ -36,35 +39,45 @@ class Prediction(BaseModel):
 
 
 class Answer(BaseModel):
-    """What the images show, in the order that they came in."""
+    """The predictions, in the order of the images in the request."""
 
     model: str
     predictions: list[Prediction]
 
 
 def predict_router(
-    settings: ServeOptions, worker: ModelWorker, pool: ThreadPoolExecutor
+    options: ServeOptions, worker: ModelWorker, pool: ThreadPoolExecutor
 ) -> APIRouter:
     """Return the endpoint; ``pool`` decodes the images."""
     router = APIRouter()
 
     @router.post("/predict", response_model=Answer, responses=problems(400, 413, 415, 422, 503))
     async def predict(
-        images: Annotated[list[UploadFile], File(description="PNG, JPEG, WEBP, GIF or BMP")],
+        images: Annotated[
+            list[UploadFile],
+            File(default_factory=list, description="PNG, JPEG, WEBP, GIF or BMP; at least one"),
+        ],
+        more_images: Annotated[
+            list[UploadFile],
+            File(alias=OLD_FIELD, default_factory=list, deprecated=True, description=DEPRECATED),
+        ],
         top: Annotated[int, Query(ge=1, le=1000, description="How many classes")] = 3,
         resize_mode: Annotated[
             Literal["squash", "crop", "pad"], Query(description="For other shapes")
         ] = "squash",
     ) -> JSONResponse:
-        """Say what is in images of any size; all of them must be readable."""
-        if len(images) > settings.images:
+        """Classify images of any size; all of them must be readable."""
+        uploads = images + more_images
+        if not uploads:
+            raise InputError("no images in the request; send files in the form field images")
+        if len(uploads) > options.images:
             raise TooLargeError(
-                f"{len(images)} images in one request; at most {settings.images} are taken; "
+                f"{len(uploads)} images in one request; at most {options.images} are taken; "
                 "send several requests"
             )
         classifier = worker.ready_classifier()
         size = classifier.input_shape[0]
-        names = [image.filename or "image" for image in images]
+        names = [image.filename or "image" for image in uploads]
         loop = asyncio.get_running_loop()
 
         def decode(number: int, content: bytes) -> np.ndarray[Any, Any]:
@@ -73,15 +86,15 @@ def predict_router(
                 name=names[number],
                 size=size,
                 resize_mode=resize_mode,
-                max_pixels=settings.pixels,
+                max_pixels=options.pixels,
             )
 
         decoded = [
             await loop.run_in_executor(pool, decode, number, await image.read())
-            for number, image in enumerate(images)
+            for number, image in enumerate(uploads)
         ]
-        probabilities = await answer(worker, np.stack(decoded), settings.timeout)
-        return JSONResponse(_answer(settings.name, classifier, probabilities, names, top))
+        probabilities = await answer(worker, np.stack(decoded), options.timeout)
+        return JSONResponse(_answer(options.name, classifier, probabilities, names, top))
 
     return router
 

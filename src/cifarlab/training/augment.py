@@ -40,7 +40,7 @@ def flip(batch: Batch, _: Flip, generator: torch.Generator) -> Batch:
 def alternating_flip(batch: Batch, _: AlternatingFlip, __: torch.Generator) -> Batch:
     """Mirror a random half of the images, in the next epoch the other half.
 
-    Which half is a function of the run's salt and an image's place in the training split.
+    Which half is a function of the run's salt and an image's index in the training split.
     """
     return _mirror(batch, (_coin(batch.index, batch.salt) + batch.epoch) % 2 == 1)
 
@@ -156,11 +156,11 @@ def _coin(index: Tensor, salt: int) -> Tensor:
 
 
 def _within(extent: int, size: int, count: int, generator: torch.Generator) -> Tensor:
-    """Mark ``size`` neighbouring places at a random position: bool ``[count, extent]``."""
+    """Mark ``size`` neighbouring pixels at a random position: bool ``[count, extent]``."""
     device = generator.device
     first = torch.randint(0, extent - size + 1, (count, 1), generator=generator, device=device)
-    places = torch.arange(extent, device=device)
-    return (places >= first) & (places < first + size)
+    pixels = torch.arange(extent, device=device)
+    return (pixels >= first) & (pixels < first + size)
 
 
 def _beta(alpha: float, generator: torch.Generator) -> float:

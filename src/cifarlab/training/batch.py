@@ -18,7 +18,7 @@ class Batch:
     Attributes:
         images: uint8 or float ``[B, C, H, W]``, 0 to 255.
         targets: int64 ``[B]`` classes, or float32 ``[B, K]`` shares of them.
-        index: int64 ``[B]``, each image's place in the training split.
+        index: int64 ``[B]``, each image's index in the training split.
         epoch: from 0.
         salt: a number of the run's, for draws that hold through all epochs.
         classes: K.

@@ -1,4 +1,4 @@
-"""Stock Keras callbacks in a loop that is not Keras's: which can run, and what they remember."""
+"""Stock Keras callbacks in a loop that is not Keras's: which can run, and their saved state."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from cifarlab.backend import keras
 from cifarlab.errors import UsageError
+from cifarlab.training.best import comparable
 
 BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
 
@@ -24,8 +25,8 @@ MEMORY: dict[type, tuple[str, ...]] = {
 class SaveBest(keras.callbacks.Callback):  # type: ignore[misc]
     """Call ``save`` after each epoch whose monitored loss is the lowest so far.
 
-    Stands in for ``keras.callbacks.ModelCheckpoint``, which writes its file in place, so
-    that a crash in mid-write destroys the best model, and forgets the best on resume.
+    Used instead of ``keras.callbacks.ModelCheckpoint``, which overwrites its own file, so that a
+    crash in mid-write destroys the best model, and which forgets the best on resume.
     """
 
     def __init__(self, save: Callable[[], None], monitor: str = "val_loss") -> None:
@@ -36,10 +37,10 @@ class SaveBest(keras.callbacks.Callback):  # type: ignore[misc]
         self.best_epoch = -1
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        value = (logs or {})[self.monitor]
-        if value < self.best or self.best_epoch < 0:
-            self.best = math.inf if math.isnan(value) else value
-            self.best_epoch = epoch
+        loss = comparable((logs or {})[self.monitor])
+        # A first epoch is always kept, so that there is a model at all.
+        if loss < self.best or self.best_epoch < 0:
+            self.best, self.best_epoch = loss, epoch
             self.save()
 
 
@@ -103,7 +104,8 @@ def remind(
 ) -> None:
     """Give the callbacks back what ``recall`` returned, after their ``on_train_begin``."""
     for i, (callback, remembered) in enumerate(zip(callbacks, values, strict=True)):
-        for name, value in remembered.items():
+        for name in _memory_of(callback):
+            value = remembered[name]
             if isinstance(value, Mapping):
                 value = [arrays[f"{i}.{name}.{j}"] for j in range(value["arrays"])]
             elif value is not None and name not in ("best",):
@@ -112,4 +114,10 @@ def remind(
 
 
 def _memory_of(callback: Any) -> tuple[str, ...]:
-    return next((names for kind, names in MEMORY.items() if isinstance(callback, kind)), ())
+    for kind, names in MEMORY.items():
+        if isinstance(callback, kind):
+            # Weights that a callback will not restore are not worth their room in a checkpoint;
+            # version 0.1 wrote them.
+            restores = getattr(callback, "restore_best_weights", True)
+            return tuple(name for name in names if restores or name != "best_weights")
+    return ()

@@ -155,12 +155,12 @@ def _restore(state: TrainState, tensors: Mapping[str, Tensor], facts: Mapping[st
 
 
 def _optimizer_tensors(prefix: str, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    found = {}
+    tensors = {}
     for i, values in optimizer.state_dict()["state"].items():
         for name, value in values.items():
             if value is not None:
-                found[f"{prefix}.{i}.{name}"] = torch.as_tensor(value)
-    return found
+                tensors[f"{prefix}.{i}.{name}"] = torch.as_tensor(value)
+    return tensors
 
 
 def _restore_optimizer(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,20 +12,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cifarlab.backend import keras
+from cifarlab.backend import KerasModel, keras
 from cifarlab.data.dataset import Split
 from cifarlab.errors import DivergedError, InputError, RunInterruptedError
 from cifarlab.lowering.model import lower
 from cifarlab.recipes.recipe import Recipe
 from cifarlab.runtime.device import deterministic_kernels
 from cifarlab.runtime.memory import keeping_freed_memory
+from cifarlab.runtime.progress import SILENT, Progress
 from cifarlab.runtime.randomness import derive, generator, seed_global
 from cifarlab.training.averaging import look_ahead, start_average
 from cifarlab.training.batch import batches
 from cifarlab.training.callbacks import check_callbacks
 from cifarlab.training.checkpoint import load_checkpoint, save_checkpoint
 from cifarlab.training.optimizers import build_optimizers, freeze, set_rates
-from cifarlab.training.progress import Reporter
 from cifarlab.training.signals import Interrupts, catching_signals
 from cifarlab.training.state import Totals, TrainState
 from cifarlab.training.step import evaluate, train_step
@@ -36,7 +36,7 @@ class LoopOptions:
     """Where and how a run computes: everything that is not the recipe.
 
     Attributes:
-        checkpoints: the folder that they are kept in.
+        checkpoints: the folder that they are kept in, or ``None`` to keep none.
         deterministic: allow reproducible kernels only.
         compiled: have PyTorch compile the network, forwards and backwards.
     """
@@ -44,20 +44,27 @@ class LoopOptions:
     device: torch.device
     precision: torch.dtype
     seed: int
-    checkpoints: Path
+    checkpoints: Path | None = None
     deterministic: bool = False
     compiled: bool = False
 
 
+Record = Callable[[Sequence[Mapping[str, float]]], None]
+
+
+def keep_no_record(_: Sequence[Mapping[str, float]]) -> None:
+    """Do nothing with the history."""
+
+
 def fit(
-    model: Any,
+    model: KerasModel,
     train: Split,
     validation: Split,
     recipe: Recipe,
-    setting: LoopOptions,
-    callbacks: Sequence[Any],
-    reporter: Reporter,
-    record: Callable[[Sequence[Mapping[str, float]]], None],
+    options: LoopOptions,
+    callbacks: Sequence[Any] = (),
+    progress: Progress = SILENT,
+    record: Record = keep_no_record,
 ) -> list[dict[str, float]]:
     """Train a compiled Keras model, going on from the newest checkpoint if there is one.
 
@@ -71,7 +78,7 @@ def fit(
         record: is given the whole history after each epoch.
 
     Returns:
-        The history: a row an epoch with ``epoch`` (from 1), ``loss``, ``accuracy``,
+        The history: one row per epoch with ``epoch`` (from 1), ``loss``, ``accuracy``,
         ``val_loss``, ``val_accuracy``, ``learning_rate`` and ``seconds``.
 
     Raises:
@@ -80,54 +87,77 @@ def fit(
         ResourceError: a checkpoint could not be written.
     """
     check_callbacks(callbacks)
-    state = start(model, recipe, setting)
+    state = start(model, recipe, options)
     if state.lowered.not_lowered:
-        reporter.message(f"these layers run as themselves: {', '.join(state.lowered.not_lowered)}")
-    base_rate = _keras_rate(model)
-    job = _Job(
-        model=model,
-        state=state,
-        train=train,
-        validation=validation,
-        recipe=recipe,
-        setting=setting,
-        callbacks=callbacks,
-        reporter=reporter,
-        record=record,
-        base_rate=base_rate,
-    )
+        layers = ", ".join(state.lowered.not_lowered)
+        progress.message(f"no native version, run by Keras (slower): {layers}")
+    recipe_rate, classes = _keras_rate(model), model.output_shape[-1]
+    steps = -(-len(train) // recipe.batch_size)
+    hooks = keras.callbacks.CallbackList(list(callbacks), add_history=True, model=model)
     with (
         torch.random.fork_rng(devices=[]),
-        deterministic_kernels(setting.deterministic),
+        deterministic_kernels(options.deterministic),
         keeping_freed_memory(),
         catching_signals() as interrupts,
     ):
-        _train(job, interrupts)
+        trained_on = on_device(train, options.device)
+        held_out = on_device(validation, options.device)
+        model.stop_training = False
+        hooks.on_train_begin()
+        _resume(model, state, options, callbacks)
+        while state.epoch < recipe.epochs and not state.stopped:
+            hooks.on_epoch_begin(state.epoch)
+            progress.started(f"epoch {state.epoch + 1}/{recipe.epochs}", steps, state.step)
+            began = time.perf_counter()
+            # Stock callbacks such as ReduceLROnPlateau act on the Keras optimizer. Asked once per
+            # epoch: Keras keeps the rate on the device, where reading it waits for all that is
+            # queued.
+            scale = _always(_keras_rate(model) / recipe_rate)
+            losses = run_steps(state, *trained_on, recipe, options, classes, scale)
+            try:
+                _finish_epoch(state, losses, steps, options, progress, interrupts)
+            except RunInterruptedError:
+                state.lowered.write_back()
+                _save(model, state, options, callbacks)
+                raise
+            row = _row(state, held_out, began)
+            state.lowered.write_back()
+            hooks.on_epoch_end(state.epoch, _logs(row))
+            # A callback may have changed the weights, as some averaging ones do.
+            state.lowered.read_in()
+            state.history.append(row)
+            record(state.history)
+            state.stopped = bool(model.stop_training)
+            state.epoch, state.step = state.epoch + 1, 0
+            state.totals = Totals.zero(options.device)
+            _save(model, state, options, callbacks)
+            progress.epoch_ended(row, recipe.epochs)
+        hooks.on_train_end()
     return state.history
 
 
-def start(model: Any, recipe: Recipe, setting: LoopOptions) -> TrainState:
+def start(model: KerasModel, recipe: Recipe, options: LoopOptions) -> TrainState:
     """Return the state before the first step.
 
     Raises:
         InputError: the model does not end in a softmax.
     """
-    lowered = lower(model, setting.device)
+    lowered = lower(model, options.device)
     if not lowered.strip_softmax():
         raise InputError(
             f"model {model.name!r} does not end in a softmax layer used once; "
             'make its last layer keras.layers.Softmax() or a Dense with activation="softmax"'
         )
-    if setting.compiled:
+    if options.compiled:
         # One graph for each size of image; evaluation has sizes of its own and is not compiled.
         lowered.compile(dynamic=False)
     free = freeze(lowered.trained_bindings, recipe.frozen)
-    groups = build_optimizers(free, recipe.optimizers, setting.precision)
+    groups = build_optimizers(free, recipe.optimizers, options.precision)
     average = None
     if recipe.lookahead is not None:
         average = start_average(recipe.lookahead, [b.tensor for b in lowered.bindings])
     return TrainState(
-        lowered=lowered, groups=groups, totals=Totals.zero(setting.device), average=average
+        lowered=lowered, groups=groups, totals=Totals.zero(options.device), average=average
     )
 
 
@@ -136,7 +166,7 @@ def run_steps(
     images: Tensor,
     labels: Tensor,
     recipe: Recipe,
-    setting: LoopOptions,
+    options: LoopOptions,
     classes: int,
     scale: Callable[[], float] = lambda: 1.0,
 ) -> Iterator[Tensor]:
@@ -149,67 +179,18 @@ def run_steps(
     """
     steps = -(-len(labels) // recipe.batch_size)
     for step, batch in batches(
-        images, labels, classes, recipe.batch_size, setting.seed, state.epoch, state.step
+        images, labels, classes, recipe.batch_size, options.seed, state.epoch, state.step
     ):
         done, planned = state.epoch * steps + step, recipe.epochs * steps
         set_rates(state.groups, recipe.schedule, done / planned, scale())
-        # Dropout, and layers that run as themselves, draw from the global generator.
-        seed_global(derive(setting.seed, "step", state.epoch, step), setting.device)
-        draws = generator(setting.seed, "augment", state.epoch, step)
-        loss = train_step(state, batch, recipe, setting.precision, draws)
+        # Dropout, and layers that Keras runs, draw from the global generator.
+        seed_global(derive(options.seed, "step", state.epoch, step), options.device)
+        draws = generator(options.seed, "augment", state.epoch, step)
+        loss = train_step(state, batch, recipe, options.precision, draws)
         if state.average is not None:
             look_ahead(state.average, done + 1, planned)
         state.step = step + 1
         yield loss
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Job:
-    """What ``fit`` was given, in one piece."""
-
-    model: Any
-    state: TrainState
-    train: Split
-    validation: Split
-    recipe: Recipe
-    setting: LoopOptions
-    callbacks: Sequence[Any]
-    reporter: Reporter
-    record: Callable[[Sequence[Mapping[str, float]]], None]
-    base_rate: float
-
-    @property
-    def steps(self) -> int:
-        """Steps in an epoch."""
-        return -(-len(self.train) // self.recipe.batch_size)
-
-
-def _train(job: _Job, interrupts: Interrupts) -> None:
-    model, state, device = job.model, job.state, job.setting.device
-    data = on_device(job.train, device), on_device(job.validation, device)
-    hooks = keras.callbacks.CallbackList(list(job.callbacks), add_history=True, model=model)
-    model.stop_training = False
-    hooks.on_train_begin()
-    rate = load_checkpoint(job.setting.checkpoints, state, job.callbacks)
-    if rate is not None:
-        model.optimizer.learning_rate = rate
-        state.lowered.write_back()
-    while state.epoch < job.recipe.epochs and not state.stopped:
-        hooks.on_epoch_begin(state.epoch)
-        job.reporter.epoch_started(state.epoch, job.recipe.epochs, job.steps)
-        row = _run_epoch(job, data, interrupts)
-        state.lowered.write_back()
-        hooks.on_epoch_end(state.epoch, _logs(row))
-        # A callback may have changed the weights, as some averaging ones do.
-        state.lowered.read_in()
-        state.history.append(row)
-        job.record(state.history)
-        state.stopped = bool(model.stop_training)
-        state.epoch, state.step = state.epoch + 1, 0
-        state.totals = Totals.zero(device)
-        save_checkpoint(job.setting.checkpoints, state, job.callbacks, _keras_rate(model))
-        job.reporter.epoch_ended(row)
-    hooks.on_train_end()
 
 
 def on_device(split: Split, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -222,64 +203,84 @@ def on_device(split: Split, device: torch.device) -> tuple[Tensor, Tensor]:
     return images.to(device), labels.to(device)
 
 
-def _run_epoch(
-    job: _Job, data: tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]], interrupts: Interrupts
-) -> dict[str, float]:
-    state, setting = job.state, job.setting
-    began = time.perf_counter()
-    losses: list[Tensor] = []
-    # Once an epoch: callbacks work between epochs, and Keras keeps the rate on the device, where
-    # reading it waits for all that is queued.
-    scale = _scale(job)
-    for loss in run_steps(
-        state, *data[0], job.recipe, setting, job.model.output_shape[-1], lambda: scale
-    ):
-        losses.append(loss)
-        # Looking at a loss waits for the device: cheap on a CPU, dear on a GPU.
-        if setting.device.type == "cpu" or state.step == job.steps:
-            _check_finite(job, losses)
-            losses.clear()
-        job.reporter.stepped(state.step)
+def _resume(
+    model: KerasModel, state: TrainState, options: LoopOptions, callbacks: Sequence[Any]
+) -> None:
+    if options.checkpoints is None:
+        return
+    rate = load_checkpoint(options.checkpoints, state, callbacks)
+    if rate is not None:
+        model.optimizer.learning_rate = rate
+        state.lowered.write_back()
+
+
+def _save(
+    model: KerasModel, state: TrainState, options: LoopOptions, callbacks: Sequence[Any]
+) -> None:
+    if options.checkpoints is not None:
+        save_checkpoint(options.checkpoints, state, callbacks, _keras_rate(model))
+
+
+def _finish_epoch(
+    state: TrainState,
+    losses: Iterable[Tensor],
+    steps: int,
+    options: LoopOptions,
+    progress: Progress,
+    interrupts: Interrupts,
+) -> None:
+    """Do what is left of an epoch's ``steps``, each of which gives one of ``losses``."""
+    unchecked: list[Tensor] = []
+    for loss in losses:
+        unchecked.append(loss)
+        # Looking at a loss waits for the device: cheap on a CPU, expensive on a GPU.
+        if options.device.type == "cpu" or state.step == steps:
+            _check_finite(state, unchecked)
+            unchecked.clear()
+        progress.advanced()
         if interrupts.signal_number is not None:
-            _stop(job, interrupts.signal_number)
-    loss_mean, accuracy = state.totals.means()
-    row = {"epoch": state.epoch + 1, "loss": loss_mean, "accuracy": accuracy}
-    if len(job.validation):
-        row["val_loss"], row["val_accuracy"] = evaluate(state.lowered, *data[1])
+            raise _interrupted(state, steps, options.checkpoints, interrupts.signal_number)
+
+
+def _row(state: TrainState, held_out: tuple[Tensor, Tensor], began: float) -> dict[str, float]:
+    """Return the history's row of the epoch that has just been trained."""
+    loss, accuracy = state.totals.means()
+    row = {"epoch": state.epoch + 1, "loss": loss, "accuracy": accuracy}
+    if len(held_out[1]):
+        row["val_loss"], row["val_accuracy"] = evaluate(state.lowered, *held_out)
     row["learning_rate"] = state.groups[0].rate
     row["seconds"] = time.perf_counter() - began
     return row
 
 
-def _scale(job: _Job) -> float:
-    # Stock callbacks such as ReduceLROnPlateau act on the Keras optimizer.
-    return _keras_rate(job.model) / job.base_rate
+def _always(value: float) -> Callable[[], float]:
+    return lambda: value
 
 
-def _keras_rate(model: Any) -> float:
+def _keras_rate(model: KerasModel) -> float:
     return float(model.optimizer.learning_rate)
 
 
-def _check_finite(job: _Job, losses: Sequence[Tensor]) -> None:
+def _check_finite(state: TrainState, losses: Sequence[Tensor]) -> None:
     finite = torch.stack(list(losses)).isfinite()
     if bool(finite.all()):
         return
-    first = job.state.step - len(losses) + int(finite.logical_not().nonzero()[0])
-    rate = job.state.groups[0].rate
+    first = state.step - len(losses) + int(finite.logical_not().nonzero()[0])
     raise DivergedError(
-        f"the loss is no longer a finite number at epoch {job.state.epoch + 1}, "
-        f"step {first + 1}, learning rate {rate:g}; the checkpoint before it is kept: "
-        "start again with a lower learning rate"
+        f"the loss is no longer a finite number at epoch {state.epoch + 1}, "
+        f"step {first + 1}, learning rate {state.groups[0].rate:g}; the checkpoint before it is "
+        "kept: start again with a lower learning rate"
     )
 
 
-def _stop(job: _Job, signal_number: int) -> None:
-    job.state.lowered.write_back()
-    rate = _keras_rate(job.model)
-    save_checkpoint(job.setting.checkpoints, job.state, job.callbacks, rate)
-    raise RunInterruptedError(
-        f"stopped at epoch {job.state.epoch + 1}, step {job.state.step} of {job.steps}; "
-        f"all is saved, go on with: cifarlab train --resume {job.setting.checkpoints.parent}",
+def _interrupted(
+    state: TrainState, steps: int, checkpoints: Path | None, signal_number: int
+) -> RunInterruptedError:
+    where = f"stopped at epoch {state.epoch + 1}, step {state.step} of {steps}"
+    if checkpoints is None:
+        return RunInterruptedError(f"{where}; nothing was saved", signal_number)
+    return RunInterruptedError(
+        f"{where}; all is saved, go on with: cifarlab train --resume {checkpoints.parent}",
         signal_number,
     )
 

@@ -109,13 +109,13 @@ def build_optimizers(
         )
     chosen: list[list[Tensor]] = [[] for _ in specs]
     for binding in bindings:
-        place = next((i for i, spec in enumerate(specs) if _names(spec.on, binding)), None)
-        if place is None:
+        number = next((i for i, spec in enumerate(specs) if _names(spec.on, binding)), None)
+        if number is None:
             raise UsageError(
                 f"no optimizer of the recipe trains {binding.path}; "
                 'add one with on="*", or freeze that layer'
             )
-        chosen[place].append(binding.tensor)
+        chosen[number].append(binding.tensor)
     for spec, tensors in zip(specs, chosen, strict=True):
         if not tensors:
             raise UsageError(

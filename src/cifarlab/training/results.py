@@ -1,11 +1,10 @@
 """What a finished run leaves behind: the model files, the numbers and the images.
 
-This is the one place where a run reads the test split.
+Only here does a run read the test split.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,28 +13,22 @@ from typing import Any
 import numpy as np
 
 from cifarlab import plots
-from cifarlab.backend import keras
+from cifarlab.backend import KerasModel, keras
 from cifarlab.classifier import Classifier
-from cifarlab.data.dataset import Dataset, Split, fingerprint
+from cifarlab.data.dataset import Dataset
 from cifarlab.errors import CifarlabError
 from cifarlab.evaluation.calibration import fit_temperature, with_temperature
-from cifarlab.evaluation.metrics import Metrics, measure
+from cifarlab.evaluation.metrics import measure
 from cifarlab.evaluation.selective import choose_threshold
 from cifarlab.files import write_json
 from cifarlab.predictions import Predictions, write_predictions
 from cifarlab.recipes.recipe import Recipe, to_json
 from cifarlab.runs.directory import RunDirectory
+from cifarlab.runs.record import describe_data, describe_split
 from cifarlab.saving.model_file import save_model
+from cifarlab.training.run import Run, RunMetrics
 
 TOLERANCE = 1e-4
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunMetrics:
-    """The numbers of a finished run; no validation where that split was trained on."""
-
-    test: Metrics
-    validation: Metrics | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +42,7 @@ class ConfidenceSettings:
 NOTHING_KNOWN = ConfidenceSettings()
 
 
-def choose_trust(validation: Predictions | None) -> ConfidenceSettings:
+def choose_confidence(validation: Predictions | None) -> ConfidenceSettings:
     """Choose temperature and threshold on images that were not trained on."""
     if validation is None:
         return NOTHING_KNOWN
@@ -62,10 +55,10 @@ def choose_trust(validation: Predictions | None) -> ConfidenceSettings:
 
 def save_models(
     run: RunDirectory,
-    model: Any,
+    model: KerasModel,
     class_names: Sequence[str],
     recipe: Recipe,
-    trust: ConfidenceSettings = NOTHING_KNOWN,
+    confidence: ConfidenceSettings = NOTHING_KNOWN,
 ) -> None:
     """Write ``best.keras`` and ``best.h5``, compiled, with class names and recipe inside."""
     for path in (run.best_keras, run.best_h5):
@@ -74,8 +67,8 @@ def save_models(
             path,
             class_names=tuple(class_names),
             recipe=to_json(recipe),
-            temperature=trust.temperature,
-            not_sure_below=trust.not_sure_below,
+            temperature=confidence.temperature,
+            not_sure_below=confidence.not_sure_below,
         )
 
 
@@ -89,8 +82,8 @@ def check_models(run: RunDirectory, classifier: Classifier, images: np.ndarray[A
     own = {kind.__name__: kind for kind in _own_layers(classifier.model)}
     for path in (run.best_keras, run.best_h5):
         reloaded = keras.saving.load_model(path, custom_objects=own, compile=False)
-        found = reloaded.predict(images.astype("float32"), verbose=0)
-        difference = float(np.abs(found - expected).max())
+        probabilities = reloaded.predict(images.astype("float32"), verbose=0)
+        difference = float(np.abs(probabilities - expected).max())
         if not difference < TOLERANCE:
             raise CifarlabError(
                 f"{path}: plain Keras gives probabilities that differ by {difference:.2g} from "
@@ -98,64 +91,70 @@ def check_models(run: RunDirectory, classifier: Classifier, images: np.ndarray[A
             )
 
 
-def _own_layers(model: Any) -> set[type]:
+def _own_layers(model: KerasModel) -> set[type]:
     """Return the classes of layers that the user wrote, in nested models too."""
-    found = set()
+    own: set[type] = set()
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            found |= _own_layers(layer)
+            own |= _own_layers(layer)
         if not type(layer).__module__.startswith("keras."):
-            found.add(type(layer))
-    return found
+            own.add(type(layer))
+    return own
 
 
 def write_results(
-    run: RunDirectory,
-    model: Any,
+    directory: RunDirectory,
+    model: KerasModel,
     data: Dataset,
     recipe: Recipe,
     history: Sequence[Mapping[str, float]],
-) -> RunMetrics:
+    device: str,
+) -> Run:
     """Save the model, read the test split once, and write numbers and images."""
-    classifier = Classifier.from_keras(model, data.class_names, tta=recipe.tta)
-    found = {}
+    plain = Classifier.from_keras(model, data.class_names, device, recipe.tta)
+    predictions = {}
     if len(data.validation):
-        found["validation"] = classifier.predict_split(data.validation)
-    trust = choose_trust(found.get("validation"))
-    save_models(run, model, data.class_names, recipe, trust)
-    check_models(run, classifier, np.array(data.train.images[:64]))
-    on_test = found["test"] = classifier.predict_split(data.test)
-    write_predictions(run.predictions, found)
-    measured = {split: measure(predictions) for split, predictions in found.items()}
-    test, validation = measured["test"], measured.get("validation")
+        predictions["validation"] = plain.predict_split(data.validation)
+    confidence = choose_confidence(predictions.get("validation"))
+    save_models(directory, model, data.class_names, recipe, confidence)
+    check_models(directory, plain, np.array(data.train.images[:64]))
+    predictions["test"] = plain.predict_split(data.test)
+    write_predictions(directory.predictions, predictions)
+    validation = predictions.get("validation")
+    run = Run(
+        directory=directory.path,
+        recipe=recipe,
+        dataset=data.name,
+        metrics=RunMetrics(
+            test=measure(predictions["test"]),
+            validation=None if validation is None else measure(validation),
+        ),
+        history=tuple(dict(row) for row in history),
+        classifier=replace(
+            plain,
+            recipe=to_json(recipe),
+            temperature=confidence.temperature,
+            not_sure_below=confidence.not_sure_below,
+        ),
+        predictions=predictions,
+        data=data,
+    )
+    _write_metrics(directory, run, data)
+    _draw(directory, run, data)
+    return run
+
+
+def _write_metrics(directory: RunDirectory, run: Run, data: Dataset) -> None:
+    test, validation = run.metrics.test, run.metrics.validation
     write_json(
-        run.metrics,
+        directory.metrics,
         {
             "test": test.to_json(),
-            "validation": validation and validation.to_json(),
-            "timing": _timing(history, data),
-            "dataset": describe_data(data) | {"test": _describe_split(data.test)},
+            "validation": None if validation is None else validation.to_json(),
+            "timing": _timing(run.history, data),
+            "dataset": describe_data(data) | {"test": describe_split(data.test)},
         },
     )
-    _draw(run, recipe, data, history, on_test, test)
-    return RunMetrics(test=test, validation=validation)
-
-
-def describe_data(data: Dataset) -> dict[str, Any]:
-    """Return name, source, and size and fingerprint of all that training sees."""
-    return {
-        "name": data.name,
-        "source": data.source,
-        "classes": list(data.class_names),
-        "train": _describe_split(data.train),
-        "validation": _describe_split(data.validation),
-    }
-
-
-def _describe_split(split: Split) -> dict[str, Any]:
-    # A fingerprint covers labels of one byte.
-    known = len(split) > 0 and int(split.labels.max()) < 256
-    return {"images": len(split), "fingerprint": fingerprint(split) if known else None}
 
 
 def _timing(history: Sequence[Mapping[str, float]], data: Dataset) -> dict[str, float]:
@@ -167,27 +166,11 @@ def _timing(history: Sequence[Mapping[str, float]], data: Dataset) -> dict[str, 
     }
 
 
-def chosen_epoch(recipe: Recipe, history: Sequence[Mapping[str, float]]) -> int:
-    """Return the epoch (from 1) whose weights are kept."""
-    if recipe.keep == "last":
-        return int(history[-1]["epoch"])
-    # As SaveBest chooses: the first of the lowest, numbers before NaN.
-    losses = [math.inf if math.isnan(row["val_loss"]) else row["val_loss"] for row in history]
-    return int(history[losses.index(min(losses))]["epoch"])
-
-
-def _draw(
-    run: RunDirectory,
-    recipe: Recipe,
-    data: Dataset,
-    history: Sequence[Mapping[str, float]],
-    on_test: Predictions,
-    test: Metrics,
-) -> None:
-    title = f"{recipe.name} on {data.name}"
-    plots.save(plots.curves(history, chosen_epoch(recipe, history), title), run.curves)
-    plots.save(plots.confusion_matrix(test, title), run.confusion_matrix)
-    plots.save(plots.samples(data.test.images, on_test, title), run.samples)
+def _draw(directory: RunDirectory, run: Run, data: Dataset) -> None:
+    title = f"{run.recipe.name} on {run.dataset}"
+    plots.save(plots.curves(run.history, run.chosen_epoch, title), directory.curves)
+    plots.save(plots.confusion_matrix(run.metrics.test, title), directory.confusion_matrix)
+    plots.save(plots.samples(data.test.images, run.predictions["test"], title), directory.samples)
 
 
 def paths(run: RunDirectory) -> list[Path]:

@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from cifarlab.backend import keras
-from cifarlab.data.dataset import Dataset, check_split, without_validation
+from cifarlab.backend import KerasModel, keras
+from cifarlab.data.dataset import Dataset, check_split
 from cifarlab.errors import InputError, UsageError
 from cifarlab.models import MODELS
 from cifarlab.models.whitening import whiten
 from cifarlab.recipes import find_recipe
 from cifarlab.recipes.parts import SGD, Adam, ModelSpec, Optimizer
-from cifarlab.recipes.recipe import EVERYTHING_BUT_TEST, Recipe
+from cifarlab.recipes.recipe import Recipe
+from cifarlab.runs.directory import RunDirectory
 from cifarlab.runtime.randomness import derive
 from cifarlab.saving.model_file import load_model
 from cifarlab.saving.safe_contents import SUFFIXES
@@ -44,13 +45,7 @@ def override(
     return dataclasses.replace(recipe, **{k: v for k, v in changes.items() if v is not None})
 
 
-def data_for(recipe: Recipe, data: Dataset) -> Dataset:
-    """Return the data with the splits that the recipe trains and chooses on."""
-    everything = recipe.train_on == EVERYTHING_BUT_TEST and len(data.validation) > 0
-    return without_validation(data) if everything else data
-
-
-def build_model(recipe: Recipe, data: Dataset, seed: int) -> Any:
+def build_model(recipe: Recipe, data: Dataset, seed: int) -> KerasModel:
     """Build the recipe's Keras model for the data's image size and classes, weights and all.
 
     Raises:
@@ -63,7 +58,7 @@ def build_model(recipe: Recipe, data: Dataset, seed: int) -> Any:
         )
     build = MODELS[recipe.model.name]
 
-    def network() -> Any:
+    def network() -> KerasModel:
         return build(data.train.images.shape[1:], len(data.class_names), **recipe.model.arguments)
 
     # A seed gives the same weights on every machine, so they are drawn on the CPU, wherever
@@ -81,7 +76,23 @@ def build_model(recipe: Recipe, data: Dataset, seed: int) -> Any:
     return elsewhere
 
 
-def resolve(what: Any) -> tuple[Recipe, Any]:
+def rebuild_model(run: RunDirectory, recipe: Recipe, data: Dataset, seed: int) -> KerasModel:
+    """Return the model of an interrupted run, for the checkpoint to give it its weights.
+
+    Raises:
+        InputError: it is a model of the user's, and none was saved yet.
+    """
+    if recipe.model.name != CUSTOM:
+        return build_model(recipe, data, seed)
+    if run.best_keras.exists():
+        return load_model(run.best_keras).model
+    raise InputError(
+        f"{run.path} trains a model of your own and has saved none yet; "
+        "resume it from Python: cifarlab.resume(directory, model=model)"
+    )
+
+
+def resolve(what: object) -> tuple[Recipe, KerasModel | None]:
     """Return the recipe, and the model if the user brought one.
 
     Args:
@@ -105,7 +116,7 @@ def resolve(what: Any) -> tuple[Recipe, Any]:
     )
 
 
-def _recipe_for(model: Any) -> Recipe:
+def _recipe_for(model: KerasModel) -> Recipe:
     """A plain recipe for a user's model; its own SGD or Adam settings are kept."""
     optimizer: Optimizer = Adam()
     chosen: Any = getattr(model, "optimizer", None)
@@ -135,7 +146,19 @@ def _recipe_for(model: Any) -> Recipe:
     )
 
 
-def check_fit(model: Any, data: Dataset) -> None:
+def opening(recipe: Recipe, data: Dataset) -> str:
+    """Return the first line of a run: what is trained on what."""
+    height, width = data.train.images.shape[1:3]
+    validation = "none for validation"
+    if len(data.validation):
+        validation = f"{len(data.validation):,} for validation"
+    return (
+        f"{recipe.name} on {data.name}: {len(data.train):,} images for training, {validation}; "
+        f"test set not used yet ({len(data.class_names)} classes, {height}x{width})"
+    )
+
+
+def check_fit(model: KerasModel, data: Dataset) -> None:
     """Raise ``InputError`` unless the training data is sound and the model takes it."""
     check_split(data.train, data.class_names, f"{data.name}, train")
     if len(data.validation):
@@ -161,8 +184,8 @@ def check_fit(model: Any, data: Dataset) -> None:
         )
 
 
-def compile_model(model: Any, recipe: Recipe) -> None:
-    """Compile for plain Keras: callbacks look at it, and the saved files carry it."""
+def compile_model(model: KerasModel, recipe: Recipe) -> None:
+    """Compile for plain Keras: callbacks read it, and it is saved in the files."""
     spec = recipe.optimizers[0]
     if isinstance(spec, Adam):
         optimizer = keras.optimizers.Adam(spec.lr, spec.beta_1, spec.beta_2, spec.epsilon)

@@ -42,5 +42,5 @@ def catching_signals() -> Iterator[Interrupts]:
         for number, handler in before.items():
             signal.signal(number, handler)
     if asked.signal_number is not None:
-        # It came after the last step, where nobody looked at the flag any more.
+        # It came after the last step, where the flag is no longer read.
         signal.raise_signal(asked.signal_number)

@@ -1,4 +1,4 @@
-"""``train``: the one place that ties data, recipe, engine, callbacks and run directory together."""
+"""``train`` ties data, recipe, engine, callbacks and run directory together; ``resume`` goes on."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from typing import Any
 
 import torch
 
-from cifarlab.backend import keras
+from cifarlab.backend import KerasModel, keras
 from cifarlab.data.catalog import load_dataset
 from cifarlab.data.dataset import Dataset
 from cifarlab.errors import InputError, ResourceError, UsageError
-from cifarlab.files import check_writable, write_json
+from cifarlab.files import check_writable, printable, write_json
 from cifarlab.recipes.parts import ModelSpec
 from cifarlab.recipes.recipe import Recipe, differences, to_json
 from cifarlab.runs.directory import (
+    RUNS,
     RunDirectory,
+    check_unused,
     find_run,
     lock,
     new_run_directory,
@@ -28,25 +30,36 @@ from cifarlab.runs.directory import (
     use_directory,
     write_history,
 )
-from cifarlab.runs.record import data_of, read_recipe
+from cifarlab.runs.record import (
+    data_for,
+    dataset_of,
+    describe_data,
+    describe_loading,
+    read_recipe,
+)
 from cifarlab.runs.trackers import check_tracker
 from cifarlab.runs.tracking import Tracking, tracked
 from cifarlab.runtime.device import choose_device, choose_precision
 from cifarlab.runtime.environment import describe_environment
-from cifarlab.saving.model_file import load_model, save_model
+from cifarlab.runtime.progress import SILENT, Progress
+from cifarlab.saving.model_file import save_model
 from cifarlab.training.callbacks import SaveBest
 from cifarlab.training.loop import LoopOptions, fit
-from cifarlab.training.progress import SILENT, Reporter
-from cifarlab.training.results import RunMetrics, describe_data, write_results
+from cifarlab.training.results import write_results
+from cifarlab.training.run import Run
 from cifarlab.training.setup import (
     CUSTOM,
     build_model,
     check_fit,
     compile_model,
-    data_for,
+    opening,
     override,
+    rebuild_model,
     resolve,
 )
+
+# What can be trained: a recipe, its name, the path of a model file, or a Keras model.
+Trainable = str | Recipe | KerasModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,12 +67,17 @@ class TrainOptions:
     """How and where to train: everything that is neither recipe nor data.
 
     Attributes:
-        seed: of weights, order and augmentation.
+        seed: random seed of the starting weights, the order of images and their augmentation.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
         precision: ``"auto"``, ``"float32"`` or ``"bfloat16"``.
         deterministic: allow only reproducible kernels (a GPU's others are faster).
         compile: have PyTorch compile the network first, which takes about a minute and pays on a
             GPU for long runs.
+
+    Example:
+        >>> from cifarlab import TrainOptions
+        >>> TrainOptions(seed=3).device
+        'auto'
     """
 
     seed: int = 0
@@ -72,53 +90,39 @@ class TrainOptions:
 DEFAULTS = TrainOptions()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """A finished run.
-
-    Attributes:
-        directory: where everything about it lies, absolute.
-        recipe: what was trained.
-        dataset: the name of what it was trained on.
-        metrics: test and validation numbers.
-        history: a row an epoch, as in ``history.csv``.
-    """
-
-    directory: Path
-    recipe: Recipe
-    dataset: str
-    metrics: RunMetrics
-    history: tuple[dict[str, float], ...]
-
-
 def train(
-    what: str | Recipe | Any,
+    what: Trainable,
     data: Dataset | str | os.PathLike[str] = "cifar10",
     *,
-    model: Any = None,
+    model: KerasModel | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
     options: TrainOptions = DEFAULTS,
     directory: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
+    skip_bad: bool = False,
     track: str | None = None,
-    callbacks: Sequence[Any] = (),
-    reporter: Reporter = SILENT,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    progress: Progress = SILENT,
 ) -> Run:
     """Train, keep the best weights, read the test split once, and write it all down.
 
+    Everything that was chosen is checked before data are loaded.
+
     Args:
-        what: a recipe, its name, or any Keras model that ends in a softmax.
-        data: a dataset, or what ``cifarlab.load`` takes.
+        what: a recipe, its name, the path of a model file, or any Keras model that ends in a
+            softmax.
+        data: a dataset, or what ``cifarlab.load_dataset`` takes.
         model: a Keras model to train by the recipe ``what`` instead of the recipe's own.
         epochs, batch_size, learning_rate: instead of the recipe's.
         directory: where to write; by default ``runs/<recipe>-<n>`` in the current directory.
         overwrite: replace an earlier run in ``directory``.
+        skip_bad: leave out images that cannot be read.
         track: ``"tensorboard"``, ``"mlflow"`` or ``"wandb"``, written into the run directory
             unless the client's own settings say otherwise.
         callbacks: stock Keras callbacks or your own, called at epoch ends.
-        reporter: is told how it goes.
+        progress: receives messages, progress bars and epochs.
 
     Raises:
         UsageError: unknown names, or a directory that is in use or not empty.
@@ -139,41 +143,53 @@ def train(
         recipe, own_model = dataclasses.replace(recipe, model=ModelSpec(name=CUSTOM)), model
     recipe = override(recipe, epochs, batch_size, learning_rate)
     choose_precision(options.precision, choose_device(options.device))
-    dataset = data_for(recipe, data if isinstance(data, Dataset) else load_dataset(data))
+    if directory is not None:
+        check_unused(Path(directory), overwrite=overwrite)
+    if not isinstance(data, Dataset):
+        progress.started(f"loading {printable(str(data))}")
+        data = load_dataset(data, skip_bad=skip_bad, progress=progress.message)
+    dataset = data_for(recipe, data)
     net = build_model(recipe, dataset, options.seed) if own_model is None else own_model
     check_fit(net, dataset)
+    progress.message(opening(recipe, dataset))
     if directory is None:
-        run = new_run_directory(Path("runs"), recipe.name)
+        run = new_run_directory(RUNS, recipe.name)
     else:
         run = use_directory(Path(directory), overwrite=overwrite)
     with lock(run):
         write_json(run.recipe, to_json(recipe))
         write_json(run.environment, _record(options, dataset))
         with tracked(track, run) as tracking:
-            return _train(run, net, dataset, recipe, options, callbacks, reporter, tracking)
+            return _train(run, net, dataset, recipe, options, callbacks, progress, tracking)
 
 
 def resume(
     directory: str | os.PathLike[str],
     data: Dataset | str | os.PathLike[str] | None = None,
     *,
-    model: Any = None,
+    model: KerasModel | None = None,
     recipe: Recipe | None = None,
-    callbacks: Sequence[Any] = (),
-    reporter: Reporter = SILENT,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    progress: Progress = SILENT,
 ) -> Run:
     """Go on with an interrupted run as if it had never stopped.
 
     Args:
         directory: the run's.
-        data: needed only where the run's own cannot be found again.
+        data: needed only where the run's own data is no longer where it was.
         model: needed only for a model of your own with layers of your own.
         recipe: what you believe the run trains; checked against what it does.
         callbacks: the same ones as at the start.
+        progress: receives messages, progress bars and epochs.
 
     Raises:
         UsageError: ``recipe`` is not the run's.
         InputError: not a run, other data, or no checkpoint that can be used.
+
+    Example:
+        >>> run = resume("runs/baseline-1")  # doctest: +SKIP
+        >>> len(run.history)  # doctest: +SKIP
+        30
     """
     run = find_run(Path(directory))
     saved = read_recipe(directory)
@@ -184,21 +200,25 @@ def resume(
         )
     if run.metrics.exists():
         raise UsageError(f"{run.path} is complete: {run.metrics.name} has its numbers; train anew")
-    record = read_json(run.environment)
-    options = TrainOptions(**record["options"])
-    found = data if isinstance(data, Dataset) else load_dataset(data or data_of(run.path))
-    dataset = data_for(saved, found)
-    if describe_data(dataset)["train"] != record["dataset"]["train"]:
-        raise InputError(
-            f"{dataset.source}: not the data that {run.path} was started on; "
-            "name the same data with --data"
-        )
+    options = _read_options(run)
+    choose_precision(options.precision, choose_device(options.device))
+    progress.started("loading the run's data")
+    dataset = dataset_of(run.path, data, progress=progress.message)
     if model is None:
-        model = _rebuild(run, saved, dataset, options)
+        model = rebuild_model(run, saved, dataset, options.seed)
     with lock(run):
         check_writable(run.path)
         with tracked(None, run) as tracking:
-            return _train(run, model, dataset, saved, options, callbacks, reporter, tracking)
+            return _train(run, model, dataset, saved, options, callbacks, progress, tracking)
+
+
+def _read_options(run: RunDirectory) -> TrainOptions:
+    try:
+        return TrainOptions(**read_json(run.environment)["options"])
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"{run.environment}: holds no options of a run ({error}); start a new run"
+        ) from error
 
 
 def _record(options: TrainOptions, data: Dataset) -> dict[str, Any]:
@@ -210,21 +230,22 @@ def _record(options: TrainOptions, data: Dataset) -> dict[str, Any]:
         "options": dataclasses.asdict(options),
         "reproducible": "deterministic" if reproducible else "nondeterministic",
         "dataset": describe_data(data),
+        "load": describe_loading(data),
     }
 
 
 def _train(
     run: RunDirectory,
-    model: Any,
+    model: KerasModel,
     data: Dataset,
     recipe: Recipe,
     options: TrainOptions,
-    callbacks: Sequence[Any],
-    reporter: Reporter,
+    callbacks: Sequence[keras.callbacks.Callback],
+    progress: Progress,
     tracking: Tracking,
 ) -> Run:
     device = choose_device(options.device)
-    setting = LoopOptions(
+    loop_options = LoopOptions(
         device=device,
         precision=choose_precision(options.precision, device),
         seed=options.seed,
@@ -241,14 +262,13 @@ def _train(
         write_history(run.history, rows)
         tracking.record(rows)
 
-    own: list[Any] = [SaveBest(save_best)] if recipe.keep == "best" else []
+    own: list[keras.callbacks.Callback] = []
+    if recipe.keep == "best":
+        own.append(SaveBest(save_best))
     if recipe.stop is not None:
+        # It restores nothing: the best weights are in the file that SaveBest writes.
         own.append(
-            keras.callbacks.EarlyStopping(
-                recipe.stop.monitor,
-                patience=recipe.stop.patience,
-                restore_best_weights=recipe.keep == "best",
-            )
+            keras.callbacks.EarlyStopping(recipe.stop.monitor, patience=recipe.stop.patience)
         )
     try:
         history = fit(
@@ -256,9 +276,9 @@ def _train(
             data.train,
             data.validation,
             recipe,
-            setting,
+            loop_options,
             [*own, *callbacks],
-            reporter,
+            progress,
             record,
         )
     except (MemoryError, RuntimeError) as error:
@@ -270,26 +290,10 @@ def _train(
         ) from error
     if recipe.keep == "best":
         model.load_weights(run.best_keras)
-    metrics = write_results(run, model, data, recipe, history)
-    tracking.finish(history, metrics.test)
-    return Run(
-        directory=run.path,
-        recipe=recipe,
-        dataset=data.name,
-        metrics=metrics,
-        history=tuple(history),
-    )
-
-
-def _rebuild(run: RunDirectory, recipe: Recipe, data: Dataset, options: TrainOptions) -> Any:
-    if recipe.model.name != CUSTOM:
-        return build_model(recipe, data, options.seed)
-    if run.best_keras.exists():
-        return load_model(run.best_keras).model
-    raise InputError(
-        f"{run.path} trains a model of your own and has saved none yet; "
-        "resume it from Python: cifarlab.resume(directory, model=model)"
-    )
+    progress.started("measuring")
+    finished = write_results(run, model, data, recipe, history, options.device)
+    tracking.finish(history, finished.metrics.test)
+    return finished
 
 
 def _is_out_of_memory(error: Exception) -> bool:

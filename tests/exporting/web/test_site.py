@@ -24,8 +24,7 @@ from PIL import Image
 
 from cifarlab.classifier import Classifier
 from cifarlab.data.image import decode_image
-from cifarlab.exporting import export
-from cifarlab.exporting.about import about
+from cifarlab.exporting import about, export
 from cifarlab.exporting.parity import comparison_images
 from cifarlab.exporting.web import RUNTIME
 
@@ -41,9 +40,9 @@ IMAGES = 100
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("web") / "below" / "site"
+    target = tmp_path_factory.mktemp("web") / "below" / "site"
     facts = {"name": "cifar10", **about(Path("cifar10"))}
-    return export(Classifier.pretrained("cpu"), "web", place, facts=facts).path
+    return export(Classifier.pretrained("cpu"), "web", target, facts=facts).path
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +84,8 @@ def until(driver: Any, condition: Any) -> Any:
     return wait_module.WebDriverWait(driver, 60).until(condition)
 
 
-def text(driver: Any, place: str) -> str:
-    return str(driver.find_element("id", place).text)
+def text(driver: Any, id: str) -> str:
+    return str(driver.find_element("id", id).text)
 
 
 def saved(image: np.ndarray[Any, Any], kind: str = "PNG") -> bytes:
@@ -108,9 +107,9 @@ def in_browser(driver: Any, content: bytes) -> tuple[np.ndarray[Any, Any], np.nd
         ({ probabilities, pixels }) => done([probabilities, Array.from(pixels)]),
         (error) => done(String(error)));
     """
-    found = driver.execute_async_script(script, base64.b64encode(content).decode())
-    assert not isinstance(found, str), found
-    return np.array(found[0]), np.array(found[1], np.uint8).reshape(32, 32, 3)
+    answer = driver.execute_async_script(script, base64.b64encode(content).decode())
+    assert not isinstance(answer, str), answer
+    return np.array(answer[0]), np.array(answer[1], np.uint8).reshape(32, 32, 3)
 
 
 def test_the_folder_is_complete(site: Path) -> None:
@@ -130,7 +129,7 @@ def test_the_runtime_is_the_published_one(site: Path) -> None:
         assert hashlib.sha256(content).hexdigest() == digest, name
 
 
-def test_a_image_is_classified_explained_and_drawn(browser: Any, tmp_path: Path) -> None:
+def test_an_image_is_classified_explained_and_drawn(browser: Any, tmp_path: Path) -> None:
     image = tmp_path / "image.png"
     image.write_bytes(saved(comparison_images((60, 80), 4)[0]))
     expected = Classifier.pretrained("cpu").predict(image)
@@ -139,8 +138,8 @@ def test_a_image_is_classified_explained_and_drawn(browser: Any, tmp_path: Path)
     assert expected.top(1)[0][0][0] in text(browser, "verdict")
     assert len(browser.find_elements("css selector", "#bars .bar")) == 5
     before = browser.execute_script("return document.getElementById('seen').toDataURL()")
-    until(browser, lambda d: d.find_element("id", "looks").get_attribute("data-state") == "done")
-    after = browser.execute_script("return document.getElementById('looks').toDataURL()")
+    until(browser, lambda d: d.find_element("id", "saliency").get_attribute("data-state") == "done")
+    after = browser.execute_script("return document.getElementById('saliency').toDataURL()")
     assert after != before
     assert "94." in text(browser, "known")
     assert browser.find_elements("css selector", "#matrix td")

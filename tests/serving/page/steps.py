@@ -44,16 +44,16 @@ def png(image: Array) -> bytes:
     return file.getvalue()
 
 
-def run_on_brightness(place: Path) -> Path:
+def run_on_brightness(directory: Path) -> Path:
     """Train a tiny model on a folder of dark, medium and bright images; return the run."""
     for brightness, name in enumerate(CLASSES):
-        folder = place / "images" / name
+        folder = directory / "images" / name
         folder.mkdir(parents=True)
         for number in range(40):
             image = png(noise(brightness, number))
             (folder / f"{number}.png").write_bytes(image)
     recipe = tiny_recipe(epochs=20, batch_size=12, augment=(), stop=None)
-    return train(recipe, load_dataset(place / "images"), directory=place / "run").directory
+    return train(recipe, load_dataset(directory / "images"), directory=directory / "run").directory
 
 
 @contextmanager
@@ -109,10 +109,10 @@ def resize(browser: Any, width: int) -> None:
 def until(there: Callable[[], Any]) -> Any:
     """Wait until ``there`` gives something true, and return it."""
     end = time.monotonic() + DEADLINE
-    while not (found := there()):
+    while not (result := there()):
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.05)
-    return found
+    return result
 
 
 def text_of(browser: Any, selector: str) -> str:
@@ -137,7 +137,7 @@ def click(browser: Any, selector: str, text: str = "") -> bool:
 
 
 def upload(browser: Any, file: Path) -> None:
-    """Choose a file, in place of the one that is there."""
+    """Choose a file, instead of the one that is there."""
     from selenium.common.exceptions import StaleElementReferenceException
 
     def sent() -> bool:

@@ -33,9 +33,9 @@ def test_it_serves_the_page_of_a_run_and_can_be_closed(
     with connections() as made:
         page = demo(brightness_run, inline=False)
         try:
-            found = httpx.get(page.local_url)
-            assert found.status_code == 200
-            assert "What is in this image?" in found.text
+            answer = httpx.get(page.local_url)
+            assert answer.status_code == 200
+            assert "What is in this image?" in answer.text
             assert page.share_url is None
             with pytest.raises(UsageError) as error:
                 demo(brightness_run, inline=False, port=page.server_port)
@@ -48,7 +48,7 @@ def test_it_serves_the_page_of_a_run_and_can_be_closed(
         httpx.get(page.local_url)
 
 
-def test_the_newest_run_comes_first_and_then_the_model_in_the_box(
+def test_the_newest_run_comes_first_and_then_the_pretrained_model(
     brightness_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -67,11 +67,14 @@ def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_without_gradio_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = importlib.util.find_spec
+    real = importlib.util.find_spec
     monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name == "gradio" else found(name)
+        importlib.util, "find_spec", lambda name: None if name == "gradio" else real(name)
     )
     with pytest.raises(UsageError) as error:
         demo()
     assert "gradio" in one_line(error)
-    assert "pip install 'cifarlab[serve]'" in one_line(error)
+    assert "the extra 'serve'" in one_line(error)
+    assert "pip install 'cifarlab[serve]' (from a checkout: pip install '.[serve]')" in one_line(
+        error
+    )

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cifarlab.classifier import Classifier
-from cifarlab.serving.page.gate import LARGEST_QUESTION
+from cifarlab.serving.page.gate import LARGEST_REQUEST
 from cifarlab.serving.page.interface import PageContext
 from serving.page.steps import bare_page, connections, noise, png
 
@@ -38,7 +38,7 @@ def question(image: Any) -> dict[str, Any]:
     return {"data": [image, "squash"], "fn_index": 0, "session_hash": "abc"}
 
 
-def test_check_54_an_address_in_the_image_field_is_not_fetched(client: Any) -> None:
+def test_an_address_in_the_image_field_is_not_fetched(client: Any) -> None:
     image = {"path": ADDRESS, "meta": {"_type": "gradio.FileData"}}
     with connections() as made:
         answer = client.post("/gradio_api/queue/join", json=question(image))
@@ -64,7 +64,7 @@ def test_check_54_an_address_in_the_image_field_is_not_fetched(client: Any) -> N
         "/nothing/here",
     ],
 )
-def test_check_54_other_files_and_endpoints_are_closed(client: Any, path: str) -> None:
+def test_other_files_and_endpoints_are_closed(client: Any, path: str) -> None:
     with connections() as made:
         answer = client.get(path)
     assert answer.status_code in (403, 404)
@@ -80,14 +80,14 @@ def test_nothing_else_takes_a_post(client: Any, path: str) -> None:
     assert client.post(path, json={"data": []}).status_code == 404
 
 
-def test_a_question_that_is_no_question_is_refused(client: Any) -> None:
+def test_a_malformed_request_is_refused(client: Any) -> None:
     join = "/gradio_api/queue/join"
     assert client.post(join, content=b"not json").status_code == 422
     assert client.post(join, content=b"[" * 50_000).status_code == 422
-    assert client.post(join, content=b" " * (LARGEST_QUESTION + 1)).status_code == 413
+    assert client.post(join, content=b" " * (LARGEST_REQUEST + 1)).status_code == 413
 
 
-def test_check_54_a_file_that_was_not_uploaded_is_not_read(client: Any, tmp_path: Path) -> None:
+def test_a_file_that_was_not_uploaded_is_not_read(client: Any, tmp_path: Path) -> None:
     """A mounted Gradio application would: it checks paths only after ``launch``."""
     secret = tmp_path / "secret.png"
     secret.write_bytes(png(noise(1, 1)))

@@ -67,7 +67,7 @@ def bright(tmp_path: Path) -> Path:
     return file
 
 
-def test_check_58_an_upload_is_answered_as_the_library_does(visit: Visit, bright: Path) -> None:
+def test_an_upload_is_answered_as_the_library_does(visit: Visit, bright: Path) -> None:
     upload(visit.browser, bright)
     until(lambda: find(visit.browser, "#answer .bars"))
     best = visit.classifier.predict(bright).top(3)[0]
@@ -76,7 +76,7 @@ def test_check_58_an_upload_is_answered_as_the_library_does(visit: Visit, bright
     bars = text_of(visit.browser, "#answer .bars").split()
     assert bars == [word for name, share in best for word in (name, f"{share:.1%}")]
     assert np.array_equal(pixels(visit.browser, "#answer .seen img"), read_image(bright))
-    assert pixels(visit.browser, "#answer .heat img").std() > 0
+    assert pixels(visit.browser, "#answer .saliency img").std() > 0
 
 
 def test_another_fit_is_shown_at_once(visit: Visit, bright: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_test_image_can_be_chosen_and_is_explained(visit: Visit) -> None:
     visit.browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", first)
     first.send_keys("\ue007")
     until(lambda: "The label says" in text_of(visit.browser, "#chosen"))
-    assert find(visit.browser, "#chosen .heat img")
+    assert find(visit.browser, "#chosen .saliency img")
 
 
 def test_the_confusion_matrix_is_there(visit: Visit) -> None:

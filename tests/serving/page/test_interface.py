@@ -15,9 +15,9 @@ from cifarlab.classifier import Classifier
 from cifarlab.data.image import decode_image
 from cifarlab.errors import CifarlabError
 from cifarlab.evaluation.metrics import Metrics
-from cifarlab.exporting.about import about
+from cifarlab.exporting import about
 from cifarlab.runs.directory import read_json
-from cifarlab.serving.page.answer import look_at_file
+from cifarlab.serving.page.answer import explain_file
 from cifarlab.serving.page.gallery import EVERY_CLASS, Gallery, find_gallery
 from cifarlab.serving.page.interface import (
     PageContext,
@@ -43,8 +43,8 @@ def context(brightness_run: Path) -> PageContext:
     )
 
 
-def uploaded(place: Path, content: bytes, name: str = "image.png") -> dict[str, Any]:
-    file = place / "blob"
+def uploaded(directory: Path, content: bytes, name: str = "image.png") -> dict[str, Any]:
+    file = directory / "blob"
     file.write_bytes(content)
     return {"path": str(file), "orig_name": name}
 
@@ -55,14 +55,14 @@ def gallery_of(context: PageContext) -> Gallery:
     return gallery
 
 
-def test_check_58_the_page_sees_the_pixels_of_the_library(context: PageContext) -> None:
+def test_the_page_sees_the_pixels_of_the_library(context: PageContext) -> None:
     content = png(noise(2, 7, height=40, width=60))
     for mode in ("squash", "crop", "pad"):
-        look = look_at_file(context.classifier(), context.lock, content, "a.png", mode)
+        explained = explain_file(context.classifier(), context.lock, content, "a.png", mode)
         expected = decode_image(content, name="a.png", size=32, resize_mode=mode)
-        assert np.array_equal(look.seen, expected)
-        found = context.classifier().predict(expected)
-        assert np.array_equal(look.predictions.probabilities, found.probabilities)
+        assert np.array_equal(explained.image, expected)
+        predictions = context.classifier().predict(expected)
+        assert np.array_equal(explained.predictions.probabilities, predictions.probabilities)
 
 
 def test_an_upload_is_answered_with_class_bars_and_saliency(
@@ -72,7 +72,7 @@ def test_an_upload_is_answered_with_class_bars_and_saliency(
     assert 'class="verdict">dark<' in said or "Perhaps dark" in said
     assert said.count("<li>") == 3
     assert 'class="seen"' in said
-    assert 'class="heat"' in said
+    assert 'class="saliency"' in said
     assert not context.lock.locked()
 
 
@@ -120,9 +120,9 @@ def test_a_model_that_is_not_ready_says_so(context: PageContext, tmp_path: Path)
 
 def test_low_confidence_is_not_sure(context: PageContext) -> None:
     classifier = replace(context.classifier(), not_sure_below=1.1)
-    look = look_at_file(classifier, context.lock, png(noise(1, 1)), "a.png", "squash")
-    assert "Not sure" in answer_html(look)
-    known = replace(look, sure=True)
+    explained = explain_file(classifier, context.lock, png(noise(1, 1)), "a.png", "squash")
+    assert "Not sure" in answer_html(explained)
+    known = replace(explained, sure=True)
     assert "Not sure" not in answer_html(known)
 
 
@@ -155,7 +155,7 @@ def test_the_gallery_predicts_once_where_no_run_has(context: PageContext) -> Non
 
     gallery = Gallery(known.test, known.class_names, None, classifier, context.lock)
     assert np.array_equal(gallery.predicted(), known.predicted())
-    gallery.choose(EVERY_CLASS, True)
+    gallery.choose(EVERY_CLASS, only_mistakes=True)
     assert len(asked) == 1
 
 
@@ -163,16 +163,16 @@ def test_the_gallery_filters_by_class_and_mistakes(context: PageContext) -> None
     known = gallery_of(context)
     wrong = (known.test.labels + 1) % 3
     gallery = Gallery(known.test, known.class_names, wrong, context.classifier, context.lock)
-    bright = gallery.choose("bright", False)
+    bright = gallery.choose("bright", only_mistakes=False)
     assert set(gallery.test.labels[bright]) == {known.class_names.index("bright")}
-    shown = show_test_images(gallery, "bright", True)
+    shown = show_test_images(gallery, "bright", only_mistakes=True)
     assert shown.count("<button") == len(bright)
-    assert "bright, taken for" in shown
-    assert "no class is called" in show_test_images(gallery, "purple", False)
+    assert "bright, predicted " in shown
+    assert "no class is called" in show_test_images(gallery, "purple", only_mistakes=False)
     right = Gallery(
         known.test, known.class_names, known.test.labels, context.classifier, context.lock
     )
-    assert "no such mistake" in show_test_images(right, EVERY_CLASS, True)
+    assert "no such images" in show_test_images(right, EVERY_CLASS, only_mistakes=True)
 
 
 def test_without_the_data_there_is_no_gallery(context: PageContext, tmp_path: Path) -> None:
@@ -188,10 +188,10 @@ def test_the_model_introduces_itself(context: PageContext) -> None:
     said = about_html("<me>", test)
     kept = read_json(context.model / "metrics.json")["test"]
     low, high = kept["accuracy_interval"]
-    assert f"{kept['accuracy']:.2%}</b> of {kept['n']:,} test images" in said
+    assert f"{kept['accuracy']:.2%}</b> on {kept['n']:,} images" in said
     assert f"95% interval {low:.2%} to {high:.2%}" in said
     assert "&lt;me&gt;" in said
-    assert "nobody knows" in about_html("other", None)
+    assert "its accuracy is not known" in about_html("other", None)
     assert matrix_html(test, "me").count("data:image/svg+xml") == 2
 
 
@@ -209,5 +209,7 @@ def test_importing_the_page_writes_no_files(brightness_run: Path) -> None:
 
 
 def test_nothing_from_outside_is_named_in_the_html(context: PageContext) -> None:
-    look = look_at_file(context.classifier(), context.lock, png(noise(1, 1)), "a.png", "squash")
-    assert not re.search(r"(?:src|href)=\"(?!data:)", answer_html(look))
+    explained = explain_file(
+        context.classifier(), context.lock, png(noise(1, 1)), "a.png", "squash"
+    )
+    assert not re.search(r"(?:src|href)=\"(?!data:)", answer_html(explained))

@@ -1,8 +1,5 @@
 """A folder that classifies images in any browser, without a server that computes.
 
-The page, the ONNX model, and onnxruntime-web to run it: any host of static files will do. The
-images that people look at never leave their computer.
-
 May use files and errors.
 """
 
@@ -17,8 +14,10 @@ from typing import Any
 from cifarlab.files import atomic_write, write_text
 
 HERE = Path(__file__).parent
+# The page; and onnxruntime-web, which runs the ONNX model in the browser. The images that people
+# choose never leave their computer.
 PAGE, RUNTIME = HERE / "site", HERE / "runtime"
-# The runtime travels packed, because it is six times as large unpacked.
+# The runtime is stored packed, because it is six times as large unpacked.
 PACKED = ".xz"
 # For reading, not for the browser.
 NOT_SERVED = ("README.md",)
@@ -34,7 +33,7 @@ def write_site(directory: Path, model: bytes, facts: Mapping[str, Any]) -> None:
             three may be missing.
 
     Raises:
-        ResourceError: the disk is full or the place cannot be written to.
+        ResourceError: the disk is full or the directory cannot be written to.
     """
     for file in sorted(PAGE.iterdir()):
         _write(directory / file.name, file.read_bytes())

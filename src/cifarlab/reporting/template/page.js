@@ -12,19 +12,19 @@
 
   function image(index, label) {
     const item = element("li");
-    const place = data.places[index];
-    if (place) {
+    const sprite = data.sprites[index];
+    if (sprite) {
       const shown = element("span", undefined, "pic");
       shown.setAttribute("role", "img");
       shown.setAttribute("aria-label", label);
-      shown.style.setProperty("--c", place[0]);
-      shown.style.setProperty("--r", place[1]);
+      shown.style.setProperty("--c", sprite[0]);
+      shown.style.setProperty("--r", sprite[1]);
       item.append(shown);
     }
-    const sure = (100 * data.confidence[index]).toFixed(0) + "%";
-    const name = place ? "" : (data.names[index] || "#" + index) + " ";
-    item.append(element("span", name + sure));
-    item.title = (data.names[index] || "image " + index) + ", " + sure;
+    const confidence = (100 * data.confidence[index]).toFixed(0) + "%";
+    const name = sprite ? "" : (data.names[index] || "#" + index) + " ";
+    item.append(element("span", name + confidence));
+    item.title = (data.names[index] || "image " + index) + ", confidence " + confidence;
     return item;
   }
 
@@ -35,10 +35,10 @@
     const total = data.total[key];
     const right = row === column;
     const what = right
-      ? data.classes[row] + " recognised"
-      : data.classes[row] + " taken for " + data.classes[column];
+      ? data.classes[row] + " predicted correctly"
+      : data.classes[row] + " predicted as " + data.classes[column];
     const count = total === 1 ? "1 image" : total + " images";
-    const part = shown.length < total ? ", the " + shown.length + " surest shown" : "";
+    const part = shown.length < total ? ", the " + shown.length + " most confident shown" : "";
     const list = element("ul", undefined, "strip");
     for (const index of shown) list.append(image(index, data.classes[row]));
     panel.replaceChildren(element("h3", what + ": " + count + part), list);
@@ -78,13 +78,13 @@
 
   for (const table of document.querySelectorAll(".sortable")) {
     const heads = [...table.tHead.rows[0].cells];
-    heads.forEach((head, place) => {
+    heads.forEach((head, column) => {
       head.querySelector("button").addEventListener("click", () => {
         const up = head.getAttribute("aria-sort") === "descending";
         const rows = [...table.tBodies[0].rows];
         const value = (row) => {
-          const number = row.cells[place].querySelector("data");
-          return number ? Number(number.value) : row.cells[place].textContent;
+          const number = row.cells[column].querySelector("data");
+          return number ? Number(number.value) : row.cells[column].textContent;
         };
         rows.sort((a, b) => {
           const [x, y] = [value(a), value(b)];

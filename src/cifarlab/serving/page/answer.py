@@ -1,4 +1,4 @@
-"""What the page has to say about one image, before it is drawn."""
+"""What the page shows of one image, before it is drawn."""
 
 from __future__ import annotations
 
@@ -21,48 +21,50 @@ OVERLAY = 256
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Look:
-    """One image through the model's eyes.
+class Explained:
+    """One image, its prediction, and the saliency of that prediction.
 
     Attributes:
-        seen: uint8 ``[H, W, 3]``, exactly what the model was given.
-        heat: uint8 ``[256, 256, 3]``, the same with what spoke for the answer laid over it.
+        image: uint8 ``[H, W, 3]``, exactly what the model was given.
+        saliency: uint8 ``[256, 256, 3]``, the image with a heat map of the pixels that mattered.
         predictions: of this one image.
         sure: as ``Classifier.sure``.
     """
 
-    seen: Array
-    heat: Array
+    image: Array
+    saliency: Array
     predictions: Predictions
     sure: bool | None
 
 
-def look_at_file(
+def explain_file(
     classifier: Classifier, lock: threading.Lock, content: bytes, name: str, resize_mode: str
-) -> Look:
+) -> Explained:
     """Decode, classify and explain a file; ``name`` is what messages call it.
 
     Raises:
-        InputError: no image that can be read; see ``decode_image``.
-        UsageError: ``resize_mode`` is none.
+        InputError: not an image that can be read; see ``decode_image``.
+        UsageError: ``resize_mode`` does not exist.
     """
     size = classifier.input_shape[0]
-    seen = decode_image(content, name=name, size=size, resize_mode=resize_mode)
-    return look_at(classifier, lock, seen)
+    image = decode_image(content, name=name, size=size, resize_mode=resize_mode)
+    return explain_image(classifier, lock, image)
 
 
-def look_at(classifier: Classifier, lock: threading.Lock, seen: Array) -> Look:
+def explain_image(classifier: Classifier, lock: threading.Lock, image: Array) -> Explained:
     """Classify and explain uint8 ``[H, W, 3]`` of the model's size; ``lock`` guards the model.
 
     Raises:
         InputError: another dtype or size.
     """
     with lock:
-        predictions = classifier.predict(seen)
-        saliency = _saliency(classifier, seen[None], predictions.predicted)[0]
-    sure = classifier.sure(float(predictions.confidence[0]))
-    return Look(
-        seen=seen, heat=overlay(seen, saliency, OVERLAY), predictions=predictions, sure=sure
+        predictions = classifier.predict(image)
+        heat = _saliency(classifier, image[None], predictions.predicted)[0]
+    return Explained(
+        image=image,
+        saliency=overlay(image, heat, OVERLAY),
+        predictions=predictions,
+        sure=classifier.sure(float(predictions.confidence[0])),
     )
 
 
@@ -70,5 +72,5 @@ def _saliency(classifier: Classifier, images: Array, classes: Array) -> Array:
     try:
         return grad_cam(classifier, images, classes)
     except InputError:
-        # A network without convolutions has no map to look at.
+        # Grad-CAM needs a convolution.
         return integrated_gradients(classifier, images, classes)

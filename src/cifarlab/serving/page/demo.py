@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-from pathlib import Path
 from typing import Any
 
-from cifarlab.classifier import Classifier
+from cifarlab.classifier import Classifier, find_model
 from cifarlab.errors import UsageError
-from cifarlab.runs.directory import newest_run
-from cifarlab.saving.pretrained import NAME
-from cifarlab.serving.server import check_packages
+from cifarlab.serving.packages import check_packages
 
 
 def demo(
@@ -29,10 +26,10 @@ def demo(
 
     Args:
         model: a classifier, what ``Classifier.load`` takes, or ``None`` for the newest run in
-            ``runs/``, else the model in the package. Test results and test images are shown
-            for a run and for the model in the package only.
+            ``runs/``, else the pretrained model. Test results and test images are shown for a
+            run and for the pretrained model only.
         port: where to listen on this computer; by default the first free one from 7860 on.
-        inline: show it below the cell; by default where there are cells.
+        inline: show it below the cell; by default in a notebook.
         share: ask Gradio's servers for a public address, and send all traffic through them.
         height: of the page below a cell, in pixels.
 
@@ -51,12 +48,12 @@ def demo(
     from cifarlab.serving.page.interface import PageContext, build_page, page_options
 
     if isinstance(model, Classifier):
-        classifier, place, name = model, None, str(model.model.name)
+        classifier, path, name = model, None, str(model.model.name)
     else:
-        place = Path(model or newest_run(Path("runs")) or NAME)
-        classifier, name = Classifier.load(place), place.name
+        path = find_model(model)
+        classifier, name = Classifier.load(path), path.name
     page = build_page(
-        PageContext(name=name, model=place, classifier=lambda: classifier, lock=threading.Lock())
+        PageContext(name=name, model=path, classifier=lambda: classifier, lock=threading.Lock())
     )
     try:
         page.launch(
@@ -70,7 +67,7 @@ def demo(
         )
     except OSError as error:
         raise UsageError(
-            f"port {port or 'from 7860 on'}: cannot be listened on ({error}); name another"
+            f"port {port or 'from 7860 on'}: cannot be used ({error}); choose another"
         ) from error
     print(f"{name}: {page.local_url} until you call close()")
     return page

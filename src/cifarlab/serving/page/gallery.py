@@ -1,4 +1,4 @@
-"""Test images with what the model says of them, where the data set is on this machine."""
+"""Test images and their predictions, where the dataset is on this machine."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from typing import Any
 
 import numpy as np
 
-from cifarlab.classifier import Classifier
+from cifarlab.classifier import Classifier, is_pretrained
 from cifarlab.data.catalog import load_dataset
 from cifarlab.data.dataset import Split
 from cifarlab.errors import CifarlabError, UsageError
 from cifarlab.predictions import read_predictions
 from cifarlab.runs.directory import RunDirectory
-from cifarlab.runs.record import data_of
+from cifarlab.runs.record import dataset_of
 from cifarlab.saving.pretrained import NAME
 
 Array = np.ndarray[Any, Any]
 EVERY_CLASS = "every class"
-# So many are predicted where no run has kept its predictions.
+# How many are predicted where no run has stored its predictions.
 IMAGES = 1000
 MOST_SHOWN = 60
 
 
 class Gallery:
-    """Test images and what was predicted of them, on first use where no run has kept it.
+    """Test images and their predictions, computed on first use where no run has stored them.
 
     Attributes:
         test: labelled images.
-        class_names: of that data set.
+        class_names: of that dataset.
     """
 
     def __init__(
@@ -44,8 +44,8 @@ class Gallery:
         self.test, self.class_names = test, class_names
         self._predicted, self._classifier, self._lock = predicted, classifier, lock
 
-    def choose(self, true_class: str, only_mistakes: bool) -> Array:
-        """Return the first 60 images that fit, int64 ``[M]``.
+    def choose(self, true_class: str, *, only_mistakes: bool) -> Array:
+        """Return the first 60 images that match, int64 ``[M]``.
 
         Raises:
             UsageError: no such class.
@@ -80,10 +80,10 @@ class Gallery:
 def find_gallery(
     model: Path | None, classifier: Callable[[], Classifier], lock: threading.Lock
 ) -> Gallery | None:
-    """Return the test images of the data that a model was trained on; never downloads.
+    """Return the test images of the dataset that a model was trained on; never downloads.
 
-    What a run has predicted at its end is read; else the first 1,000 images are predicted when
-    they are first looked at.
+    The predictions that a run has stored are read; else the first 1,000 images are predicted when
+    they are first shown.
 
     Args:
         model: what ``Classifier.load`` takes; ``None`` if the model came from elsewhere.
@@ -91,31 +91,29 @@ def find_gallery(
         lock: held while the classifier computes.
 
     Returns:
-        ``None`` where the data is not at hand or not known.
+        ``None`` where the dataset is not on this machine or not known.
     """
     if model is None:
         return None
     try:
-        source = NAME if _is_boxed(model) else data_of(model)
-        if source is None:
-            return None
-        data = load_dataset(source, offline=True, skip_bad=True)
+        if is_pretrained(model):
+            data = load_dataset(NAME, offline=True)
+        else:
+            data = dataset_of(model, offline=True)
     except CifarlabError:
         return None
-    kept = _kept(model, data.test)
-    test = data.test if kept is not None else data.test.subset(np.arange(IMAGES)[: len(data.test)])
-    return Gallery(test, data.class_names, kept, classifier, lock)
+    test = data.test
+    stored = _stored(model, test)
+    if stored is None:
+        test = test.subset(np.arange(min(IMAGES, len(test))))
+    return Gallery(test, data.class_names, stored, classifier, lock)
 
 
-def _is_boxed(model: Path) -> bool:
-    return str(model) == NAME and not model.exists()
-
-
-def _kept(model: Path, test: Split) -> Array | None:
-    """Return what the run in ``model`` predicted of these very images, if it is known."""
+def _stored(model: Path, test: Split) -> Array | None:
+    """Return what the run in ``model`` predicted for these images, if it has stored that."""
     try:
-        found = read_predictions(RunDirectory(path=model).predictions)["test"]
+        predictions = read_predictions(RunDirectory(path=model).predictions)["test"]
     except (CifarlabError, KeyError):
         return None
-    same = found.labels is not None and np.array_equal(found.labels, test.labels)
-    return found.predicted if same else None
+    same = predictions.labels is not None and np.array_equal(predictions.labels, test.labels)
+    return predictions.predicted if same else None

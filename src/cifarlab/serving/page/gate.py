@@ -32,8 +32,8 @@ READ = frozenset(
 )
 READ_BELOW = ("/assets/", "/static/", f"{API}/heartbeat/", FILE)
 WRITE = frozenset({JOIN, f"{API}/upload", f"{API}/reset", f"{API}/cancel"})
-# Bytes of a question to the page: choices and the name of an upload, never the image itself.
-LARGEST_QUESTION = 100_000
+# Bytes of a request to the page: choices and the name of an upload, never the image itself.
+LARGEST_REQUEST = 100_000
 
 
 class PageGate:
@@ -56,9 +56,9 @@ class PageGate:
     async def _ask(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await _read(receive)
         if body is None:
-            await _refuse(send, 413, f"at most {LARGEST_QUESTION:,} bytes are taken here")
+            await _refuse(send, 413, f"at most {LARGEST_REQUEST:,} bytes are taken here")
         elif not _names_only_uploads(body):
-            await _refuse(send, 422, "only images that were uploaded here are looked at")
+            await _refuse(send, 422, "only images that were uploaded here are classified")
         else:
             await self.app(scope, _again(body, receive), send)
 
@@ -72,8 +72,8 @@ def _path(scope: Scope) -> str:
 def _is_open(method: str, path: str) -> bool:
     if method == "POST":
         return path in WRITE
-    wanted = path.removeprefix(FILE).strip().lower()
-    if method not in ("GET", "HEAD") or wanted.startswith(("http:", "https:")):
+    address = path.removeprefix(FILE).strip().lower()
+    if method not in ("GET", "HEAD") or address.startswith(("http:", "https:")):
         return False
     return path in READ or path.startswith(READ_BELOW)
 
@@ -84,7 +84,7 @@ async def _read(receive: Receive) -> bytes | None:
     while True:
         message = await receive()
         body += message.get("body", b"")
-        if len(body) > LARGEST_QUESTION:
+        if len(body) > LARGEST_REQUEST:
             return None
         if not message.get("more_body", False):
             return bytes(body)
@@ -92,13 +92,13 @@ async def _read(receive: Receive) -> bytes | None:
 
 def _again(body: bytes, receive: Receive) -> Receive:
     """Return a ``receive`` that gives ``body``, then what comes after it."""
-    given = False
+    sent = False
 
     async def receive_again() -> Message:
-        nonlocal given
-        if given:
+        nonlocal sent
+        if sent:
             return await receive()
-        given = True
+        sent = True
         return {"type": "http.request", "body": body, "more_body": False}
 
     return receive_again
@@ -107,7 +107,7 @@ def _again(body: bytes, receive: Receive) -> Receive:
 def _names_only_uploads(body: bytes) -> bool:
     try:
         waiting = [json.loads(body)]
-    # Not JSON, or nested too deeply to read: no question that this page asks.
+    # Not JSON, or nested too deeply to read: not a request of this page.
     except (ValueError, RecursionError):
         return False
     while waiting:
@@ -127,7 +127,7 @@ def _is_upload(path: object) -> bool:
 
     try:
         return Path(str(path)).resolve().is_relative_to(Path(get_upload_folder()).resolve())
-    # No path that a system could have, such as one with a zero byte.
+    # Not a possible path, for example one with a zero byte.
     except (OSError, ValueError):
         return False
 

@@ -1,4 +1,4 @@
-"""The web page: an image in; what the model sees, says and looks at out."""
+"""The web page: an image in; the model's input, its prediction and the saliency out."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from cifarlab.classifier import Classifier
 from cifarlab.data.image import RESIZE_MODES
 from cifarlab.errors import CifarlabError, InputError
 from cifarlab.evaluation.metrics import Metrics
-from cifarlab.exporting.about import about
+from cifarlab.exporting import about
 from cifarlab.serving.model_worker import ModelWorker
-from cifarlab.serving.page.answer import look_at, look_at_file
+from cifarlab.serving.page.answer import explain_file, explain_image
 from cifarlab.serving.page.gallery import EVERY_CLASS, Gallery, find_gallery
 from cifarlab.serving.page.gate import PageGate
 from cifarlab.serving.page.view import (
@@ -34,9 +34,9 @@ from cifarlab.serving.page.view import (
 TITLE = "What is in this image?"
 STYLE = Path(__file__).with_name("page.css")
 LARGEST = "16mb"
-# Seconds between two looks for old uploads, and their age when they are removed.
+# Seconds between two searches for old uploads, and their age when they are removed.
 KEPT = (600, 600)
-# Visitors' questions that may wait; more are told that the page is busy.
+# Requests of visitors that may be queued; more are told that the page is busy.
 WAITING = 32
 # Tells Python which image of the grid was clicked; Enter and the space bar click, too.
 CLICKED = """
@@ -53,8 +53,8 @@ class PageContext:
 
     Attributes:
         name: of the model.
-        model: what ``Classifier.load`` took, or ``None`` if it came from elsewhere; tells where
-            test results and test images are.
+        model: what ``Classifier.load`` took, or ``None`` if it came from elsewhere; test
+            results and test images are looked up there.
         classifier: gives the classifier, or raises a ``CifarlabError`` while it is not ready.
         lock: held while the classifier computes.
     """
@@ -66,7 +66,7 @@ class PageContext:
 
 
 def build_page(context: PageContext) -> gradio.Blocks:
-    """Return the page; it has test images only where the data set is on this machine."""
+    """Return the page; it has test images only where the dataset is on this machine."""
     test = _test_metrics(context.model)
     gallery = find_gallery(context.model, context.classifier, context.lock)
     page = gradio.Blocks(title=TITLE, analytics_enabled=False, delete_cache=KEPT)
@@ -115,7 +115,7 @@ def mount_page(app: FastAPI, name: str, model: str, worker: ModelWorker) -> Fast
 
 
 def answer_upload(context: PageContext, upload: Mapping[str, Any] | None, mode: str) -> str:
-    """Return what the page says of an uploaded file, or why it cannot be read.
+    """Return the page's answer to an uploaded file, or why it cannot be read.
 
     Args:
         upload: Gradio's description of the file, untouched; ``None`` for no file.
@@ -125,29 +125,29 @@ def answer_upload(context: PageContext, upload: Mapping[str, Any] | None, mode: 
     name = str(upload.get("orig_name") or "the image")
     try:
         content = _content(upload, name)
-        return answer_html(look_at_file(context.classifier(), context.lock, content, name, mode))
+        return answer_html(explain_file(context.classifier(), context.lock, content, name, mode))
     except CifarlabError as error:
         return problem_html(error)
 
 
 def answer_test_image(context: PageContext, gallery: Gallery, index: int) -> str:
-    """Return what the page says of one of the test images."""
+    """Return the page's answer to one of the test images."""
     try:
         if not 0 <= index < len(gallery.test):
             raise InputError(f"no test image {index}; there are {len(gallery.test):,}")
-        seen = np.array(gallery.test.images[index])
-        look = look_at(context.classifier(), context.lock, seen)
-        return answer_html(look, gallery.class_names[gallery.test.labels[index]])
+        image = np.array(gallery.test.images[index])
+        explained = explain_image(context.classifier(), context.lock, image)
+        return answer_html(explained, gallery.class_names[gallery.test.labels[index]])
     except CifarlabError as error:
         return problem_html(error)
 
 
-def show_test_images(gallery: Gallery, true_class: str, only_mistakes: bool) -> str:
-    """Return the test images that fit, or why there are none."""
+def show_test_images(gallery: Gallery, true_class: str, *, only_mistakes: bool) -> str:
+    """Return the test images that match, or why there are none."""
     try:
-        chosen = gallery.choose(true_class, only_mistakes)
+        chosen = gallery.choose(true_class, only_mistakes=only_mistakes)
         if not len(chosen):
-            return '<p class="hint">None: the model makes no such mistake here.</p>'
+            return '<p class="hint">None: there are no such images.</p>'
         test = gallery.test
         return grid_html(test.images, test.labels, gallery.predicted(), chosen, gallery.class_names)
     except CifarlabError as error:
@@ -179,7 +179,7 @@ def _image_tab(context: PageContext) -> None:
     # One listener, so that an earlier answer cannot come after a later one.
     gradio.on(
         [upload.change, mode.change],
-        lambda *given: answer_upload(context, *given),
+        lambda file, resize_mode: answer_upload(context, file, resize_mode),
         [upload, mode],
         answer,
         # Gradio would open the image itself, and hand on another one.
@@ -208,7 +208,7 @@ def _gallery_tab(context: PageContext, gallery: Gallery, tab: gradio.Tab) -> Non
 
     gradio.on(
         [tab.select, true_class.change, mistakes.change],
-        lambda *given: show_test_images(gallery, *given),
+        lambda name, only: show_test_images(gallery, name, only_mistakes=only),
         [true_class, mistakes],
         grid,
         preprocess=False,
@@ -221,7 +221,7 @@ def _gallery_tab(context: PageContext, gallery: Gallery, tab: gradio.Tab) -> Non
 
 def _test_metrics(model: Path | None) -> Metrics | None:
     try:
-        found = None if model is None else about(model)["test"]
+        test = None if model is None else about(model)["test"]
     except CifarlabError:
         return None
-    return None if found is None else Metrics.from_json(found)
+    return None if test is None else Metrics.from_json(test)

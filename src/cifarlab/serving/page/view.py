@@ -14,8 +14,8 @@ from cifarlab.errors import CifarlabError
 from cifarlab.evaluation.metrics import Metrics
 from cifarlab.plots.confusion import confusion_matrix
 from cifarlab.plots.style import darkened, svg
-from cifarlab.reporting.images import data_uri, image_uri
-from cifarlab.serving.page.answer import Look
+from cifarlab.reporting import data_uri, image_uri
+from cifarlab.serving.page.answer import Explained
 
 Array = np.ndarray[Any, Any]
 # Classes that get a bar.
@@ -24,22 +24,24 @@ BARS = 5
 EMPTY = '<p class="hint">The answer appears here.</p>'
 
 
-def answer_html(look: Look, true_class: str | None = None) -> str:
-    """Return the verdict, a bar for each of the likeliest classes, and the two images.
+def answer_html(explained: Explained, true_class: str | None = None) -> str:
+    """Return the predicted class, a bar for each of the likeliest classes, and the two images.
 
     Args:
         true_class: what the image shows, where that is known.
     """
-    best = look.predictions.top(BARS)[0]
+    best = explained.predictions.top(BARS)[0]
     verdict, confidence = best[0]
-    side = look.seen.shape[0]
+    side = explained.image.shape[0]
+    seen = f"Input of the model: {side}x{side} pixels"
+    saliency = f"Saliency: pixels that spoke for {verdict}"
     return (
-        f'<div class="answer"><div role="status">{_verdict(verdict, confidence, look.sure)}'
-        f"{_truth(verdict, true_class)}</div>"
+        '<div class="answer"><div role="status">'
+        f"{_verdict(verdict, confidence, sure=explained.sure)}{_truth(verdict, true_class)}</div>"
         f'<ol class="bars">{"".join(_bar(name, share) for name, share in best)}</ol>'
         '<div class="images">'
-        f"{_figure('seen', exact_uri(look.seen), f'What the model sees: {side}x{side} pixels')}"
-        f"{_figure('heat', exact_uri(look.heat), f'Where it looked for {verdict}')}"
+        f"{_figure('seen', exact_uri(explained.image), seen)}"
+        f"{_figure('saliency', exact_uri(explained.saliency), saliency)}"
         "</div></div>"
     )
 
@@ -50,20 +52,20 @@ def problem_html(error: CifarlabError) -> str:
 
 
 def about_html(name: str, test: Metrics | None) -> str:
-    """Return who the model is, and how often it is right."""
+    """Return the name of the model, and its test accuracy."""
     if test is None:
-        known = "No test result is kept with this model, so nobody knows how often it is right."
+        known = "No test result is stored with this model, so its accuracy is not known."
     else:
         low, high = test.accuracy_interval
         known = (
-            f"It is right for <b>{test.accuracy:.2%}</b> of {test.n:,} test images "
+            f"Its test accuracy is <b>{test.accuracy:.2%}</b> on {test.n:,} images "
             f"(95% interval {low:.2%} to {high:.2%})."
         )
     classes = "" if test is None else f" Its {len(test.class_names)} classes: {_classes(test)}."
     return (
         '<header class="about"><h1>What is in this image?</h1>'
-        f"<p>The model <b>{escape(name)}</b> says. {known}{classes} Images go to the server "
-        "that shows this page and no further; they are deleted after a while.</p></header>"
+        f"<p>Answers of the model <b>{escape(name)}</b>. {known}{classes} Images go to the server "
+        "of this page and no further; they are deleted within 20 minutes.</p></header>"
     )
 
 
@@ -73,7 +75,7 @@ def matrix_html(test: Metrics, name: str) -> str:
     dark = data_uri(svg(darkened(confusion_matrix(test, name))), "image/svg+xml")
     text = escape(f"Confusion matrix of {name}: {test.accuracy:.2%} of {test.n:,} images right")
     return (
-        '<p class="hint">A row is the true class, a column what the model said.</p>'
+        '<p class="hint">Rows: true class. Columns: predicted class.</p>'
         '<div class="matrix" tabindex="0" role="region" aria-label="Confusion matrix">'
         f'<img class="light" src="{light}" alt="{text}">'
         f'<img class="dark" src="{dark}" alt="{text}"></div>'
@@ -83,7 +85,7 @@ def matrix_html(test: Metrics, name: str) -> str:
 def grid_html(
     images: Array, labels: Array, predicted: Array, indices: Array, class_names: Sequence[str]
 ) -> str:
-    """Return a button for each image at ``indices``, with what it is and what was said.
+    """Return a button for each image at ``indices``, with its true and its predicted class.
 
     Args:
         images: uint8 ``[N, H, W, 3]``.
@@ -104,19 +106,19 @@ def exact_uri(image: Array) -> str:
     return data_uri(file.getvalue(), "image/png")
 
 
-def _verdict(name: str, confidence: float, sure: bool | None) -> str:
+def _verdict(name: str, confidence: float, *, sure: bool | None) -> str:
     if sure is False:
         return (
             f'<p class="verdict unsure">Not sure</p><p class="hint">Perhaps {escape(name)}; '
-            f"with {confidence:.0%} the model is wrong too often to be believed.</p>"
+            f"a confidence of {confidence:.0%} is below the model's threshold.</p>"
         )
     return f'<p class="verdict">{escape(name)}</p>'
 
 
-def _truth(said: str, true_class: str | None) -> str:
+def _truth(predicted: str, true_class: str | None) -> str:
     if true_class is None:
         return ""
-    kind = "right" if said == true_class else "wrong"
+    kind = "right" if predicted == true_class else "wrong"
     return f'<p class="{kind}">The label says {escape(true_class)}: {kind}.</p>'
 
 
@@ -135,9 +137,9 @@ def _figure(kind: str, uri: str, caption: str) -> str:
     )
 
 
-def _thumbnail(image: Array, index: int, true_class: str, said: str) -> str:
-    right = true_class == said
-    words = true_class if right else f"{true_class}, taken for {said}"
+def _thumbnail(image: Array, index: int, true_class: str, predicted: str) -> str:
+    right = true_class == predicted
+    words = true_class if right else f"{true_class}, predicted {predicted}"
     return (
         f'<button type="button" class="{"right" if right else "wrong"}" data-index="{index}">'
         f'<img src="{image_uri(np.asarray(image))}" alt="">{escape(words)}</button>'

@@ -1,4 +1,4 @@
-// The model as the page sees it: pixels in, probabilities out, and where it looks.
+// The model as the page uses it: pixels in, probabilities out, and occlusion saliency.
 
 const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
 const waiting = new Map();
@@ -27,7 +27,7 @@ export function predict(pixels, shape) {
 
 const GREY = 127;
 
-// Return how much the probability of a class falls when each place is hidden, 0 to 1,
+// Return how much the probability of a class falls when each patch is hidden, 0 to 1,
 // [height, width] (Zeiler and Fergus, "Visualizing and understanding convolutional
 // networks", 2014). A patch of mid-grey moves over the image.
 export async function occlusion(pixels, shape, classIndex, probability) {

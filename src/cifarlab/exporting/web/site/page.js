@@ -18,7 +18,7 @@ export async function classify(blob, name = "image") {
 }
 window.cifarlab = { classify, facts };
 
-async function look(blob, name) {
+async function answer(blob, name) {
   const turn = ++shown;
   at("problem").textContent = "";
   at("answer").setAttribute("aria-busy", "true");
@@ -27,14 +27,14 @@ async function look(blob, name) {
     if (turn !== shown) return;
     const best = probabilities.indexOf(Math.max(...probabilities));
     draw(at("seen"), pixels);
-    draw(at("looks"), pixels);
+    draw(at("saliency"), pixels);
     showAnswer(probabilities, best);
     at("result").hidden = false;
-    at("looks").dataset.state = "working";
+    at("saliency").dataset.state = "working";
     const heat = await occlusion(pixels, shape, best, probabilities[best]);
     if (turn !== shown) return;
-    draw(at("looks"), pixels, heat);
-    at("looks").dataset.state = "done";
+    draw(at("saliency"), pixels, heat);
+    at("saliency").dataset.state = "done";
   } catch (error) {
     if (turn !== shown) return;
     at("result").hidden = true;
@@ -84,10 +84,10 @@ function draw(canvas, pixels, heat) {
 function showFacts() {
   const { accuracy, confusion, class_names: names, name = "model" } = facts;
   const known = accuracy
-    ? `, right for ${percent(accuracy.value, 2)} of ${accuracy.n.toLocaleString("en")} test ` +
+    ? `, test accuracy ${percent(accuracy.value, 2)} on ${accuracy.n.toLocaleString("en")} ` +
       `images (95% interval ${percent(accuracy.low, 2)} to ${percent(accuracy.high, 2)})`
     : "";
-  at("known").textContent = `Model: ${name}${known}. It knows ${names.join(", ")}.`;
+  at("known").textContent = `Model: ${name}${known}. Its classes: ${names.join(", ")}.`;
   if (!confusion || names.length > 20) return;
   at("confusion").hidden = false;
   const head = element("tr");
@@ -153,19 +153,19 @@ function takeImage() {
   const canvas = new OffscreenCanvas(video.videoWidth, video.videoHeight);
   canvas.getContext("2d").drawImage(video, 0, 0);
   closeCamera();
-  canvas.convertToBlob().then((blob) => look(blob, "webcam"));
+  canvas.convertToBlob().then((blob) => answer(blob, "webcam"));
 }
 
 // What people do
 
 function fromTransfer(transfer) {
   const file = [...(transfer?.files ?? [])][0];
-  if (file) look(file, file.name);
+  if (file) answer(file, file.name);
 }
 
 showFacts();
 at("file").onchange = ({ target }) => {
-  if (target.files[0]) look(target.files[0], target.files[0].name);
+  if (target.files[0]) answer(target.files[0], target.files[0].name);
   target.value = "";
 };
 at("webcam").onclick = toggleCamera;

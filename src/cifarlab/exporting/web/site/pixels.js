@@ -78,10 +78,10 @@ function weightsOf(before, after) {
 function resizeRows(rgb, height, before, after) {
   if (before === after) return rgb;
   const result = new Uint8ClampedArray(height * after * 3);
-  const places = weightsOf(before, after);
+  const taps = weightsOf(before, after);
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < after; x++) {
-      const { first, weights } = places[x];
+      const { first, weights } = taps[x];
       for (let c = 0; c < 3; c++) {
         let sum = UNIT / 2;
         for (let i = 0; i < weights.length; i++) {

@@ -17,10 +17,10 @@ async function probabilities(pixels, shape) {
   for (let start = 0; start < pixels.length; start += CHUNK * size) {
     const part = pixels.subarray(start, start + CHUNK * size);
     const images = new ort.Tensor("uint8", part, [part.length / size, ...shape]);
-    const { probabilities: found } = await model.run({ images });
-    const classes = found.dims[1];
-    for (let i = 0; i < found.data.length; i += classes) {
-      rows.push(Array.from(found.data.subarray(i, i + classes)));
+    const { probabilities: result } = await model.run({ images });
+    const classes = result.dims[1];
+    for (let i = 0; i < result.data.length; i += classes) {
+      rows.push(Array.from(result.data.subarray(i, i + classes)));
     }
   }
   return rows;

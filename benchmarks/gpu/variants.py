@@ -1,8 +1,8 @@
 """Which changes to ``fast94`` are worth it: each trained with the same seeds, on validation.
 
-They are taken in turn, seed 0 of every arm, then seed 1 of every arm, for as long as the suite
-lets it run: the longer, the smaller the differences that can be told apart. Where a change comes
-from is said beside it; docs/log.md has what was learnt.
+They are taken in turn, seed 0 of every variant, then seed 1 of every variant, for as long as the
+suite lets it run: the longer, the smaller the differences that can be told apart. The origin of a
+change is said beside it; docs/log.md has the results.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ BLOCK1 = (
 # The published tail averages every 4 steps, from 8 steps before the decay ends.
 DECAYED, TAIL = 8.5 / 8.875, 8 / 330
 
-ARMS: Mapping[str, Recipe] = {
+VARIANTS: Mapping[str, Recipe] = {
     "base": FAST94_GPU,
     # Lookahead over the whole run, as in airbench94, with a floor under the rates.
     "lookahead, floor 0.07": dataclasses.replace(
@@ -104,27 +104,27 @@ def tiny(recipe: Recipe) -> Recipe:
 
 
 def rows(setup: Setup) -> Rows:
-    """Yield a row for each run: its arm, seed, validation accuracy and seconds.
+    """Yield a row for each run: its variant, seed, validation accuracy and seconds.
 
-    An arm that fails is said so once and left out of the following rounds.
+    An variant that fails is said so once and left out of the following rounds.
     """
     device = torch.device(setup.device)
     precision = choose_precision("auto", device)
     data = load_dataset(setup.data)
-    arms = {name: tiny(recipe) if setup.tiny else recipe for name, recipe in ARMS.items()}
+    variants = {name: tiny(recipe) if setup.tiny else recipe for name, recipe in VARIANTS.items()}
     forms: dict[str, DeviceForm] = {}
-    for seed, name in itertools.product(range(TINY_SEEDS if setup.tiny else SEEDS), arms):
+    for seed, name in itertools.product(range(TINY_SEEDS if setup.tiny else SEEDS), variants):
         if seed > 0 and name not in forms:
             continue
         try:
             if name not in forms:
-                recipe = dataclasses.replace(arms[name], train_on=TRAIN)
+                recipe = dataclasses.replace(variants[name], train_on=TRAIN)
                 new = DeviceForm(recipe, data, data.validation, device, precision)
                 new.warm_up()
                 forms[name] = new
             accuracy, seconds = forms[name].train(seed)
         except Exception as error:
             forms.pop(name, None)
-            yield {"arm": name, "failure": f"{type(error).__name__}: {error}".splitlines()[0]}
+            yield {"variant": name, "failure": f"{type(error).__name__}: {error}".splitlines()[0]}
             continue
-        yield {"arm": name, "seed": seed, "accuracy": accuracy, "seconds": seconds}
+        yield {"variant": name, "seed": seed, "accuracy": accuracy, "seconds": seconds}
