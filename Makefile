@@ -50,6 +50,7 @@ gpu-dry: $(SETUP)
 	$(BIN)/python -m benchmarks.gpu.table build/gpu-dry.json
 
 test: lint
+	CIFARLAB_CACHE=$(CURDIR)/build/cache $(BIN)/python -m pytest -q --doctest-modules src/cifarlab
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 test-slow: $(SETUP)

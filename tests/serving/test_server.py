@@ -59,21 +59,25 @@ def until(condition) -> None:
 
 
 def status(port: int, path: str) -> int | None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         connection.request("GET", path)
         return connection.getresponse().status
     except OSError:
         return None
+    finally:
+        connection.close()
 
 
 def post(port: int) -> int:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    connection.request("POST", "/predict", BODY, HEADERS)
-    answer = connection.getresponse()
-    answer.read()
-    connection.close()
-    return answer.status
+    try:
+        connection.request("POST", "/predict", BODY, HEADERS)
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status
+    finally:
+        connection.close()
 
 
 @posix_only
@@ -166,6 +170,7 @@ def test_several_workers_count_together(model_file):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         connection.request("GET", "/metrics")
         text = connection.getresponse().read().decode()
+        connection.close()
         lines = [line for line in text.splitlines() if 'status="200"' in line]
         assert sum(float(line.split()[-1]) for line in lines) >= 4
 

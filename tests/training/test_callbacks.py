@@ -48,7 +48,7 @@ def test_stock_callbacks_see_and_steer_the_run(tmp_path):
     )
     assert [row["learning_rate"] for row in history] == pytest.approx([0.01, 0.005, 0.01 / 3])
     assert seen == [row["loss"] for row in history]
-    rows = list(csv.DictReader((tmp_path / "log.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "log.csv").read_text().splitlines()))
     assert [float(row["val_accuracy"]) for row in rows] == [r["val_accuracy"] for r in history]
     # Weights are synced before callbacks run: the last file holds the final weights.
     last = keras.saving.load_model(tmp_path / "3.keras")
