@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -167,3 +168,40 @@ def test_a_path_without_parquet_files(tmp_path):
     (tmp_path / "cat.png").write_bytes(b"")
     assert parquet.find(tmp_path) is None
     assert parquet.find(tmp_path / "cat.png") is None
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("cifar_train", "cifar_test"),
+        ("Train", "Test"),
+        ("mnist-training", "mnist-testing"),
+        ("images", "val"),
+        ("images", "test"),
+        ("default_train_data", "default_eval_data"),
+    ],
+)
+def test_a_file_is_in_the_split_that_its_name_speaks_of_and_in_no_other(
+    tmp_path: Path, train: str, test: str
+) -> None:
+    for name in (train, test):
+        (tmp_path / f"{name}.parquet").touch()
+    files = parquet.find(tmp_path)
+    assert files is not None
+    assert [file.stem for file in files.train] == [train]
+    assert [file.stem for file in files.test] == [test]
+
+
+def test_a_file_of_no_split_beside_files_called_train_is_left_out_and_said(tmp_path: Path) -> None:
+    for name in ("train", "extra"):
+        (tmp_path / f"{name}.parquet").touch()
+    with pytest.warns(UserWarning, match="speaks of no split"):
+        files = parquet.find(tmp_path)
+    assert files is not None
+    assert [file.stem for file in files.train] == ["train"]
+
+
+def test_test_files_alone_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "test.parquet").touch()
+    with pytest.raises(InputError, match="no file of training images"):
+        parquet.find(tmp_path)

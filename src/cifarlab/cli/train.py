@@ -69,6 +69,13 @@ def train(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out images that cannot be read.")
     ] = False,
+    class_folder: Annotated[
+        str,
+        typer.Option(help="Folder that names the class, if nested: auto, first or last."),
+    ] = "auto",
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="Read what links out of the folder lead to.")
+    ] = False,
     track: Annotated[
         str | None, typer.Option(help="Log to tensorboard, mlflow or wandb, offline.")
     ] = None,
@@ -119,6 +126,8 @@ def train(
                 directory=output,
                 overwrite=overwrite,
                 skip_bad=skip_bad,
+                class_folder=class_folder,
+                follow_links=follow_links,
                 track=track,
                 progress=progress,
             )

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,8 +30,23 @@ class LoadOptions:
     image_size: int = 32
     resize_mode: str = "squash"
     skip_bad: bool = False
+    class_folder: str = "auto"
+    follow_links: bool = False
     offline: bool = False
     progress: Callable[[str], None] | None = None
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """Those that decide what the images are and which split each is in."""
+        names = (
+            "validation_fraction",
+            "split_seed",
+            "image_size",
+            "resize_mode",
+            "class_folder",
+            "follow_links",
+        )
+        return {name: getattr(self, name) for name in names}
 
 
 def load_dataset(
@@ -41,6 +57,8 @@ def load_dataset(
     image_size: int = 32,
     resize_mode: str = "squash",
     skip_bad: bool = False,
+    class_folder: str = "auto",
+    follow_links: bool = False,
     offline: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Dataset:
@@ -58,6 +76,9 @@ def load_dataset(
         image_size: height and width that images from a path are resized to.
         resize_mode: ``"squash"``, ``"crop"`` or ``"pad"``.
         skip_bad: leave out images that cannot be decoded instead of raising.
+        class_folder: which folder names the class where folders of images are nested:
+            ``"first"``, ``"last"``, or ``"auto"`` for the only possible one.
+        follow_links: read what links out of a folder of images lead to.
         offline: never use the network.
         progress: called with one line of text now and then.
 
@@ -83,6 +104,8 @@ def load_dataset(
         image_size=image_size,
         resize_mode=resize_mode,
         skip_bad=skip_bad,
+        class_folder=class_folder,
+        follow_links=follow_links,
         offline=offline,
         progress=progress,
     )
@@ -96,6 +119,13 @@ def load_and_list_bad(
 
     For a folder of images that list is ``None``: the folder loader does not keep one.
     """
+    data, skipped = _load(spec, options)
+    return replace(data, loading=options.recorded), skipped
+
+
+def _load(
+    spec: str | os.PathLike[str], options: LoadOptions
+) -> tuple[Dataset, tuple[str, ...] | None]:
     if isinstance(spec, str) and spec in NAMES:
         _require_cifar_size(options, spec)
         return _divide(NAMES[spec](options), options)
@@ -265,6 +295,8 @@ def _load_images(path: Path, options: LoadOptions) -> Dataset:
         image_size=options.image_size,
         resize_mode=options.resize_mode,
         skip_bad=options.skip_bad,
+        class_folder=options.class_folder,
+        follow_links=options.follow_links,
         validation_fraction=options.validation_fraction,
         split_seed=options.split_seed,
         progress=options.progress,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,8 @@ class Dataset:
         train: the images that the weights are fitted to.
         validation: the images that every choice is made on; empty once all are made.
         test: used once, after training.
+        loading: how it was read, as ``load_dataset``'s own arguments; empty for data that was made
+            in memory.
 
     Example:
         >>> from cifarlab.data.catalog import load_dataset
@@ -64,6 +67,7 @@ class Dataset:
     train: Split
     validation: Split
     test: Split
+    loading: Mapping[str, Any] = field(default_factory=dict)
 
 
 def without_validation(data: Dataset) -> Dataset:

@@ -6,7 +6,6 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +13,15 @@ import numpy as np
 
 from cifarlab.data.dataset import Dataset, Split, check_split, stratified_split
 from cifarlab.data.image import check_options, read_image
-from cifarlab.data.listing import SUFFIXES, list_below, list_folder, resolved
+from cifarlab.data.layouts import READINGS, Labelled, understand
+from cifarlab.data.split_names import TEST, TRAIN
+from cifarlab.data.tree import list_tree
 from cifarlab.errors import InputError, UsageError
 from cifarlab.files import printable
-
-TRAIN = "train"
-VALIDATION = ("val", "valid", "validation")
-TEST = "test"
 
 MAX_LISTED = 10
 DECODERS = min(8, os.cpu_count() or 1)
 PROGRESS_EVERY = 1000
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Files:
-    """The image files of one split, and their classes, int64 ``[N]``."""
-
-    paths: tuple[Path, ...]
-    labels: np.ndarray[Any, Any]
 
 
 def load_folder(
@@ -41,6 +30,8 @@ def load_folder(
     image_size: int = 32,
     resize_mode: str = "squash",
     skip_bad: bool = False,
+    class_folder: str = "auto",
+    follow_links: bool = False,
     validation_fraction: float = 0.1,
     test_fraction: float = 0.1,
     split_seed: int = 0,
@@ -57,6 +48,9 @@ def load_folder(
         image_size: height and width that every image is resized to.
         resize_mode: how to resize; see ``image.decode_image``.
         skip_bad: leave out images that cannot be decoded, with a warning.
+        class_folder: which folder names the class where folders are nested: ``"first"``,
+            ``"last"``, or ``"auto"`` for the only possible one.
+        follow_links: read what links out of the folder lead to.
         validation_fraction: share of all images for the validation split, if it has no folder.
         test_fraction: share of all images for the test split, if it has no folder.
         split_seed: the same seed gives the same splits.
@@ -76,23 +70,22 @@ def load_folder(
         ('cat', 'dog')
     """
     check_options(image_size, resize_mode)
+    if class_folder not in READINGS:
+        raise UsageError(f"class folder {class_folder!r}: choose from {', '.join(READINGS)}")
     _check_fractions(validation_fraction, test_fraction)
     top = Path(path)
-    root = resolved(top)
     shown = printable(str(path))
-    folders = _split_folders(top, root, shown)
-    class_names = _class_names(folders[TRAIN], root, shown)
-    files_of = {
-        split: _find_files(folder, root, class_names, needs_all=split == TRAIN)
-        for split, folder in folders.items()
-    }
+    layout = understand(list_tree(top, follow_links=follow_links), class_folder=class_folder)
+    for note in layout.notes:
+        warnings.warn(f"{shown}: {note}", stacklevel=2)
+    root, class_names = top.resolve(), layout.class_names
     bad: list[str] = []
     splits = {
         split: _decode(files, top, image_size, resize_mode, bad, progress)
-        for split, files in files_of.items()
+        for split, files in layout.splits.items()
     }
     if bad:
-        count = sum(len(files.paths) for files in files_of.values())
+        count = sum(len(files.paths) for files in layout.splits.values())
         _report_bad(bad, count, shown, skip_bad=skip_bad)
     splits = _fill(splits, class_names, validation_fraction, test_fraction, split_seed, shown)
     for name, split in splits.items():
@@ -118,82 +111,11 @@ def _check_fractions(validation_fraction: float, test_fraction: float) -> None:
         )
 
 
-# Listing
-
-
-def _split_folders(path: Path, root: Path, shown: str) -> dict[str, Path]:
-    """Return the folder of each split that has one; without such folders all is ``train``."""
-    folders = {entry.name: entry for entry in list_folder(path, root) if entry.is_dir()}
-    validation = [name for name in VALIDATION if name in folders]
-    if TRAIN not in folders:
-        if folders and set(folders) <= {*VALIDATION, TEST}:
-            raise InputError(
-                f"{shown}: holds {', '.join(folders)} and no {TRAIN}; add the training images"
-            )
-        return {TRAIN: path}
-    if len(validation) > 1:
-        raise InputError(f"{shown}: holds {' and '.join(validation)}; keep one of them")
-    unused = sorted(folders.keys() - {TRAIN, TEST, *VALIDATION})
-    if unused:
-        names = ", ".join(printable(name) for name in unused[:MAX_LISTED])
-        warnings.warn(f"{shown}: only its splits are read; left out {names}", stacklevel=2)
-    splits = {TRAIN: folders[TRAIN]}
-    if validation:
-        splits["validation"] = folders[validation[0]]
-    if TEST in folders:
-        splits[TEST] = folders[TEST]
-    return splits
-
-
-def _class_names(folder: Path, root: Path, shown: str) -> tuple[str, ...]:
-    names = sorted(entry.name for entry in list_folder(folder, root) if entry.is_dir())
-    if len(names) < 2:
-        raise InputError(
-            f"{shown}: holds {len(names)} class folders; at least 2 are needed, "
-            "each with the images of one class"
-        )
-    for name in names:
-        if not name.isprintable():
-            raise InputError(f"{shown}: class folder {name!r} has no printable name; rename it")
-    return tuple(names)
-
-
-def _find_files(
-    folder: Path, root: Path, class_names: tuple[str, ...], *, needs_all: bool
-) -> _Files:
-    entries = list_folder(folder, root)
-    unknown = [e.name for e in entries if e.is_dir() and e.name not in class_names]
-    if unknown:
-        raise InputError(
-            f"{printable(str(folder))}: class {unknown[0]!r} is not among the training classes; "
-            "use the same class folders in every split"
-        )
-    loose = [e.name for e in entries if e.is_file() and e.suffix.lower() in SUFFIXES]
-    if loose:
-        warnings.warn(
-            f"{printable(str(folder))}: left out {len(loose)} images outside of the "
-            f"class folders, such as {printable(loose[0])}",
-            stacklevel=2,
-        )
-    paths: list[Path] = []
-    labels: list[int] = []
-    for label, name in enumerate(class_names):
-        has_folder = (folder / name) in entries
-        files = list_below(folder / name, root) if has_folder else ()
-        if needs_all and not files:
-            raise InputError(
-                f"{printable(str(folder / name))}: holds no images; add some or remove the folder"
-            )
-        paths += files
-        labels += [label] * len(files)
-    return _Files(paths=tuple(paths), labels=np.array(labels, dtype=np.int64))
-
-
 # Decoding and dividing
 
 
 def _decode(
-    files: _Files,
+    files: Labelled,
     path: Path,
     size: int,
     resize_mode: str,
@@ -223,7 +145,7 @@ def _decode(
     finally:
         pool.shutdown(cancel_futures=True)
     names = tuple(_name(file.relative_to(path)) for file in files.paths)
-    split = Split(images=images, labels=files.labels, names=names)
+    split = Split(images=images, labels=np.array(files.labels, dtype=np.int64), names=names)
     return split if len(good) == len(split) else split.subset(np.array(good, dtype=np.int64))
 
 
@@ -254,12 +176,16 @@ def _fill(
     """Take the missing splits from ``train``, the same share of every class."""
     missing = [name for name in ("validation", TEST) if name not in splits]
     counts = np.bincount(splits[TRAIN].labels, minlength=len(class_names))
-    rarest = int(counts.argmin())
-    if counts[rarest] <= len(missing):
-        raise InputError(
-            f"{shown}: class {class_names[rarest]!r} has {counts[rarest]} good images to train "
-            f"on; at least {len(missing) + 1} are needed, one for each split taken from them"
+    few = [name for name, n in zip(class_names, counts, strict=True) if 0 < n <= len(missing)]
+    if few:
+        warnings.warn(
+            f"{shown}: too few images of {', '.join(few[:MAX_LISTED])} to divide; they are "
+            "trained on, and not measured in every split",
+            stacklevel=2,
         )
+    if not counts.all():
+        gone = class_names[int(counts.argmin())]
+        raise InputError(f"{shown}: class {gone!r} has no good images to train on; add some")
     filled = dict(splits)
     share = validation_fraction
     if TEST in missing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +13,13 @@ from typing import Any
 import numpy as np
 
 from cifarlab.data.dataset import Split
+from cifarlab.data.split_names import TEST, TRAIN, VALIDATION, splits_of
 from cifarlab.errors import InputError
 from cifarlab.files import printable
 
 IMAGE_COLUMNS = ("img", "image")
 LABEL_COLUMNS = ("label", "fine_label", "labels")
 SUBFOLDERS = (".", "plain_text", "data", "cifar100")
-# Names of the files of test images; validation files are used where no file is called test.
-TEST_PATTERNS = ("test*.parquet", "validation*.parquet", "val*.parquet")
 MAX_CLASSES = 10_000
 BATCH_ROWS = 1000
 SHARD = re.compile(r"(?P<stem>.+)-(?P<index>\d{5})-of-(?P<count>\d{5})(?P<rest>.*)\.parquet")
@@ -55,17 +55,38 @@ def find(path: Path) -> Files | None:
     if path.is_file():
         return Files(train=(path,), test=()) if path.suffix == ".parquet" else None
     for subfolder in SUBFOLDERS:
-        folder = path / subfolder
-        train = _shards(folder, "train*.parquet") or _shards(folder, "*.parquet")
-        if train:
-            tests = (_shards(folder, pattern) for pattern in TEST_PATTERNS)
-            test = next((files for files in tests if files and files != train), ())
-            return Files(train=train, test=test)
+        files = _whole_shards(path / subfolder)
+        if files:
+            return _by_split(files)
     return None
 
 
-def _shards(folder: Path, pattern: str) -> tuple[Path, ...]:
-    files = tuple(sorted(folder.glob(pattern)))
+def _by_split(files: tuple[Path, ...]) -> Files:
+    """Give each file to the split that its name speaks of; a file is in one split only.
+
+    Files that speak of none are training files, unless others are called so. Validation files
+    serve as test files where nothing is called test.
+    """
+    spoken = splits_of([file.stem for file in files])
+    parts: dict[str | None, list[Path]] = {}
+    for file in files:
+        parts.setdefault(spoken.get(file.stem), []).append(file)
+    train = parts.get(TRAIN) or parts.get(None) or []
+    rest = parts.get(None, []) if TRAIN in parts else []
+    if not train:
+        names = ", ".join(printable(file.name) for file in files[:3])
+        raise InputError(f"{names}: no file of training images; add one, or rename one of these")
+    if rest:
+        warnings.warn(
+            f"{printable(rest[0])}: left out, its name speaks of no split and others are called "
+            "train",
+            stacklevel=2,
+        )
+    return Files(train=tuple(train), test=tuple(parts.get(TEST) or parts.get(VALIDATION) or ()))
+
+
+def _whole_shards(folder: Path) -> tuple[Path, ...]:
+    files = tuple(sorted(folder.glob("*.parquet")))
     present = {file.name for file in files}
     for file in files:
         if match := SHARD.fullmatch(file.name):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from cifarlab.data.catalog import NAMES, load_dataset
+from cifarlab.data.catalog import NAMES, LoadOptions, load_and_list_bad, load_dataset
 from cifarlab.data.dataset import Dataset, Split, fingerprint, without_validation
 from cifarlab.errors import InputError, UsageError
 from cifarlab.recipes.recipe import EVERYTHING_BUT_TEST, Recipe, from_json
@@ -55,7 +56,7 @@ def describe_split(split: Split) -> dict[str, Any]:
 
 def describe_loading(data: Dataset) -> dict[str, Any]:
     """Return what ``dataset_of`` has to know beside the source to load the same again."""
-    return {"image_size": data.train.images.shape[1]}
+    return {"image_size": data.train.images.shape[1], **data.loading}
 
 
 # Loading it again
@@ -122,13 +123,8 @@ def dataset_of(
     """
     run = find_run(Path(directory))
     if not isinstance(data, Dataset):
-        data = load_dataset(
-            data or data_of(run.path),
-            image_size=_image_size(run),
-            skip_bad=True,
-            offline=offline,
-            progress=progress,
-        )
+        options = replace(_loading(run), skip_bad=True, offline=offline, progress=progress)
+        data = load_and_list_bad(data or data_of(run.path) or DEFAULT_DATASET, options)[0]
     data = data_for(read_recipe(run.path), data)
     _check_same(run, data)
     return data
@@ -168,9 +164,16 @@ def _dataset_record(file: Path) -> Mapping[str, Any]:
         raise InputError(f"{file}: cannot be read ({error}); name the data with --data") from error
 
 
-def _image_size(run: RunDirectory) -> int:
-    options = read_json(run.environment).get("load", {})
-    return int(options.get("image_size", DEFAULT_IMAGE_SIZE))
+def _loading(run: RunDirectory) -> LoadOptions:
+    """Return how the run's data were read; of what an older run did not record, the default."""
+    recorded = read_json(run.environment).get("load", {})
+    known = {field.name for field in fields(LoadOptions)}
+    try:
+        return LoadOptions(**{name: v for name, v in recorded.items() if name in known})
+    except (AttributeError, TypeError) as error:
+        raise InputError(
+            f"{run.environment}: cannot be read ({error}); name the data with --data"
+        ) from error
 
 
 def _check_same(run: RunDirectory, data: Dataset) -> None:

@@ -102,6 +102,8 @@ def train(
     directory: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     skip_bad: bool = False,
+    class_folder: str = "auto",
+    follow_links: bool = False,
     track: str | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     progress: Progress = SILENT,
@@ -119,6 +121,7 @@ def train(
         directory: where to write; by default ``runs/<recipe>-<n>`` in the current directory.
         overwrite: replace an earlier run in ``directory``.
         skip_bad: leave out images that cannot be read.
+        class_folder, follow_links: how a folder of images is read; see ``load_dataset``.
         track: ``"tensorboard"``, ``"mlflow"`` or ``"wandb"``, written into the run directory
             unless the client's own settings say otherwise.
         callbacks: stock Keras callbacks or your own, called at epoch ends.
@@ -147,7 +150,13 @@ def train(
         check_unused(Path(directory), overwrite=overwrite)
     if not isinstance(data, Dataset):
         progress.started(f"loading {printable(str(data))}")
-        data = load_dataset(data, skip_bad=skip_bad, progress=progress.message)
+        data = load_dataset(
+            data,
+            skip_bad=skip_bad,
+            class_folder=class_folder,
+            follow_links=follow_links,
+            progress=progress.message,
+        )
     dataset = data_for(recipe, data)
     net = build_model(recipe, dataset, options.seed) if own_model is None else own_model
     check_fit(net, dataset)

@@ -1,0 +1,335 @@
+"""What a tree of folders means: which folders are splits, which are classes, which are neither.
+
+Every way to read it is tried. One that fits is taken; none is an error with each one's reason;
+several are an error that names them, because a guess would train on the wrong classes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cifarlab.data.split_names import TEST, TRAIN, VALIDATION, splits_of
+from cifarlab.data.tree import Folder, Listing
+from cifarlab.errors import InputError
+from cifarlab.files import printable
+
+MAX_LISTED = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """The images of one split and the class of each, not yet decoded."""
+
+    paths: tuple[Path, ...]
+    labels: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """A tree of folders, understood.
+
+    Attributes:
+        reading: how it is read, in words.
+        class_names: one name for each class, numbers in numeric order.
+        splits: the images of each split that has folders of its own; ``train`` always.
+        unlabelled: images of a split whose classes are not told.
+        notes: one line for each decision that a user should know of.
+    """
+
+    reading: str
+    class_names: tuple[str, ...]
+    splits: Mapping[str, Labelled]
+    unlabelled: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejected:
+    """Why a tree cannot be read in one way; empty where nothing hints at that way."""
+
+    reason: str
+
+
+def understand(listing: Listing, *, class_folder: str = "auto") -> Layout:
+    """Return the one way in which the tree can be read.
+
+    Args:
+        class_folder: where the class of an image is named, if folders are nested: ``"first"``, by
+            the first folder, ``"last"``, by the folder that holds the image, ``"auto"`` for
+            whichever is the only possible one.
+
+    Raises:
+        InputError: there is no way, or more than one.
+    """
+    folder, notes = _without_wrappers(listing.root)
+    shown = printable(folder.path)
+    divided = [_splits_above_classes(folder), _classes_above_splits(folder)]
+    fitting = [answer for answer in divided if isinstance(answer, Layout)]
+    undivided = () if fitting else [read(folder) for read in READINGS[class_folder]]
+    fitting += [answer for answer in undivided if isinstance(answer, Layout)]
+    if len(fitting) > 1:
+        ways = " or ".join(f"{way.reading} ({_some(way.class_names)})" for way in fitting)
+        raise InputError(
+            f"{shown}: the classes may be {ways}; say which with --class-folder first or last"
+        )
+    if not fitting:
+        answers = [*divided, *undivided]
+        reasons = [answer.reason for answer in answers if isinstance(answer, Rejected)]
+        raise InputError(f"{shown}: {'; '.join(dict.fromkeys(filter(None, reasons)))}")
+    (layout,) = fitting
+    return Layout(
+        reading=layout.reading,
+        class_names=layout.class_names,
+        splits=layout.splits,
+        unlabelled=layout.unlabelled,
+        notes=(*listing.left_out, *_other_files(folder), *notes, *layout.notes),
+    )
+
+
+def _other_files(folder: Folder) -> Sequence[str]:
+    others = list(folder.other_files())
+    if not others:
+        return ()
+    return (
+        f"left out {len(others):,} files that are not images, such as {printable(others[0].name)}",
+    )
+
+
+def natural_order(name: str) -> tuple[tuple[int, int, str], ...]:
+    """Return a sort key that puts numbers in numeric order.
+
+    Example:
+        >>> sorted(["class10", "class2", "Class1"], key=natural_order)
+        ['Class1', 'class2', 'class10']
+    """
+    parts = re.split(r"(\d+)", name)
+    return tuple((0, int(p), p) if p.isdecimal() and p.isascii() else (1, 0, p) for p in parts if p)
+
+
+def same_class(name: str) -> str:
+    """Return what two spellings of one class have in common: neither case nor blanks differ."""
+    return " ".join(name.casefold().split())
+
+
+def _without_wrappers(folder: Folder) -> tuple[Folder, list[str]]:
+    """Descend while a folder holds nothing but one folder that holds folders."""
+    notes: list[str] = []
+    while True:
+        inner = folder.with_images
+        if folder.images or len(inner) != 1 or not inner[0].with_images:
+            return folder, notes
+        folder = inner[0]
+        notes.append(f"read from {printable(folder.path)}, the only folder with images")
+
+
+def _splits_above_classes(folder: Folder) -> Layout | Rejected:
+    """``train/cat``, ``test/cat`` and the like."""
+    spoken = splits_of([f.name for f in folder.with_images])
+    by_split: dict[str, list[Folder]] = {}
+    for inner in folder.with_images:
+        if inner.name in spoken:
+            by_split.setdefault(spoken[inner.name], []).append(inner)
+    if TRAIN not in by_split:
+        return Rejected(reason="")
+    twice = next((group for group in by_split.values() if len(group) > 1), None)
+    if twice:
+        names = " and ".join(printable(f.name) for f in twice)
+        return Rejected(reason=f"holds {names}; keep one of them")
+    train = by_split[TRAIN][0]
+    if len(train.with_images) < 2:
+        count = len(train.with_images)
+        return Rejected(reason=f"{train.name} holds {count} class folders; at least 2 are needed")
+    classes = _classes(train)
+    splits = {TRAIN: _labelled(train.with_images, classes)}
+    unlabelled: list[Path] = []
+    notes: list[str] = []
+    for split in (VALIDATION, TEST):
+        for other in by_split.get(split, ()):
+            known = [f for f in other.with_images if same_class(f.name) in classes]
+            if not known:
+                images = tuple(other.everything())
+                unlabelled += images
+                notes.append(
+                    f"{printable(other.name)}: {len(images):,} images without class folders are "
+                    "left out; cifarlab predict takes them"
+                )
+                continue
+            _refuse_unknown(other, classes)
+            splits[split] = _labelled(known, classes)
+            notes += _not_measured(split, known, classes)
+    rest = [f.name for f in folder.with_images if f.name not in spoken]
+    if rest:
+        notes.append(f"only the splits are read; left out: {_some(rest)}")
+    return Layout(
+        reading="folders below the splits",
+        class_names=tuple(classes.values()),
+        splits=splits,
+        unlabelled=tuple(unlabelled),
+        notes=tuple(notes),
+    )
+
+
+def _classes_above_splits(folder: Folder) -> Layout | Rejected:
+    """``cat/train``, ``cat/test`` and the like."""
+    inner = folder.with_images
+    spoken = [splits_of([f.name for f in c.with_images]) for c in inner]
+    fits = len(inner) >= 2 and all(
+        not c.images and len(s) == len(c.with_images) and TRAIN in s.values()
+        for c, s in zip(inner, spoken, strict=True)
+    )
+    if not fits:
+        return Rejected(reason="")
+    classes = _classes(folder)
+    order = list(classes)
+    splits = {}
+    for split in (TRAIN, VALIDATION, TEST):
+        labelled = [
+            (image, order.index(same_class(c.name)))
+            for c, s in zip(inner, spoken, strict=True)
+            for f in c.with_images
+            if s[f.name] == split
+            for image in f.everything()
+        ]
+        if labelled:
+            splits[split] = Labelled(
+                paths=tuple(image for image, _ in labelled), labels=tuple(i for _, i in labelled)
+            )
+    return Layout(
+        reading="folders above the splits", class_names=tuple(classes.values()), splits=splits
+    )
+
+
+def _first_folder_without_splits(folder: Folder) -> Layout | Rejected:
+    """``cat/1.jpg``, unless a class holds a folder called train."""
+    holding = [
+        c.name
+        for c in folder.with_images
+        if TRAIN in splits_of([f.name for f in c.with_images]).values()
+    ]
+    if holding:
+        return Rejected(reason=f"{_some(holding)} hold splits; every class must, or none")
+    return _first_folder_is_class(folder)
+
+
+def _first_folder_is_class(folder: Folder) -> Layout | Rejected:
+    """``cat/1.jpg``, with images perhaps deeper."""
+    inner = folder.with_images
+    if _are_splits(inner) and TRAIN in splits_of([f.name for f in inner]).values():
+        return Rejected(reason="")
+    if len(inner) < 2:
+        return Rejected(
+            reason=f"holds {len(inner)} class folders; at least 2 are needed, each with the "
+            "images of one class"
+        )
+    if _are_splits(inner) and TRAIN not in splits_of([f.name for f in inner]).values():
+        names = _some([f.name for f in inner])
+        return Rejected(reason=f"holds {names} and no train; add the training images")
+    classes = _classes(folder)
+    notes = []
+    if folder.images:
+        notes.append(
+            f"left out {len(folder.images):,} images outside of the class folders, such as "
+            f"{printable(folder.images[0].name)}"
+        )
+    return Layout(
+        reading="the first folders",
+        class_names=tuple(classes.values()),
+        splits={TRAIN: _labelled(inner, classes)},
+        notes=tuple(notes),
+    )
+
+
+def _last_folder_is_class(folder: Folder) -> Layout | Rejected:
+    """``2024/site1/cat/1.jpg``: the folder that holds an image is its class."""
+    inner = folder.with_images
+    nested = len(inner) >= 2 and not any(f.images for f in inner)
+    if not nested or _are_splits(inner) or _splits_below(inner):
+        return Rejected(reason="")
+    groups: dict[str, list[Path]] = {}
+    for image in folder.everything():
+        groups.setdefault(image.parent.name, []).append(image)
+    if len(groups) < 2:
+        return Rejected(reason="")
+    names = sorted(groups, key=natural_order)
+    labelled = [(image, label) for label, name in enumerate(names) for image in groups[name]]
+    return Layout(
+        reading="the folders that hold the images",
+        class_names=tuple(names),
+        splits={
+            TRAIN: Labelled(
+                paths=tuple(i for i, _ in labelled), labels=tuple(n for _, n in labelled)
+            )
+        },
+    )
+
+
+def _are_splits(folders: Sequence[Folder]) -> bool:
+    return set(splits_of([f.name for f in folders])) == {f.name for f in folders}
+
+
+def _splits_below(folders: Sequence[Folder]) -> bool:
+    return all(TRAIN in splits_of([f.name for f in c.with_images]).values() for c in folders)
+
+
+def _classes(parent: Folder) -> dict[str, str]:
+    """Return the class of each spelling, in numeric or alphabetical order."""
+    empty = [f.path for f in parent.folders if f.is_empty]
+    if empty:
+        raise InputError(f"{printable(empty[0])}: holds no images; add some or remove the folder")
+    classes: dict[str, str] = {}
+    for folder in sorted(parent.with_images, key=lambda f: natural_order(f.name)):
+        key = same_class(folder.name)
+        if key in classes:
+            raise InputError(
+                f"{printable(str(folder.path.parent))}: class folders {classes[key]!r} and "
+                f"{folder.name!r} differ in case or blanks only; join them, or rename one"
+            )
+        if not folder.name.isprintable():
+            raise InputError(
+                f"{printable(folder.path)}: class folder {folder.name!r} has no printable name; "
+                "rename it"
+            )
+        classes[key] = folder.name
+    return classes
+
+
+def _labelled(folders: Sequence[Folder], classes: Mapping[str, str]) -> Labelled:
+    order = list(classes)
+    labelled = [
+        (image, order.index(same_class(folder.name)))
+        for folder in sorted(folders, key=lambda f: order.index(same_class(f.name)))
+        for image in folder.everything()
+    ]
+    return Labelled(paths=tuple(i for i, _ in labelled), labels=tuple(n for _, n in labelled))
+
+
+def _refuse_unknown(split: Folder, classes: Mapping[str, str]) -> None:
+    unknown = [f.name for f in split.with_images if same_class(f.name) not in classes]
+    if unknown:
+        raise InputError(
+            f"{printable(split.path)}: class {unknown[0]!r} is not among the training classes; "
+            "use the same class folders in every split"
+        )
+
+
+def _not_measured(split: str, known: Sequence[Folder], classes: Mapping[str, str]) -> Sequence[str]:
+    there = {same_class(f.name) for f in known}
+    missing = [name for key, name in classes.items() if key not in there]
+    if not missing:
+        return ()
+    return (f"{split}: no images of {_some(missing)}, which is not measured there",)
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(printable(name) for name in names[:MAX_LISTED])
+    return shown if len(names) <= MAX_LISTED else f"{shown} and {len(names) - MAX_LISTED} more"
+
+
+READINGS: Mapping[str, Sequence[Callable[[Folder], Layout | Rejected]]] = {
+    "auto": (_first_folder_without_splits, _last_folder_is_class),
+    "first": (_first_folder_is_class,),
+    "last": (_last_folder_is_class,),
+}

@@ -1,0 +1,52 @@
+"""Which split a folder or file name speaks of: train, validation or test, in any usual spelling."""
+
+from __future__ import annotations
+
+import re
+
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+
+# Words that the field uses. "eval" and "holdout" mean the test split to some and the validation
+# split to others; ``splits_of`` decides by what else is there.
+WORDS = {
+    "train": TRAIN,
+    "training": TRAIN,
+    "val": VALIDATION,
+    "valid": VALIDATION,
+    "validate": VALIDATION,
+    "validation": VALIDATION,
+    "dev": VALIDATION,
+    "test": TEST,
+    "testing": TEST,
+}
+UNDECIDED = ("eval", "evaluation", "holdout")
+# What follows a split's name in files and folders: images_train, train-set, train2017, Train (1).
+_BOUNDARY = re.compile(r"[^a-z]+")
+
+
+def split_of(name: str) -> str | None:
+    """Return the split that ``name`` speaks of, ``"undecided"``, or ``None`` for none or several.
+
+    Example:
+        >>> [split_of(name) for name in ("seg_train", "Testing", "train2017", "trainer", "dev")]
+        ['train', 'test', 'train', None, 'validation']
+    """
+    words = _BOUNDARY.split(name.casefold())
+    spoken = {WORDS[word] for word in words if word in WORDS}
+    if not spoken and any(word in UNDECIDED for word in words):
+        return "undecided"
+    return spoken.pop() if len(spoken) == 1 else None
+
+
+def splits_of(names: list[str]) -> dict[str, str]:
+    """Return the split of each name that speaks of one.
+
+    A name such as "eval" means the test split where no other name does, else validation.
+
+    Example:
+        >>> splits_of(["train", "eval"]), splits_of(["train", "test", "eval"])["eval"]
+        ({'train': 'train', 'eval': 'test'}, 'validation')
+    """
+    spoken = {name: split for name in names if (split := split_of(name)) is not None}
+    open_split = VALIDATION if TEST in spoken.values() else TEST
+    return {name: open_split if s == "undecided" else s for name, s in spoken.items()}

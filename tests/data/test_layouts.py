@@ -1,0 +1,275 @@
+"""What people's folders mean: each layout is read right, or refused with the reason.
+
+Named after what was seen with real folders; a layout is a list of files.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cifarlab.data.layouts import Layout, natural_order, understand
+from cifarlab.data.split_names import split_of, splits_of
+from cifarlab.data.tree import list_tree
+from cifarlab.errors import InputError
+
+
+def made(root: Path, *files: str) -> Path:
+    """Make empty files; a name that ends in ``*3`` makes three of them."""
+    for name in files:
+        path, _, count = name.partition("*")
+        for number in range(int(count or 1)):
+            file = root / (path.replace("#", str(number)))
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+    return root
+
+
+def read(root: Path, *files: str, **options: Any) -> Layout:
+    return understand(list_tree(made(root, *files)), **options)
+
+
+def counts(layout: Layout) -> dict[str, list[int]]:
+    return {
+        split: [labelled.labels.count(i) for i in range(len(layout.class_names))]
+        for split, labelled in layout.splits.items()
+    }
+
+
+CLASSES = ("cat/#.jpg*3", "dog/#.jpg*2")
+
+
+def below(*tops: str) -> list[str]:
+    return [f"{top}/{name}" for top in tops for name in CLASSES]
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("Training", "Testing"),
+        ("seg_train", "seg_test"),
+        ("Train", "Test"),
+        ("train_set", "test_set"),
+        ("images_train", "images_test"),
+        ("TRAIN", "TEST"),
+        ("train2017", "test2017"),
+        ("01 train", "02 test"),
+        ("train", "eval"),
+        ("train", "evaluation"),
+        ("train", "holdout"),
+    ],
+)
+def test_splits_are_known_by_their_words_above_the_same_classes(
+    tmp_path: Path, train: str, test: str
+) -> None:
+    layout = read(tmp_path, *below(train, test))
+    assert layout.class_names == ("cat", "dog")
+    assert counts(layout) == {"train": [3, 2], "test": [3, 2]}
+
+
+@pytest.mark.parametrize("name", ["dev", "Val", "validate", "valid", "validation_images"])
+def test_a_validation_folder_of_any_usual_name_is_used(tmp_path: Path, name: str) -> None:
+    assert counts(read(tmp_path, *below("train", name))) == {
+        "train": [3, 2],
+        "validation": [3, 2],
+    }
+
+
+def test_eval_beside_test_is_validation(tmp_path: Path) -> None:
+    assert set(counts(read(tmp_path, *below("train", "test", "eval")))) == {
+        "train",
+        "validation",
+        "test",
+    }
+
+
+@pytest.mark.parametrize(
+    "files", [("test/#.png*4",), ("test/unknown/#.png*4",), ("test/images/#.png*4",)]
+)
+def test_a_test_folder_without_classes_is_named_and_left_out(
+    tmp_path: Path, files: tuple[str, ...]
+) -> None:
+    layout = read(tmp_path, *below("train"), *files)
+    assert counts(layout) == {"train": [3, 2]}
+    assert len(layout.unlabelled) == 4
+    assert any("test: 4 images without class folders" in note for note in layout.notes)
+
+
+def test_run_directories_are_never_data(tmp_path: Path) -> None:
+    run = "runs/baseline-1"
+    files = (f"{run}/recipe.json", f"{run}/environment.json", f"{run}/samples.png")
+    layout = read(tmp_path, *CLASSES, *files)
+    assert layout.class_names == ("cat", "dog")
+    assert any("a run directory" in note for note in layout.notes)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["@eaDir", "__MACOSX", "lost+found", "$RECYCLE.BIN", ".ipynb_checkpoints", "__pycache__"],
+)
+def test_what_systems_leave_behind_is_no_class_and_no_image(tmp_path: Path, name: str) -> None:
+    layout = read(tmp_path, *CLASSES, f"{name}/thumb.jpg", f"cat/{name}/0.jpg", "cat/Thumbs.db")
+    assert layout.class_names == ("cat", "dog")
+    assert counts(layout) == {"train": [3, 2]}
+
+
+def test_folders_without_images_and_environments_are_no_classes(tmp_path: Path) -> None:
+    layout = read(tmp_path, *CLASSES, "annotations/a.xml", "venv/pyvenv.cfg", "venv/logo.png")
+    assert layout.class_names == ("cat", "dog")
+
+
+@pytest.mark.parametrize("wrapper", ["photos-main", "archive/data"])
+def test_a_wrapper_folder_is_entered_and_said(tmp_path: Path, wrapper: str) -> None:
+    layout = read(tmp_path, *below(f"{wrapper}/train", f"{wrapper}/test"))
+    assert counts(layout) == {"train": [3, 2], "test": [3, 2]}
+    assert any("the only folder with images" in note for note in layout.notes)
+
+
+def test_splits_below_the_classes_are_splits(tmp_path: Path) -> None:
+    files = [f"{c}/{s}/#.jpg*{n}" for c in ("cat", "dog") for s, n in (("train", 3), ("test", 2))]
+    assert counts(read(tmp_path, *files)) == {"train": [3, 3], "test": [2, 2]}
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ("2024/site1/cat/#.jpg*2", "2025/site2/dog/#.jpg*2"),
+        ("cat/2021/#.jpg*2", "dog/2020/#.jpg*2"),
+        ("siteA/cat/#.jpg*2", "siteA/dog/#.jpg*2", "siteB/cat/#.jpg*2", "siteB/dog/#.jpg*2"),
+    ],
+)
+def test_nested_folders_that_can_be_read_two_ways_stop_and_name_both(
+    tmp_path: Path, files: tuple[str, ...]
+) -> None:
+    with pytest.raises(InputError) as caught:
+        read(tmp_path, *files)
+    assert "--class-folder first or last" in str(caught.value)
+    first = read(tmp_path, class_folder="first")
+    last = read(tmp_path, class_folder="last")
+    assert first.class_names != last.class_names
+    assert sorted(p.name for p in first.splits["train"].paths) == sorted(
+        p.name for p in last.splits["train"].paths
+    )
+
+
+def test_one_more_folder_of_the_same_name_in_each_class_is_entered(tmp_path: Path) -> None:
+    layout = read(tmp_path, "n01/images/#.jpg*3", "n02/images/#.jpg*2")
+    assert layout.class_names == ("n01", "n02")
+
+
+@pytest.mark.parametrize("twin", ["Cat", "cat ", " CAT"])
+def test_names_that_differ_in_case_or_blanks_only_are_refused(tmp_path: Path, twin: str) -> None:
+    with pytest.raises(InputError, match="differ in case or blanks only"):
+        read(tmp_path, *CLASSES, f"{twin}/#.jpg*2")
+
+
+def test_classes_of_another_spelling_in_test_are_aligned(tmp_path: Path) -> None:
+    layout = read(tmp_path, *below("train"), "test/Cat/#.jpg*4", "test/DOG /#.jpg*5")
+    assert layout.class_names == ("cat", "dog")
+    assert counts(layout)["test"] == [4, 5]
+
+
+def test_a_class_that_test_does_not_have_is_said(tmp_path: Path) -> None:
+    layout = read(tmp_path, *below("train"), "val/cat/#.jpg*2", "val/dog/notes.txt")
+    assert counts(layout)["validation"] == [2, 0]
+    assert any("no images of dog, which is not measured" in note for note in layout.notes)
+
+
+def test_a_class_that_only_test_has_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="'fox' is not among the training classes"):
+        read(tmp_path, *below("train", "test"), "test/fox/1.jpg")
+
+
+def test_links_inside_the_tree_add_nothing(tmp_path: Path) -> None:
+    root = made(tmp_path, *CLASSES)
+    (root / "kitten").symlink_to(root / "cat")
+    (root / "dog" / "again").symlink_to(root)
+    (root / "dog" / "same.jpg").symlink_to(root / "cat" / "0.jpg")
+    layout = understand(list_tree(root))
+    assert layout.class_names == ("cat", "dog")
+    assert counts(layout) == {"train": [3, 2]}
+    assert sum("read already" in note for note in layout.notes) == 3
+
+
+@pytest.mark.parametrize("kind", ["folders", "files"])
+def test_links_out_of_the_tree_are_followed_on_request_only(tmp_path: Path, kind: str) -> None:
+    store = made(tmp_path / "store", *CLASSES)
+    root = tmp_path / "data"
+    for name in ("cat", "dog"):
+        if kind == "folders":
+            root.mkdir(exist_ok=True)
+            (root / name).symlink_to(store / name)
+        else:
+            (root / name).mkdir(parents=True)
+            for file in (store / name).iterdir():
+                (root / name / file.name).symlink_to(file)
+    with pytest.raises(InputError):
+        understand(list_tree(root))
+    assert any("--follow-links" in line for line in list_tree(root).left_out)
+    assert counts(understand(list_tree(root, follow_links=True))) == {"train": [3, 2]}
+
+
+def test_a_link_loop_out_of_the_tree_ends(tmp_path: Path) -> None:
+    outside = made(tmp_path / "outside", "more/#.jpg*2")
+    root = made(tmp_path / "data", *CLASSES)
+    (root / "dog" / "out").symlink_to(outside)
+    (outside / "back").symlink_to(root)
+    assert counts(understand(list_tree(root, follow_links=True))) == {"train": [3, 4]}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_pipes_are_never_opened(tmp_path: Path) -> None:
+    root = made(tmp_path, *CLASSES)
+    os.mkfifo(root / "cat" / "pipe.jpg")
+    listing = list_tree(root)
+    assert any("not an ordinary file" in line for line in listing.left_out)
+    assert counts(understand(listing)) == {"train": [3, 2]}
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ([str(i) for i in range(12)], [str(i) for i in range(12)]),
+        (["class10", "class1", "class2"], ["class1", "class2", "class10"]),
+        (["b", "a"], ["a", "b"]),
+    ],
+)
+def test_numbered_classes_are_in_numeric_order(
+    tmp_path: Path, names: list[str], expected: list[str]
+) -> None:
+    assert list(read(tmp_path, *(f"{n}/1.jpg" for n in names)).class_names) == expected
+    assert sorted(names, key=natural_order) == expected
+
+
+def test_a_class_called_train_is_a_class(tmp_path: Path) -> None:
+    layout = read(tmp_path, "car/#.jpg*2", "plane/#.jpg*2", "train/#.jpg*2")
+    assert layout.class_names == ("car", "plane", "train")
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        (("val/cat/1.jpg", "val/dog/1.jpg", "test/cat/1.jpg"), "and no train"),
+        (("1.jpg", "2.jpg"), "holds 0 class folders"),
+        (("cat/1.jpg",), "holds 1 class folders"),
+        ((*below("train"), *below("training")), "keep one of them"),
+        (("cat/train/1.jpg", "cat/test/1.jpg", "dog/1.jpg"), "every class must, or none"),
+    ],
+)
+def test_what_cannot_be_read_says_every_reason(
+    tmp_path: Path, files: tuple[str, ...], reason: str
+) -> None:
+    with pytest.raises(InputError, match=reason):
+        read(tmp_path, *files)
+
+
+def test_names_that_speak_of_no_split_or_of_several() -> None:
+    assert [split_of(n) for n in ("trainer", "latest", "train_test", "contest", "")] == [None] * 5
+    assert splits_of(["train", "val", "eval"]) == {
+        "train": "train",
+        "val": "validation",
+        "eval": "test",
+    }
