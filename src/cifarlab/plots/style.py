@@ -63,7 +63,7 @@ def new_figure(width: float, height: float, title: str) -> Figure:
     layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.06)
     figure = Figure(figsize=(width, height), dpi=150, facecolor="white", layout=layout)
     FigureCanvasAgg(figure)
-    lines = [textwrap.fill(printable(line), int(width * 9)) for line in title.splitlines()]
+    lines = [textwrap.fill(drawable(line), int(width * 9)) for line in title.splitlines()]
     figure.suptitle("\n".join(lines), fontsize=12)
     return figure
 
@@ -123,11 +123,11 @@ def svg(figure: Figure) -> bytes:
     return file.getvalue()
 
 
-def printable(text: str) -> str:
+def drawable(text: str) -> str:
     """Replace control characters by spaces, and characters that no font has by boxes.
 
     Example:
-        >>> printable("two\\nlines")
+        >>> drawable("two\\nlines")
         'two lines'
     """
     if text.isascii() and text.isprintable():
@@ -149,7 +149,7 @@ def shortened(text: str, width: int) -> str:
         >>> shortened("a-long-class-name", 9)
         'a-lo…name'
     """
-    text = printable(text)
+    text = drawable(text)
     widths = [2 if unicodedata.east_asian_width(c) in "WF" or c == "□" else 1 for c in text]
     if sum(widths) <= width:
         return text
