@@ -126,6 +126,7 @@ def test_the_model_card_page_has_the_same_figures():
     assert all(f"| {c['f1']:.1%} |" in shown for c in card["test"]["per_class"].values())
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_the_stated_accuracy_is_what_the_real_test_split_gives(real_cifar10, monkeypatch):
     monkeypatch.setenv("CIFARLAB_DATA", str(real_cifar10))
