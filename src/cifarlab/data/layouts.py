@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cifarlab.data.split_names import TEST, TRAIN, VALIDATION, splits_of
@@ -80,13 +80,8 @@ def understand(listing: Listing, *, class_folder: str = "auto") -> Layout:
         reasons = [answer.reason for answer in answers if isinstance(answer, Rejected)]
         raise InputError(f"{shown}: {'; '.join(dict.fromkeys(filter(None, reasons)))}")
     (layout,) = fitting
-    return Layout(
-        reading=layout.reading,
-        class_names=layout.class_names,
-        splits=layout.splits,
-        unlabelled=layout.unlabelled,
-        notes=(*listing.left_out, *_other_files(folder), *notes, *layout.notes),
-    )
+    notes = [*listing.left_out, *_other_files(folder), *notes, *layout.notes]
+    return replace(layout, notes=tuple(notes))
 
 
 def _other_files(folder: Folder) -> Sequence[str]:
@@ -194,9 +189,7 @@ def _classes_above_splits(folder: Folder) -> Layout | Rejected:
             for image in f.everything()
         ]
         if labelled:
-            splits[split] = Labelled(
-                paths=tuple(image for image, _ in labelled), labels=tuple(i for _, i in labelled)
-            )
+            splits[split] = _of_pairs(labelled)
     return Layout(
         reading="folders above the splits", class_names=tuple(classes.values()), splits=splits
     )
@@ -204,11 +197,7 @@ def _classes_above_splits(folder: Folder) -> Layout | Rejected:
 
 def _first_folder_without_splits(folder: Folder) -> Layout | Rejected:
     """``cat/1.jpg``, unless a class holds a folder called train."""
-    holding = [
-        c.name
-        for c in folder.with_images
-        if TRAIN in splits_of([f.name for f in c.with_images]).values()
-    ]
+    holding = [c.name for c in folder.with_images if _has_train(c.with_images)]
     if holding:
         return Rejected(reason=f"{_some(holding)} hold splits; every class must, or none")
     return _first_folder_is_class(folder)
@@ -217,14 +206,14 @@ def _first_folder_without_splits(folder: Folder) -> Layout | Rejected:
 def _first_folder_is_class(folder: Folder) -> Layout | Rejected:
     """``cat/1.jpg``, with images perhaps deeper."""
     inner = folder.with_images
-    if _are_splits(inner) and TRAIN in splits_of([f.name for f in inner]).values():
+    if _are_splits(inner) and _has_train(inner):
         return Rejected(reason="")
     if len(inner) < 2:
         return Rejected(
             reason=f"holds {len(inner)} class folders; at least 2 are needed, each with the "
             "images of one class"
         )
-    if _are_splits(inner) and TRAIN not in splits_of([f.name for f in inner]).values():
+    if _are_splits(inner):
         names = _some([f.name for f in inner])
         return Rejected(reason=f"holds {names} and no train; add the training images")
     classes = _classes(folder)
@@ -246,7 +235,7 @@ def _last_folder_is_class(folder: Folder) -> Layout | Rejected:
     """``2024/site1/cat/1.jpg``: the folder that holds an image is its class."""
     inner = folder.with_images
     nested = len(inner) >= 2 and not any(f.images for f in inner)
-    if not nested or _are_splits(inner) or _splits_below(inner):
+    if not nested or _are_splits(inner) or all(_has_train(c.with_images) for c in inner):
         return Rejected(reason="")
     groups: dict[str, list[Path]] = {}
     for image in folder.everything():
@@ -258,11 +247,7 @@ def _last_folder_is_class(folder: Folder) -> Layout | Rejected:
     return Layout(
         reading="the folders that hold the images",
         class_names=tuple(names),
-        splits={
-            TRAIN: Labelled(
-                paths=tuple(i for i, _ in labelled), labels=tuple(n for _, n in labelled)
-            )
-        },
+        splits={TRAIN: _of_pairs(labelled)},
     )
 
 
@@ -270,8 +255,8 @@ def _are_splits(folders: Sequence[Folder]) -> bool:
     return set(splits_of([f.name for f in folders])) == {f.name for f in folders}
 
 
-def _splits_below(folders: Sequence[Folder]) -> bool:
-    return all(TRAIN in splits_of([f.name for f in c.with_images]).values() for c in folders)
+def _has_train(folders: Sequence[Folder]) -> bool:
+    return TRAIN in splits_of([f.name for f in folders]).values()
 
 
 def _classes(parent: Folder) -> dict[str, str]:
@@ -303,7 +288,13 @@ def _labelled(folders: Sequence[Folder], classes: Mapping[str, str]) -> Labelled
         for folder in sorted(folders, key=lambda f: order.index(same_class(f.name)))
         for image in folder.everything()
     ]
-    return Labelled(paths=tuple(i for i, _ in labelled), labels=tuple(n for _, n in labelled))
+    return _of_pairs(labelled)
+
+
+def _of_pairs(labelled: Sequence[tuple[Path, int]]) -> Labelled:
+    return Labelled(
+        paths=tuple(image for image, _ in labelled), labels=tuple(label for _, label in labelled)
+    )
 
 
 def _refuse_unknown(split: Folder, classes: Mapping[str, str]) -> None:

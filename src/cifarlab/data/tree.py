@@ -7,15 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from cifarlab.data.listing import SUFFIXES, resolved
 from cifarlab.errors import InputError
 from cifarlab.files import printable
 
-# What counts as an image. Those that cannot be decoded are here too, so that they are
-# reported as bad instead of being overlooked.
-SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif"}
-    | {".tif", ".tiff", ".heic", ".heif", ".avif", ".svg", ".jp2", ".jxl", ".ppm", ".pgm"}
-)
 # Folders that systems and programs leave behind; images in them are copies or thumbnails.
 SYSTEM_FOLDERS = frozenset(
     {"__macosx", "@eadir", "lost+found", "$recycle.bin", "system volume information"}
@@ -98,25 +93,13 @@ def list_tree(path: Path, *, follow_links: bool = False) -> Listing:
     Raises:
         InputError: ``path`` is no folder, or cannot be listed.
     """
-    root = _resolved(path)
+    root = resolved(path)
     left_out: list[str] = []
     seen = {root}
     return Listing(
         root=_listed(path, root, seen, left_out, follow_links=follow_links),
         left_out=tuple(left_out),
     )
-
-
-def _resolved(path: Path) -> Path:
-    shown = printable(path)
-    try:
-        if not path.exists():
-            raise InputError(f"{shown}: no such folder; check the path")
-        if not path.is_dir():
-            raise InputError(f"{shown}: not a folder; give a folder of images")
-        return path.resolve()
-    except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(f"{shown}: cannot be opened ({error}); check the path") from None
 
 
 def _listed(
