@@ -270,12 +270,12 @@ def without_softmax() -> keras.Model:
     [
         lambda: inputs(10),
         lambda: inputs(None, None, 3),
-        lambda: inputs(8, 8, 1),
+        lambda: inputs(8, 8, 4),
         without_softmax,
         lambda: random_model(classes=4),
         lambda: keras.Sequential([layers.Dense(3, activation="softmax")]),
     ],
-    ids=["vectors", "any size", "grey", "logits", "other classes", "not built"],
+    ids=["vectors", "any size", "four channels", "logits", "other classes", "not built"],
 )
 def test_models_that_are_no_classifiers_are_refused(model):
     with pytest.raises(InputError) as error:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.command import say
-from cifarlab.data import parquet
+from cifarlab.data.readers import parquet
 from cifarlab.data.dataset import Dataset, Split, fingerprint, stratified_split, without_validation
 from cifarlab.data.inspection import train_fingerprint
 from cifarlab.errors import InputError

@@ -15,7 +15,8 @@ import torch
 
 from cifarlab.backend import KerasModel
 from cifarlab.data.dataset import Split
-from cifarlab.data.image import read_image
+from cifarlab.data.image import read_as
+from cifarlab.data.image_format import ImageFormat, check_resize_mode
 from cifarlab.errors import InputError
 from cifarlab.evaluation.metrics import Metrics, measure
 from cifarlab.lowering.model import LoweredModel, lower
@@ -42,7 +43,8 @@ class Classifier:
     """A model with the names of its classes, ready to predict in float32.
 
     Attributes:
-        model: the Keras model, pixels 0 to 255 ``[N, H, W, 3]`` in, probabilities out.
+        model: the Keras model, pixels 0 to 255 ``[N, H, W, C]`` in, probabilities out; C is 3 for
+            RGB or 1 for grey.
         class_names: one name per class, in the order of the model's outputs.
         lowered: the native form that computes.
         tta: test-time augmentation, the same for every image, so that an answer never depends
@@ -51,6 +53,8 @@ class Classifier:
         temperature: logits are divided by it before the softmax; 1 changes nothing.
         not_sure_below: an answer of lower confidence, 0 to 1, is "not sure"; ``None`` where
             nothing is known of that.
+        resize_mode: how images of another size are brought to the model's.
+        bits: of the values in 16-bit image files.
 
     Example:
         >>> classifier = Classifier.pretrained("cpu")
@@ -66,6 +70,8 @@ class Classifier:
     recipe: Mapping[str, Any] | None = None
     temperature: float = 1.0
     not_sure_below: float | None = None
+    resize_mode: str = "squash"
+    bits: int = 16
 
     @staticmethod
     def load(path: PathLike, device: str = "auto") -> Classifier:
@@ -109,7 +115,7 @@ class Classifier:
         """Make a classifier of a Keras model that ends in a softmax.
 
         Raises:
-            InputError: it does not take images of one size in three colours, or does not
+            InputError: it does not take images of one size, RGB or grey, or does not
                 end in a softmax over ``len(class_names)`` classes.
             UsageError: ``device`` is not there.
         """
@@ -145,6 +151,18 @@ class Classifier:
         height, width, channels = self.model.input_shape[1:]
         return height, width, channels
 
+    @property
+    def image_format(self) -> ImageFormat:
+        """What an image is brought to before the model sees it, as it was in training."""
+        height, width, channels = self.input_shape
+        return ImageFormat(
+            height=height,
+            width=width,
+            channels=channels,
+            resize_mode=self.resize_mode,
+            bits=self.bits,
+        )
+
     def sure(self, confidence: float) -> bool | None:
         """Whether an answer of this confidence, 0 to 1, is sure; ``None`` if nobody knows."""
         return None if self.not_sure_below is None else confidence >= self.not_sure_below
@@ -152,15 +170,15 @@ class Classifier:
     def predict(
         self,
         images: PathLike | Sequence[PathLike] | np.ndarray[Any, Any],
-        resize_mode: str = "squash",
+        resize_mode: str | None = None,
     ) -> Predictions:
         """Classify images.
 
         Args:
-            images: a path, several paths, or uint8 ``[N, H, W, 3]`` or ``[H, W, 3]``
+            images: a path, several paths, or uint8 ``[N, H, W, C]`` or ``[H, W, C]``
                 of the model's size.
             resize_mode: how files of another size are fitted: ``"squash"``, ``"crop"``
-                or ``"pad"``.
+                or ``"pad"``; by default as it was in training.
 
         Raises:
             InputError: a file is no readable image, an array has the wrong dtype or
@@ -177,10 +195,11 @@ class Classifier:
             names = tuple(str(i) for i in range(len(arrays)))
         else:
             paths = _paths(images)
-            size = self.input_shape[0]
-            probabilities = self.predict_proba(
-                np.stack([read_image(p, size=size, resize_mode=resize_mode) for p in paths])
-            )
+            wanted = self.image_format
+            if resize_mode is not None:
+                check_resize_mode(resize_mode)
+                wanted = replace(wanted, resize_mode=resize_mode)
+            probabilities = self.predict_proba(np.stack([read_as(wanted, path) for path in paths]))
             names = tuple(map(str, paths))
         return Predictions(probabilities=probabilities, class_names=self.class_names, names=names)
 
@@ -206,7 +225,7 @@ class Classifier:
         )
 
     def predict_proba(self, images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """Return float32 ``[N, K]`` for uint8 ``[N, H, W, 3]`` of the model's size.
+        """Return float32 ``[N, K]`` for uint8 ``[N, H, W, C]`` of the model's size.
 
         Raises:
             InputError: another dtype or shape, or no images.
@@ -310,6 +329,8 @@ def _of_loaded(loaded: LoadedModel, device: str) -> Classifier:
         recipe=loaded.recipe,
         temperature=loaded.temperature,
         not_sure_below=loaded.not_sure_below,
+        resize_mode=loaded.resize_mode,
+        bits=loaded.bits,
     )
 
 
@@ -337,10 +358,10 @@ def _tta(recipe: Mapping[str, Any] | None) -> TestTimeAugmentation | None:
 
 def _check_input(model: KerasModel) -> None:
     shape = model.input_shape
-    if len(shape) != 4 or None in shape[1:] or shape[3] != 3:
+    if len(shape) != 4 or None in shape[1:] or shape[3] not in (1, 3):
         raise InputError(
-            f"model {model.name!r} takes {list(shape)}; a classifier takes images of one size "
-            "in three colours: give it keras.Input((32, 32, 3)) or the like"
+            f"model {model.name!r} takes {list(shape)}; a classifier takes images of one size, "
+            "RGB or grey: give it keras.Input((32, 32, 3)) or the like"
         )
 
 

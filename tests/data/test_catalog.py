@@ -9,8 +9,9 @@ import sys
 import numpy as np
 import pytest
 
-from cifarlab.data import catalog, cifar, inspection, parquet, shapes
+from cifarlab.data import catalog, cifar, inspection, shapes
 from cifarlab.data.dataset import fingerprint
+from cifarlab.data.readers import parquet
 from cifarlab.errors import CifarlabError, InputError, NetworkError, UnsafeError, UsageError
 from data.published import pack, write_binary
 

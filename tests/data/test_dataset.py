@@ -19,7 +19,7 @@ def split_of(labels: list[int], seed: int = 0, side: int = 2) -> Split:
 
 
 def test_fingerprint_is_the_published_definition():
-    split = split_of([3, 1])
+    split = split_of([3, 1], side=32)
     digests = sorted(
         hashlib.sha256(bytes([label]) + image.tobytes()).digest()
         for label, image in zip([3, 1], split.images, strict=True)
@@ -56,9 +56,9 @@ def test_fingerprint_of_an_image_does_not_depend_on_memory_layout():
     ) == fingerprint(split)
 
 
-def test_fingerprint_refuses_labels_above_a_byte():
+def test_version_1_of_the_fingerprint_refuses_labels_above_a_byte():
     with pytest.raises(InputError, match="label 256"):
-        fingerprint(split_of([256]))
+        fingerprint(split_of([256]), version=1)
 
 
 @given(
@@ -119,3 +119,12 @@ def test_subset_takes_names_along():
         images=np.zeros((3, 1, 1, 3), np.uint8), labels=np.arange(3), names=("a", "b", "c")
     )
     assert split.subset(np.array([2, 0])).names == ("c", "a")
+
+
+def test_fingerprint_of_other_sizes_says_its_version_and_covers_size_and_large_labels():
+    one, same, other = (split_of(labels, side=8) for labels in ([0, 1], [0, 1], [0, 257]))
+    assert fingerprint(one).startswith("v2:")
+    assert fingerprint(one) == fingerprint(same) != fingerprint(other)
+    flat = Split(images=one.images.reshape(2, 4, 16, 3), labels=one.labels)
+    assert fingerprint(flat) != fingerprint(one)
+    assert not fingerprint(one, version=1).startswith("v2:")

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from cifarlab.data import parquet
-from cifarlab.data.parquet import Content
+from cifarlab.data.readers import parquet
+from cifarlab.data.readers.parquet import Content
 from cifarlab.errors import InputError, UsageError
 from cifarlab.evaluation.duplicates import DuplicatePair, near_duplicates
 from support import one_line

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from cifarlab.data import cache, cifar, cifar_files, cifar_formats, parquet, shapes, sources
+from cifarlab.data import cache, cifar, cifar_files, cifar_formats, shapes, sources
 from cifarlab.data.dataset import Dataset, Split, check_split, stratified_split
+from cifarlab.data.readers import parquet
 from cifarlab.errors import InputError, UsageError
 from cifarlab.files import printable
 
@@ -288,7 +289,7 @@ def _own_name(path: Path) -> str:
 
 
 def _load_images(path: Path, options: LoadOptions) -> Dataset:
-    from cifarlab.data import folder
+    from cifarlab.data.readers import folder
 
     data = folder.load_folder(
         path,

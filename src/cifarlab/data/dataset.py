@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from cifarlab.data.image_format import ImageFormat
 from cifarlab.errors import InputError
 
 
@@ -17,7 +19,7 @@ class Split:
     """Labelled images.
 
     Attributes:
-        images: uint8 ``[N, H, W, 3]``, RGB, 0 to 255; may be memory-mapped.
+        images: uint8 ``[N, H, W, C]``, 0 to 255, C is 3 (RGB) or 1 (grey); may be memory-mapped.
         labels: int64 ``[N]``, each an index into the dataset's class names.
         names: where each image came from, ``N`` strings, or empty when unknown.
 
@@ -53,6 +55,7 @@ class Dataset:
         test: used once, after training.
         loading: how it was read, as ``load_dataset``'s own arguments; empty for data that was made
             in memory.
+        skipped: one line for each image that was left out because it cannot be read.
 
     Example:
         >>> from cifarlab.data.catalog import load_dataset
@@ -68,6 +71,19 @@ class Dataset:
     validation: Split
     test: Split
     loading: Mapping[str, Any] = field(default_factory=dict)
+    skipped: tuple[str, ...] = ()
+
+    @property
+    def image_format(self) -> ImageFormat:
+        """What its images were brought to when they were read."""
+        height, width, channels = self.train.images.shape[1:]
+        return ImageFormat(
+            height=height,
+            width=width,
+            channels=channels,
+            resize_mode=self.loading.get("resize_mode", "squash"),
+            bits=self.loading.get("bits") or 16,
+        )
 
 
 def without_validation(data: Dataset) -> Dataset:
@@ -88,10 +104,10 @@ def check_split(split: Split, class_names: tuple[str, ...], where: str) -> None:
         where: the name of the split in the message.
     """
     images, labels = split.images, split.labels
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
         raise InputError(
             f"{where}: images are {images.dtype} {list(images.shape)}; "
-            "they must be uint8 [N, height, width, 3]; convert them first"
+            "they must be uint8 [N, height, width, 1 or 3]; convert them first"
         )
     if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
         raise InputError(
@@ -146,22 +162,35 @@ def stratified_split(
     return first, second
 
 
-def fingerprint(split: Split) -> str:
+def fingerprint(split: Split, version: int | None = None) -> str:
     """Return the SHA-256 (hex) of a split's content, whatever its order or container.
 
-    It is the hash of the sorted, concatenated SHA-256 digests of
-    ``bytes([label]) + pixels`` over all images, pixels in height-width-channel order.
+    Version 1, for 32x32 RGB images of at most 256 classes, is the hash of the sorted,
+    concatenated SHA-256 digests of ``bytes([label]) + pixels`` over all images, pixels in
+    height-width-channel order. Version 2, for all others, begins with ``"v2:"``; its digests are
+    of height, width, channels and label (8 bytes each, little-endian) and the pixels.
+
+    Args:
+        version: 1 or 2; ``None`` for the first that covers the split.
 
     Raises:
-        InputError: a label does not fit into one byte.
+        InputError: a label does not fit into the one byte of version 1.
     """
-    if len(split) and int(split.labels.max()) > 255:
+    highest = int(split.labels.max(initial=0))
+    if version is None:
+        version = 1 if split.images.shape[1:] == (32, 32, 3) and highest < 256 else 2
+    if version == 1 and highest > 255:
         raise InputError(
-            f"label {int(split.labels.max())}: a fingerprint covers labels 0 to 255; "
-            "use at most 256 classes"
+            f"label {highest}: version 1 of the fingerprint covers labels 0 to 255; use version 2"
         )
-    digests = sorted(
-        hashlib.sha256(bytes([int(label)]) + np.ascontiguousarray(image).tobytes()).digest()
-        for label, image in zip(split.labels, split.images, strict=True)
+    shape = struct.pack("<3q", *split.images.shape[1:])
+    heads = (
+        bytes([int(label)]) if version == 1 else shape + struct.pack("<q", int(label))
+        for label in split.labels
     )
-    return hashlib.sha256(b"".join(digests)).hexdigest()
+    digests = sorted(
+        hashlib.sha256(head + np.ascontiguousarray(image).tobytes()).digest()
+        for head, image in zip(heads, split.images, strict=True)
+    )
+    mark = "" if version == 1 else f"v{version}:"
+    return mark + hashlib.sha256(b"".join(digests)).hexdigest()

@@ -6,7 +6,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from cifarlab.data import cache, cifar, cifar_files, download, parquet
+from cifarlab.data import cache, cifar, cifar_files, download
+from cifarlab.data.readers import parquet
 from cifarlab.errors import InputError, NetworkError, UnsafeError
 from cifarlab.files import printable
 

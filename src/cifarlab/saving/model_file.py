@@ -23,6 +23,7 @@ from typing import Any
 import h5py
 
 from cifarlab.backend import KerasModel, keras
+from cifarlab.data.image_format import RESIZE_MODES
 from cifarlab.errors import InputError, ResourceError, UsageError
 from cifarlab.files import replacing
 from cifarlab.saving.safe_build import rebuild
@@ -66,6 +67,8 @@ class LoadedModel:
         recipe: the recipe that it was trained with, or ``None`` when the file has none.
         temperature: divisor of the logits before the softmax, above 0; not part of the model.
         not_sure_below: below this confidence the answer is "not sure"; ``None`` if not known.
+        resize_mode: how images of another size are brought to the model's.
+        bits: of the values in 16-bit image files.
     """
 
     model: KerasModel
@@ -73,6 +76,8 @@ class LoadedModel:
     recipe: dict[str, Any] | None
     temperature: float = 1.0
     not_sure_below: float | None = None
+    resize_mode: str = "squash"
+    bits: int = 16
 
 
 def save_model(
@@ -83,12 +88,14 @@ def save_model(
     recipe: Mapping[str, object],
     temperature: float = 1.0,
     not_sure_below: float | None = None,
+    resize_mode: str = "squash",
+    bits: int = 16,
 ) -> None:
     """Write ``model`` to ``path``, as ``.keras`` or ``.h5`` by its suffix, complete or not at all.
 
     The other fields of ``LoadedModel`` are saved as JSON, in the zip member or root attribute
     ``cifarlab``: ``{"class_names": [...], "recipe": {...}, "temperature": 1.0,
-    "not_sure_below": null}``. Keras saves the optimizer.
+    "not_sure_below": null, "resize_mode": "squash", "bits": 16}``. Keras saves the optimizer.
 
     Raises:
         UsageError: another suffix, a recipe that JSON cannot hold, another number of class
@@ -111,6 +118,8 @@ def save_model(
                 "recipe": dict(recipe),
                 "temperature": temperature,
                 "not_sure_below": not_sure_below,
+                "resize_mode": resize_mode,
+                "bits": bits,
             },
             allow_nan=False,
         )
@@ -199,6 +208,7 @@ def _with_notes(model: KerasModel, notes: Any, where: str) -> LoadedModel:
         parsed = json.loads(notes)
         names, recipe = parsed["class_names"], parsed["recipe"]
         temperature, threshold = parsed.get("temperature", 1.0), parsed.get("not_sure_below")
+        resize_mode, bits = parsed.get("resize_mode", "squash"), parsed.get("bits", 16)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InputError(f"{where}: its class names cannot be read ({one_line(error)})") from None
     valid = isinstance(names, list) and all(isinstance(name, str) for name in names)
@@ -208,6 +218,11 @@ def _with_notes(model: KerasModel, notes: Any, where: str) -> LoadedModel:
         raise InputError(f"{where}: its temperature must be a number above 0; save it again")
     if threshold is not None and not _is_number(threshold):
         raise InputError(f"{where}: its not_sure_below must be a number or null; save it again")
+    if resize_mode not in RESIZE_MODES or type(bits) is not int or not 8 <= bits <= 16:
+        raise InputError(
+            f"{where}: its resize_mode must be one of {', '.join(RESIZE_MODES)}, its bits 8 to 16; "
+            "save it again"
+        )
     outputs = _count_outputs(model)
     if outputs is not None and outputs != len(names):
         raise InputError(
@@ -220,6 +235,8 @@ def _with_notes(model: KerasModel, notes: Any, where: str) -> LoadedModel:
         recipe=recipe,
         temperature=temperature,
         not_sure_below=threshold,
+        resize_mode=resize_mode,
+        bits=bits,
     )
 
 

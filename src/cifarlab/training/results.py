@@ -16,6 +16,7 @@ from cifarlab import plots
 from cifarlab.backend import KerasModel, keras
 from cifarlab.classifier import Classifier
 from cifarlab.data.dataset import Dataset
+from cifarlab.data.image_format import ImageFormat
 from cifarlab.errors import CifarlabError
 from cifarlab.evaluation.calibration import fit_temperature, with_temperature
 from cifarlab.evaluation.metrics import measure
@@ -58,9 +59,10 @@ def save_models(
     model: KerasModel,
     class_names: Sequence[str],
     recipe: Recipe,
+    image_format: ImageFormat,
     confidence: ConfidenceSettings = NOTHING_KNOWN,
 ) -> None:
-    """Write ``best.keras`` and ``best.h5``, compiled, with class names and recipe inside."""
+    """Write ``best.keras`` and ``best.h5``, compiled, with all that they are used with inside."""
     for path in (run.best_keras, run.best_h5):
         save_model(
             model,
@@ -69,6 +71,8 @@ def save_models(
             recipe=to_json(recipe),
             temperature=confidence.temperature,
             not_sure_below=confidence.not_sure_below,
+            resize_mode=image_format.resize_mode,
+            bits=image_format.bits,
         )
 
 
@@ -116,7 +120,7 @@ def write_results(
     if len(data.validation):
         predictions["validation"] = plain.predict_split(data.validation)
     confidence = choose_confidence(predictions.get("validation"))
-    save_models(directory, model, data.class_names, recipe, confidence)
+    save_models(directory, model, data.class_names, recipe, data.image_format, confidence)
     check_models(directory, plain, np.array(data.train.images[:64]))
     predictions["test"] = plain.predict_split(data.test)
     write_predictions(directory.predictions, predictions)
@@ -135,6 +139,8 @@ def write_results(
             recipe=to_json(recipe),
             temperature=confidence.temperature,
             not_sure_below=confidence.not_sure_below,
+            resize_mode=data.image_format.resize_mode,
+            bits=data.image_format.bits,
         ),
         predictions=predictions,
         data=data,

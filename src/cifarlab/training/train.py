@@ -265,7 +265,14 @@ def _train(
     compile_model(model, recipe)
 
     def save_best() -> None:
-        save_model(model, run.best_keras, class_names=data.class_names, recipe=to_json(recipe))
+        save_model(
+            model,
+            run.best_keras,
+            class_names=data.class_names,
+            recipe=to_json(recipe),
+            resize_mode=data.image_format.resize_mode,
+            bits=data.image_format.bits,
+        )
 
     def record(rows: Sequence[Mapping[str, float]]) -> None:
         write_history(run.history, rows)

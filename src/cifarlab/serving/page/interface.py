@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from cifarlab.classifier import Classifier
-from cifarlab.data.image import RESIZE_MODES
+from cifarlab.data.image_format import RESIZE_MODES
 from cifarlab.errors import CifarlabError, InputError
 from cifarlab.evaluation.metrics import Metrics
 from cifarlab.exporting import about

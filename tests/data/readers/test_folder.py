@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from cifarlab.data.dataset import Dataset, fingerprint
-from cifarlab.data.folder import load_folder
+from cifarlab.data.readers.folder import load_folder
 from cifarlab.errors import InputError, UsageError
 
 CLASSES = ("bird", "cat", "dog")
@@ -120,7 +120,7 @@ def test_any_size_mode_format_and_depth_is_read(tmp_path: Path) -> None:
 
 
 def test_progress_is_told_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cifarlab.data.folder.PROGRESS_EVERY", 10)
+    monkeypatch.setattr("cifarlab.data.readers.folder.PROGRESS_EVERY", 10)
     lines: list[str] = []
     load_folder(fill(tmp_path), progress=lines.append)
     assert lines == [f"decoded {count} of 30 images" for count in (10, 20, 30)]

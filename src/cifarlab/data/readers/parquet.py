@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cifarlab.data.dataset import Split
-from cifarlab.data.split_names import TEST, TRAIN, VALIDATION, splits_of
+from cifarlab.data.readers.split_names import TEST, TRAIN, VALIDATION, splits_of
 from cifarlab.errors import InputError
 from cifarlab.files import printable
 

@@ -13,9 +13,9 @@ import numpy as np
 
 from cifarlab.data.dataset import Dataset, Split, check_split, stratified_split
 from cifarlab.data.image import check_options, read_image
-from cifarlab.data.layouts import READINGS, Labelled, understand
-from cifarlab.data.split_names import TEST, TRAIN
-from cifarlab.data.tree import list_tree
+from cifarlab.data.readers.layouts import READINGS, Labelled, understand
+from cifarlab.data.readers.split_names import TEST, TRAIN
+from cifarlab.data.readers.tree import list_tree
 from cifarlab.errors import InputError, UsageError
 from cifarlab.files import printable
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cifarlab.data import parquet
+from cifarlab.data.readers import parquet
 from cifarlab.errors import InputError
 
 

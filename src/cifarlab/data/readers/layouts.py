@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cifarlab.data.split_names import TEST, TRAIN, VALIDATION, splits_of
-from cifarlab.data.tree import Folder, Listing
+from cifarlab.data.readers.split_names import TEST, TRAIN, VALIDATION, splits_of
+from cifarlab.data.readers.tree import Folder, Listing
 from cifarlab.errors import InputError
 from cifarlab.files import printable
 

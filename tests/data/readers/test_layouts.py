@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from cifarlab.data.layouts import Layout, natural_order, understand
-from cifarlab.data.split_names import split_of, splits_of
-from cifarlab.data.tree import list_tree
+from cifarlab.data.readers.layouts import Layout, natural_order, understand
+from cifarlab.data.readers.split_names import split_of, splits_of
+from cifarlab.data.readers.tree import list_tree
 from cifarlab.errors import InputError
 
 
