@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from cifarlab.cli.loading import takes_load_options
 from cifarlab.cli.output import one_line, print_json, warnings_in_one_line
+from cifarlab.data.load_options import LoadOptions
 from cifarlab.errors import InputError
 
 # Longer lists are cut for people; programs get all of them.
 MOST_LISTED = 20
+
+DEFAULTS = LoadOptions()
 
 app = typer.Typer(
     help="Describe a dataset, check it, or download it.",
@@ -24,7 +29,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 @app.command()
-def info(data: Spec = "cifar10", json: Json = False) -> None:
+@takes_load_options
+def info(data: Spec = "cifar10", load: LoadOptions = DEFAULTS, json: Json = False) -> None:
     """Print sizes, classes and fingerprints.
 
     \b
@@ -33,18 +39,19 @@ def info(data: Spec = "cifar10", json: Json = False) -> None:
       cifarlab data info shapes10 --json
     """
     from cifarlab.cli.progress import progress_on_stderr
-    from cifarlab.data.catalog import load_dataset
+    from cifarlab.data import catalog
     from cifarlab.data.inspection import describe
 
     warnings_in_one_line()
     with progress_on_stderr() as progress:
         progress.started("loading data")
-        described = describe(load_dataset(data, progress=progress.message))
+        described = describe(catalog.load(data, replace(load, progress=progress.message)))
     _show(described, as_json=json)
 
 
 @app.command()
-def check(data: Spec = "cifar10", json: Json = False) -> None:
+@takes_load_options
+def check(data: Spec = "cifar10", load: LoadOptions = DEFAULTS, json: Json = False) -> None:
     """Look for unreadable images, duplicates and lopsided classes.
 
     Exits 3 when there are unreadable images.
@@ -60,7 +67,7 @@ def check(data: Spec = "cifar10", json: Json = False) -> None:
     warnings_in_one_line()
     with progress_on_stderr() as progress:
         progress.started("checking every image")
-        checked = inspection.check(data, progress=progress.message)
+        checked = inspection.check(data, replace(load, progress=progress.message))
     _show(checked, as_json=json)
     bad = checked["bad_files"]
     if bad:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cifarlab.cli.loading import takes_load_options
+from cifarlab.data.load_options import LoadOptions
 from cifarlab.errors import NetworkError, UsageError
 from cifarlab.recipes import RECIPES
 
@@ -21,12 +23,14 @@ if TYPE_CHECKING:
     from cifarlab.runtime.progress import Progress
     from cifarlab.training.run import Run
 
+DEFAULTS = LoadOptions()
 # Longer lines are hard to read on a terminal.
 WIDTH = 80
 # A space at which no line is broken.
 UNBROKEN = "\u00a0"
 
 
+@takes_load_options
 def train(
     recipe: Annotated[
         str | None,
@@ -66,19 +70,10 @@ def train(
         str | None,
         typer.Option(help="Dataset to use, and say so, when --data cannot be downloaded."),
     ] = None,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave out images that cannot be read.")
-    ] = False,
-    class_folder: Annotated[
-        str,
-        typer.Option(help="Folder that names the class, if nested: auto, first or last."),
-    ] = "auto",
-    follow_links: Annotated[
-        bool, typer.Option("--follow-links", help="Read what links out of the folder lead to.")
-    ] = False,
     track: Annotated[
         str | None, typer.Option(help="Log to tensorboard, mlflow or wandb, offline.")
     ] = None,
+    load: LoadOptions = DEFAULTS,
     no_report: Annotated[bool, typer.Option("--no-report", help="Leave out report.html.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -107,11 +102,12 @@ def train(
     with TerminalProgress(out) as progress:
         if resume is not None:
             elsewhere = output is not None or overwrite or fallback is not None or track is not None
-            if elsewhere or options != training.DEFAULTS:
+            if elsewhere or options != training.DEFAULTS or load != DEFAULTS:
                 raise UsageError(
-                    "--resume goes on in the same directory, on the same data, with the same "
-                    "options; leave out --output, --overwrite, --fallback, --track, --seed, "
-                    "--device, --precision, --deterministic and --compile"
+                    "--resume goes on in the same directory, on the same data, read the same way, "
+                    "with the same options; leave out --output, --overwrite, --fallback, --track, "
+                    "--seed, --device, --precision, --deterministic, --compile, and all options of "
+                    "how data are read"
                 )
             expected = _expected(resume, recipe, epochs, batch_size, lr)
             run = training.resume(resume, data, recipe=expected, progress=progress)
@@ -125,9 +121,7 @@ def train(
                 options=options,
                 directory=output,
                 overwrite=overwrite,
-                skip_bad=skip_bad,
-                class_folder=class_folder,
-                follow_links=follow_links,
+                load=load,
                 track=track,
                 progress=progress,
             )

@@ -33,6 +33,20 @@ def find(
                     yield variant, layout, folder
 
 
+def is_archive(path: Path) -> bool:
+    """Whether ``path`` is one of Toronto's archives, by its name or by what it begins with."""
+    if not path.name.endswith((".tar.gz", ".tgz")):
+        return False
+    if path.name.startswith("cifar-10"):
+        return True
+    try:
+        with tarfile.open(path) as archive:
+            first = archive.next()
+    except (tarfile.TarError, OSError, EOFError, zlib.error):
+        return False
+    return first is not None and first.name.startswith("cifar-10")
+
+
 def read_folder(variant: CifarVariant, layout: Layout, folder: Path) -> tuple[Split, Split]:
     """Read the train and test images of ``variant`` from a directory in ``layout``.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,6 +13,9 @@ import numpy as np
 
 from cifarlab.data.image_format import ImageFormat
 from cifarlab.errors import InputError
+
+# Images that are copied at once.
+ROWS = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +43,18 @@ class Split:
     def subset(self, indices: np.ndarray[Any, Any]) -> Split:
         """Return the images at ``indices`` (int ``[M]``) in that order, as a copy in memory."""
         names = tuple(self.names[i] for i in indices) if self.names else ()
-        return Split(images=self.images[indices], labels=self.labels[indices], names=names)
+        images = np.empty((len(indices), *self.images.shape[1:]), self.images.dtype)
+        for start in range(0, len(indices), ROWS):
+            images[start : start + ROWS] = self.images[indices[start : start + ROWS]]
+            release(self.images)
+        return Split(images=images, labels=self.labels[indices], names=names)
+
+
+def release(images: np.ndarray[Any, Any]) -> None:
+    """Give the memory of a memory-mapped array back; its file keeps the content."""
+    mapped = getattr(images, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,13 +103,24 @@ class Dataset:
 
 def without_validation(data: Dataset) -> Dataset:
     """Return ``data`` with the validation images moved into the training split."""
-    parts = data.train, data.validation
-    train = Split(
+    return replace(
+        data,
+        train=joined((data.train, data.validation)),
+        validation=data.validation.subset(np.arange(0)),
+    )
+
+
+def joined(splits: Iterable[Split]) -> Split:
+    """Return the images of several splits as one, in order, those without images left out."""
+    all_parts = list(splits)
+    parts = [split for split in all_parts if len(split)] or all_parts[:1]
+    if len(parts) == 1:
+        return parts[0]
+    return Split(
         images=np.concatenate([part.images for part in parts]),
         labels=np.concatenate([part.labels for part in parts]),
         names=tuple(name for part in parts for name in part.names),
     )
-    return replace(data, train=train, validation=data.validation.subset(np.arange(0)))
 
 
 def check_split(split: Split, class_names: tuple[str, ...], where: str) -> None:

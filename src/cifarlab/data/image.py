@@ -151,6 +151,10 @@ def decode_details(
         warnings.warn(f"{shown}: animated; only its first frame is used", stacklevel=2)
     if size is not None:
         rgb = _resize(rgb, _pair(size), resize_mode)
+    return _finished(rgb, channels, highest)
+
+
+def _finished(rgb: Image.Image, channels: int, highest: int | None = None) -> DecodedImage:
     pixels = np.array(rgb)
     grey = bool((pixels == pixels[:, :, :1]).all())
     if channels == 1:
@@ -191,6 +195,26 @@ def decode_as(
         bits=image_format.bits,
         max_pixels=max_pixels,
     )
+
+
+def details_as(image_format: ImageFormat, data: bytes, *, name: str) -> DecodedImage:
+    """Decode one image as ``decode_as`` does, and say what was seen in it."""
+    return decode_details(
+        data,
+        name=name,
+        size=(image_format.height, image_format.width),
+        resize_mode=image_format.resize_mode,
+        channels=image_format.channels,
+        bits=image_format.bits,
+    )
+
+
+def resize_pixels(pixels: np.ndarray[Any, Any], image_format: ImageFormat) -> DecodedImage:
+    """Bring pixels, uint8 ``[H, W]`` or ``[H, W, 1 or 3]``, to what a model takes."""
+    grey = pixels.ndim == 2 or pixels.shape[2] == 1
+    rgb = Image.fromarray(pixels.reshape(pixels.shape[:2]) if grey else pixels).convert("RGB")
+    size = image_format.height, image_format.width
+    return _finished(_resize(rgb, size, image_format.resize_mode), image_format.channels)
 
 
 def read_as(image_format: ImageFormat, path: str | os.PathLike[str]) -> np.ndarray[Any, Any]:
@@ -282,3 +306,19 @@ def _resize(image: Image.Image, size: tuple[int, int], resize_mode: str) -> Imag
         canvas.paste(image.resize(inner, Image.Resampling.BICUBIC), corner)
         return canvas
     return image.resize(target, Image.Resampling.BICUBIC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    height: int
+    width: int
+
+
+def probe(stored: Path | bytes) -> Header:
+    """stand-in"""
+    data = read_bytes(stored) if isinstance(stored, Path) else stored
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            return Header(height=image.size[1], width=image.size[0])
+    except Exception:
+        raise InputError("x") from None

@@ -37,7 +37,7 @@ def obtain(
         except NetworkError as error:
             raise NetworkError(f"{error}; {remedy}") from error
 
-    return cache.get(variant.name, produce, progress=progress)
+    return cache.get(variant.name, lambda _: produce(), progress=progress)
 
 
 def _download(

@@ -13,8 +13,9 @@ from typing import Any
 import torch
 
 from cifarlab.backend import KerasModel, keras
-from cifarlab.data.catalog import load_dataset
+from cifarlab.data import catalog
 from cifarlab.data.dataset import Dataset
+from cifarlab.data.load_options import LoadOptions
 from cifarlab.errors import InputError, ResourceError, UsageError
 from cifarlab.files import check_writable, printable, write_json
 from cifarlab.recipes.parts import ModelSpec
@@ -88,6 +89,7 @@ class TrainOptions:
 
 
 DEFAULTS = TrainOptions()
+LOAD_DEFAULTS = LoadOptions()
 
 
 def train(
@@ -101,9 +103,8 @@ def train(
     options: TrainOptions = DEFAULTS,
     directory: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
+    load: LoadOptions = LOAD_DEFAULTS,
     skip_bad: bool = False,
-    class_folder: str = "auto",
-    follow_links: bool = False,
     track: str | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     progress: Progress = SILENT,
@@ -120,8 +121,8 @@ def train(
         epochs, batch_size, learning_rate: instead of the recipe's.
         directory: where to write; by default ``runs/<recipe>-<n>`` in the current directory.
         overwrite: replace an earlier run in ``directory``.
-        skip_bad: leave out images that cannot be read.
-        class_folder, follow_links: how a folder of images is read; see ``load_dataset``.
+        load: how ``data`` is read, where it is a name or a path.
+        skip_bad: leave out images that cannot be read, as ``load.skip_bad`` does.
         track: ``"tensorboard"``, ``"mlflow"`` or ``"wandb"``, written into the run directory
             unless the client's own settings say otherwise.
         callbacks: stock Keras callbacks or your own, called at epoch ends.
@@ -150,12 +151,11 @@ def train(
         check_unused(Path(directory), overwrite=overwrite)
     if not isinstance(data, Dataset):
         progress.started(f"loading {printable(str(data))}")
-        data = load_dataset(
+        data = catalog.load(
             data,
-            skip_bad=skip_bad,
-            class_folder=class_folder,
-            follow_links=follow_links,
-            progress=progress.message,
+            dataclasses.replace(
+                load, skip_bad=load.skip_bad or skip_bad, progress=progress.message
+            ),
         )
     dataset = data_for(recipe, data)
     net = build_model(recipe, dataset, options.seed) if own_model is None else own_model

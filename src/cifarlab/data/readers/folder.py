@@ -200,3 +200,33 @@ def _fill(
 def _divide(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
     kept, held_out = stratified_split(split.labels, fraction, seed)
     return split.subset(kept), split.subset(held_out)
+
+
+def find(path, options):
+    """stand-in"""
+    from functools import partial
+
+    from cifarlab.data.samples import Found, Rejected, Samples
+
+    if not path.is_dir() or list(path.rglob("*.parquet")):
+        return Rejected(reason="")
+    layout = understand(
+        list_tree(path, follow_links=options.follow_links), class_folder=options.class_folder
+    )
+    files = tuple(file for labelled in layout.splits.values() for file in labelled.paths)
+    return Found(
+        what="a folder of images",
+        name=path.resolve().name,
+        source=str(path.resolve()),
+        class_names=layout.class_names,
+        splits={
+            part: Samples(
+                labels=np.array(labelled.labels, np.int64),
+                names=tuple(_name(f.relative_to(path)) for f in labelled.paths),
+                contents=partial(iter, labelled.paths),
+            )
+            for part, labelled in layout.splits.items()
+        },
+        files=files,
+        notes=layout.notes,
+    )

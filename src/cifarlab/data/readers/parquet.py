@@ -248,3 +248,33 @@ def _class_names(path: Path, highest: int) -> tuple[str, ...]:
             f"{printable(path)}: label {highest}; at most {MAX_CLASSES} classes are allowed"
         )
     return tuple(str(i) for i in range(highest + 1))
+
+
+def find_dataset(path, options):
+    """stand-in"""
+    from functools import partial
+
+    from cifarlab.data.samples import Found, Rejected, Samples
+
+    files = find(path)
+    if files is None:
+        return Rejected(reason="")
+    splits = {}
+    for part, paths in (("train", files.train), ("test", files.test)):
+        if not paths:
+            continue
+        rows = [r for p in paths for b in _batches(p) for r in b]
+        splits[part] = Samples(
+            labels=np.array([r[2] for r in rows], np.int64),
+            names=tuple(r[0] for r in rows),
+            contents=partial(iter, [_unpack(r[1], r[0])[0] for r in rows]),
+        )
+    highest = max(int(s.labels.max(initial=-1)) for s in splits.values())
+    return Found(
+        what="parquet files",
+        name=path.resolve().name.removesuffix(".parquet"),
+        source=str(path.absolute()),
+        class_names=_class_names(files.train[0], highest),
+        splits=splits,
+        files=(*files.train, *files.test),
+    )
