@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.command import say
-from cifarlab.data.readers import parquet
 from cifarlab.data.dataset import Dataset, Split, fingerprint, stratified_split, without_validation
 from cifarlab.data.inspection import train_fingerprint
+from cifarlab.data.readers import parquet
 from cifarlab.errors import InputError
 
 # About what Parquet adds to a file's images, and to each of them.

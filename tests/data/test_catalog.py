@@ -160,7 +160,7 @@ def test_a_folder_of_images(tmp_path, some_images):
     assert data.name == "local-cifar10"
     assert data.class_names == ("a", "b", "c")
     assert data.train.images.shape[1:] == (16, 16, 3)
-    result = inspection.check(tmp_path / "cifar10")
+    result = inspection.check(inspection.load_with_notes(tmp_path / "cifar10")[0])
     assert len(result["bad_files"]) == 1
     assert "bad.png" in result["bad_files"][0]
     assert not result["ok"]

@@ -23,7 +23,7 @@ def test_describe_is_json_and_complete(folder, train, test):
 
 
 def test_check_of_a_good_dataset(folder):
-    result = json.loads(json.dumps(inspection.check(folder)))
+    result = json.loads(json.dumps(inspection.check(catalog.load_dataset(folder))))
     assert result["ok"]
     assert result["bad_files"] == []
     assert result["imbalance"] == 1.0
@@ -41,7 +41,7 @@ def test_check_counts_duplicates_bad_rows_and_imbalance(tmp_path, some_images, w
     train.images[30] = train.images[31]
     write_parquet(tmp_path / "train.parquet", train, damage={5: b"?", 8: b"?"})
     write_parquet(tmp_path / "test.parquet", test)
-    result = inspection.check(tmp_path)
+    result = inspection.check(inspection.load_with_notes(tmp_path)[0])
     duplicates = result["duplicates"]
     between = duplicates["between"]
     assert not result["ok"]
@@ -58,7 +58,7 @@ def test_check_names_empty_classes(tmp_path, some_images, write_parquet):
     train = some_images(30)
     labels = np.where(train.labels == 1, 3, train.labels).tolist()
     write_parquet(tmp_path / "train.parquet", train, labels=labels)
-    result = inspection.check(tmp_path)
+    result = inspection.check(inspection.load_with_notes(tmp_path)[0])
     assert result["empty_classes"] == ["1"]
     assert result["imbalance"] is None
     assert not result["ok"]

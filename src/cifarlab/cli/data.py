@@ -63,11 +63,18 @@ def check(data: Spec = "cifar10", load: LoadOptions = DEFAULTS, json: Json = Fal
     """
     from cifarlab.cli.progress import progress_on_stderr
     from cifarlab.data import inspection
+    from cifarlab.evaluation.split_overlap import near_duplicates_of_train
 
     warnings_in_one_line()
     with progress_on_stderr() as progress:
         progress.started("checking every image")
-        checked = inspection.check(data, replace(load, progress=progress.message))
+        loaded, notes = inspection.load_with_notes(data, replace(load, progress=progress.message))
+        checked = {
+            **inspection.check(loaded),
+            "near_duplicates_of_train": dict(near_duplicates_of_train(loaded)),
+            "notes": notes,
+            "read_with": inspection.command(data, loaded),
+        }
     _show(checked, as_json=json)
     bad = checked["bad_files"]
     if bad:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,6 +24,7 @@ from cifarlab.data.load_options import AUTO, CHANNELS, LoadOptions
 from cifarlab.data.samples import Found, Samples, Stored
 from cifarlab.errors import InputError
 from cifarlab.files import printable
+from cifarlab.runtime.cores import usable_cores
 
 if TYPE_CHECKING:
     from cifarlab.data.image import DecodedImage
@@ -170,7 +170,7 @@ def _in_parallel(
     def work(items: list[tuple[int, Stored]]) -> Chunk:
         return _decode_chunk(items, samples.names, images, resize_mode, bits)
 
-    workers = os.cpu_count() or 1
+    workers = usable_cores()
     waiting: deque[Future[Chunk]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:

@@ -220,7 +220,7 @@ def _warn_of_overlap(splits: Mapping[str, Split], shown: str) -> None:
             images = "1 image" if count == 1 else f"{count:,} images"
             warnings.warn(
                 f"{shown}: {images} of {len(splits[part]):,} in {part} are in train too, pixel for "
-                f"pixel; accuracy on {part} comes out too high (cifarlab data check lists them)",
+                f"pixel; accuracy on {part} comes out too high (cifarlab data show shows them)",
                 stacklevel=2,
             )
 
