@@ -48,6 +48,7 @@ from cifarlab.training.callbacks import SaveBest
 from cifarlab.training.loop import LoopOptions, fit
 from cifarlab.training.results import write_results
 from cifarlab.training.run import Run
+from cifarlab.training.saving_check import check_saving
 from cifarlab.training.setup import (
     CUSTOM,
     build_model,
@@ -160,6 +161,9 @@ def train(
     dataset = data_for(recipe, data)
     net = build_model(recipe, dataset, options.seed) if own_model is None else own_model
     check_fit(net, dataset)
+    if own_model is not None:
+        for note in check_saving(own_model):
+            progress.message(note)
     progress.message(opening(recipe, dataset))
     if directory is None:
         run = new_run_directory(RUNS, recipe.name)
