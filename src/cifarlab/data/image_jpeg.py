@@ -24,10 +24,12 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _REDUCIBLE = (0xC0, 0xC1, 0xC2)
 
 # Data that mean different things to the decoder wherever it would go on reading: all ways of
-# two bits are among their beginnings. The restarts let it begin the next interval, whichever.
+# two bits are among their beginnings. The restarts let it begin the next interval, whichever;
+# it skips one that comes a little early, so each begins with another one. Between them is more
+# than the blocks that are decoded together can take, some of which may lie outside the image.
 _FILLS = tuple(
-    b"".join(fill * 16 + bytes((0xFF, 0xD0 + number)) for number in range(8))
-    for fill in (b"\0", b"\x55", b"\xaa", b"\xff\0")
+    b"".join(fill * 2048 + bytes((0xFF, 0xD0 + (first + number) % 8)) for number in range(8))
+    for first, fill in ((0, b"\0"), (2, b"\x55"), (4, b"\xaa"), (6, b"\xff\0"))
 )
 
 
