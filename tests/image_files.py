@@ -77,7 +77,9 @@ def tiff(
     out += struct.pack(order + "H", len(entries))
     for tag in sorted(entries):
         kind, value = entries[tag]
-        packed = struct.pack(order + ("HH" if kind == 3 else "I"), *((value, 0) if kind == 3 else (value,)))
+        packed = struct.pack(
+            order + ("HH" if kind == 3 else "I"), *((value, 0) if kind == 3 else (value,))
+        )
         out += struct.pack(order + "HHI", tag, kind, 1) + packed
     return out + bytes(4) + values.astype(values.dtype.newbyteorder(order)).tobytes()
 

@@ -6,12 +6,12 @@ import io
 
 import numpy as np
 import pytest
-from image_files import Array, decode_apart, encode, noise, smooth
 from PIL import Image
 
 from cifarlab.data.image import MAX_PIXELS, decode_image
 from cifarlab.data.image_jpeg import END, read_structure
 from cifarlab.errors import InputError, TooLargeError
+from image_files import Array, decode_apart, encode, noise, smooth
 
 KINDS = {
     "baseline": {},
@@ -128,7 +128,9 @@ def test_up_to_200_megapixels_take_less_memory_than_25_in_full() -> None:
 
 def test_a_large_progressive_photograph_is_refused_with_its_memory() -> None:
     data = encode(smooth(9_000, 9_000), "JPEG", progressive=True)
-    with pytest.raises(TooLargeError, match=r"progressive JPEG.*take 243 MB.*at most 190.*baseline"):
+    with pytest.raises(
+        TooLargeError, match=r"progressive JPEG.*take 243 MB.*at most 190.*baseline"
+    ):
         decode(data, (32, 32))
 
 

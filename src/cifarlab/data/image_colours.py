@@ -119,8 +119,8 @@ def _colour_values(image: Image.Image, reopen: Open, name: str) -> np.ndarray[An
     lower = reopen()
     _declared_white(lower)
     _set_raw_mode(lower, raw_mode[:-1] + _OTHER_ORDER[raw_mode[-1]])
-    upper: np.ndarray[Any, Any] = np.asarray(image).astype(np.uint16)
-    return upper << 8 | np.asarray(lower)
+    upper = np.asarray(image).astype(np.uint16)
+    return np.asarray(upper << 8 | np.asarray(lower), dtype=np.uint16)
 
 
 def _raw_mode(image: Image.Image) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
-from cifarlab.data import image_jpeg, image_tiff
+from cifarlab.data import image_jpeg, image_jpeg2000, image_tiff
 from cifarlab.data.image_kinds import ACCEPTED, describe, format_of
 from cifarlab.errors import (
     CifarlabError,
@@ -145,7 +145,7 @@ def open_image(data: bytes, name: str, max_pixels: int | None) -> Opened:
             f"accepted formats are {ACCEPTED}"
         )
     jpeg = image_jpeg.read_structure(data) if kind == "JPEG" else None
-    _check_tags(data, name, kind, jpeg)
+    _check_structure(data, name, kind, jpeg)
     if kind == "HEIF":
         _check_heif(name)
     if jpeg is not None and jpeg.end is None:
@@ -211,7 +211,7 @@ def _open(kind: str, data: bytes) -> Image.Image:
     return Image.open(io.BytesIO(data), formats=(kind,))
 
 
-def _check_tags(data: bytes, name: str, kind: str, jpeg: image_jpeg.Jpeg | None) -> None:
+def _check_structure(data: bytes, name: str, kind: str, jpeg: image_jpeg.Jpeg | None) -> None:
     if kind == "JPEG":
         reason = image_tiff.excess(jpeg.exif if jpeg else data)
     elif kind == "TIFF":
@@ -220,7 +220,11 @@ def _check_tags(data: bytes, name: str, kind: str, jpeg: image_jpeg.Jpeg | None)
         reason = image_tiff.excess_anywhere(data)
     if reason:
         raise TooLargeError(f"{name}: {reason}; save it without its metadata")
-    if kind == "TIFF" and (reason := image_tiff.why_not(data, MAX_PIXELS)):
+    if kind == "TIFF":
+        reason = image_tiff.why_not(data, MAX_PIXELS)
+    elif kind == "JPEG2000":
+        reason = image_jpeg2000.why_not(data)
+    if reason:
         raise UnsupportedFormatError(f"{name}: {reason}")
 
 

@@ -32,7 +32,8 @@ _SIZES |= {16: 8, 17: 8, 18: 8}
 _BYTES = (1, 2, 6, 7)
 _FORMATS = {1: "B", 3: "H", 4: "I", 16: "Q"}
 
-NEW_SUBFILE_TYPE, BITS_PER_SAMPLE, PHOTOMETRIC = 254, 258, 262
+NEW_SUBFILE_TYPE, BITS_PER_SAMPLE = 254, 258
+COMPRESSION, PHOTOMETRIC = 259, 262
 SAMPLES_PER_PIXEL, PLANAR_CONFIGURATION, TILE_WIDTH, TILE_LENGTH = 277, 284, 322, 323
 # The directories of EXIF and GPS, which Pillow reads as well.
 _INNER = (34665, 34853)
@@ -147,6 +148,8 @@ def why_not(data: bytes, max_pixels: int) -> str | None:
         return "signed or complex values; save it with 8 or 16 bits without a sign"
     if bits == 16 and bands > 1 and value(PLANAR_CONFIGURATION, 1) == 2:
         return "16-bit bands stored one after another; save it with its bands interleaved"
+    if value(PHOTOMETRIC, 1) == 6 and value(COMPRESSION, 1) == 1:
+        return "YCbCr values without compression; save it as RGB"
     if value(TILE_WIDTH, 1) * value(TILE_LENGTH, 1) > max(max_pixels, 2**20):
         return "tiles that are larger than any image that is read; save it without tiles"
     return None
