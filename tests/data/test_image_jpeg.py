@@ -10,7 +10,7 @@ from PIL import Image
 
 from cifarlab.data.image import MAX_PIXELS, decode_image
 from cifarlab.data.image_jpeg import END, read_structure
-from cifarlab.errors import InputError, TooLargeError
+from cifarlab.errors import InputError, TooLargeError, UnsupportedFormatError
 from image_files import Array, decode_apart, encode, noise, smooth
 
 KINDS = {
@@ -93,6 +93,19 @@ def test_the_structure_is_what_the_file_holds() -> None:
     # 64x64 luminance and twice 32x32 of colour, two bytes each.
     assert progressive.coefficient_bytes == (64 * 64 + 2 * 32 * 32) * 2
     assert progressive.every_scan_is_there
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "message"),
+    [(4, 12, "a JPEG of 12 bits a value; save it with 8"), (9, 2, "a JPEG of 2 bands")],
+)
+def test_jpegs_that_no_decoder_here_reads_are_refused_by_name(
+    at: int, value: int, message: str
+) -> None:
+    data = bytearray(jpeg("baseline"))
+    data[data.index(b"\xff\xc0") + at] = value
+    with pytest.raises(UnsupportedFormatError, match=message):
+        decode(bytes(data))
 
 
 # Large photographs

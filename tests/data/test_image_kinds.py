@@ -55,6 +55,8 @@ OTHERS = {
     "git-annex link": (LINK, "a git-annex pointer", "git annex get"),
     "text": (b"hello\n", "text", "replace"),
     "text in another language": ("größer 猫\n".encode() * 900, "text", "replace"),
+    "text that begins like a bmp": (b"BMW and other makes of car\n", "text", "replace"),
+    "json": (b'{"error": "not found"}', "text", "replace"),
     "svg": (b'<?xml version="1.0"?>\n<svg xmlns="x"/>', "an SVG drawing", "convert"),
     "pdf": (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "a PDF document", "PNG"),
     "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n", "a PostScript drawing", "convert"),

@@ -58,6 +58,7 @@ class Jpeg:
 
     Attributes:
         process: the code of the frame's marker.
+        precision: bits of a value.
         height, width: as stored, in pixels.
         components: of the frame.
         scans: in their order.
@@ -66,6 +67,7 @@ class Jpeg:
     """
 
     process: int
+    precision: int
     height: int
     width: int
     components: tuple[Component, ...]
@@ -150,6 +152,7 @@ def read_structure(data: bytes) -> Jpeg | None:
     process, body = frame
     return Jpeg(
         process=process,
+        precision=body[0],
         height=int.from_bytes(body[1:3], "big"),
         width=int.from_bytes(body[3:5], "big"),
         components=tuple(
@@ -162,6 +165,15 @@ def read_structure(data: bytes) -> Jpeg | None:
         exif=exif,
         end=end,
     )
+
+
+def why_not(jpeg: Jpeg) -> str | None:
+    """Say what a JPEG file is that cannot be decoded, or ``None``."""
+    if jpeg.precision != 8:
+        return f"a JPEG of {jpeg.precision} bits a value; save it with 8 bits, or as 16-bit PNG"
+    if len(jpeg.components) not in (1, 3, 4):
+        return f"a JPEG of {len(jpeg.components)} bands; save the three that matter as RGB"
+    return None
 
 
 def without_end(data: bytes) -> bytes:

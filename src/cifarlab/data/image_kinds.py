@@ -14,11 +14,12 @@ _SIGNATURES = {
     b"\xff\xd8\xff": "JPEG",
     b"GIF87a": "GIF",
     b"GIF89a": "GIF",
-    b"BM": "BMP",
     b"\xff\x4f\xff\x51": "JPEG2000",
     b"\0\0\0\x0cjP  \r\n\x87\n": "JPEG2000",
     **dict.fromkeys(_TIFF, "TIFF"),
 }
+# Sizes of the header that follows the file's own 14 bytes; without it text may begin like a BMP.
+_BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
 _PPM = re.compile(rb"P[1-6][\s#]")
 
 # Brands of ISO base media files; see https://mp4ra.org/registered-types/brands
@@ -53,6 +54,7 @@ _OTHERS: tuple[tuple[int, bytes, tuple[str, str]], ...] = (
             "delete it; the image is another file",
         ),
     ),
+    (0, b"BM", ("a truncated BMP image, or text", "replace it by the whole image")),
     (0, b"%PDF-", ("a PDF document", "save its pages as PNG")),
     (0, b"%!PS", ("a PostScript drawing", _CONVERT)),
     (0, b"PK\x03\x04", ("a ZIP archive", _EXTRACT)),
@@ -100,6 +102,8 @@ def format_of(data: bytes) -> str | None:
             return name
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return "WEBP"
+    if data.startswith(b"BM") and int.from_bytes(data[14:18], "little") in _BMP_HEADERS:
+        return "BMP"
     if _PPM.match(data):
         return "PPM"
     brands = _brands(data)

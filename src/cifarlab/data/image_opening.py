@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
-from cifarlab.data import image_jpeg, image_jpeg2000, image_tiff
+from cifarlab.data import image_avif, image_jpeg, image_jpeg2000, image_tiff
 from cifarlab.data.image_kinds import ACCEPTED, describe, format_of
 from cifarlab.errors import (
     CifarlabError,
@@ -224,6 +224,10 @@ def _check_structure(data: bytes, name: str, kind: str, jpeg: image_jpeg.Jpeg | 
         reason = image_tiff.why_not(data, MAX_PIXELS)
     elif kind == "JPEG2000":
         reason = image_jpeg2000.why_not(data)
+    elif jpeg is not None:
+        reason = image_jpeg.why_not(jpeg)
+    elif kind == "AVIF" and image_avif.largest_frame(data) > MAX_PIXELS:
+        raise TooLargeError(f"{name}: frames of more than {MAX_PIXELS:,} pixels; shrink it")
     if reason:
         raise UnsupportedFormatError(f"{name}: {reason}")
 
