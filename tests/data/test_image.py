@@ -278,6 +278,7 @@ BOMBS = {
     ),
     "TIFF tags": lambda: tag_bomb(),
     "EXIF tags": lambda: exif_bomb("JPEG"),
+    "EXIF tags in WEBP": lambda: exif_bomb("WEBP"),
     "EXIF tags in PNG": lambda: exif_bomb("PNG"),
     "EXIF tags in AVIF": lambda: exif_bomb("AVIF"),
     "PPM": lambda: b"P6 60000 60000 255\n" + bytes(999),

@@ -17,9 +17,10 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from cifarlab.data.image_colours import load_rgb
+from cifarlab.data.image_failures import clear_errors
 from cifarlab.data.image_format import ImageFormat, check_resize_mode
 from cifarlab.data.image_kinds import ACCEPTED, FORMATS
-from cifarlab.data.image_opening import MAX_BYTES, MAX_PIXELS, open_image, readable
+from cifarlab.data.image_opening import MAX_BYTES, MAX_PIXELS, open_image
 from cifarlab.errors import InputError, UsageError
 from cifarlab.files import printable
 
@@ -150,10 +151,10 @@ def decode_details(
     check_options(size, resize_mode)
     shown = printable(name)
     wanted = None if size is None else _pair(size)
-    with readable(data, shown):
+    with clear_errors(data, shown, MAX_PIXELS if max_pixels is None else max_pixels):
         opened = open_image(data, shown, max_pixels)
         opened.check_size(wanted)
-        rgb, highest = load_rgb(opened.open, shown, bits)
+        rgb, highest = load_rgb(opened.image, opened.open_again, shown, bits)
         opened.check_is_whole(rgb)
         rgb = opened.turned(rgb)
     if opened.several:
@@ -184,7 +185,7 @@ def probe(stored: Path | bytes, *, name: str = "image") -> Header:
     if isinstance(stored, Path):
         stored, name = read_bytes(stored), str(stored)
     shown = printable(name)
-    with readable(stored, shown):
+    with clear_errors(stored, shown, MAX_PIXELS):
         opened = open_image(stored, shown, None)
     height, width = opened.upright
     return Header(height=height, width=width, grey=opened.grey)

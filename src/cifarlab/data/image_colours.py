@@ -21,11 +21,14 @@ _OTHER_ORDER = {"L": "B", "B": "L", "N": "B" if _NATIVE == "L" else "L"}
 _PHOTOMETRIC, _BITS_PER_SAMPLE = 262, 258
 
 
-def load_rgb(reopen: Open, name: str, bits: int) -> tuple[Image.Image, int | None]:
+def load_rgb(
+    image: Image.Image, open_again: Open, name: str, bits: int
+) -> tuple[Image.Image, int | None]:
     """Decode an image to mode RGB.
 
     Args:
-        reopen: opens the image anew; nothing is decoded yet.
+        image: opened, not decoded yet.
+        open_again: opens the same image once more.
         name: of the image, fit for messages.
         bits: of 16-bit values whose depth the file does not say.
 
@@ -35,7 +38,6 @@ def load_rgb(reopen: Open, name: str, bits: int) -> tuple[Image.Image, int | Non
     Raises:
         UnsupportedFormatError: values that have no agreed range.
     """
-    image = reopen()
     white = _declared_white(image)
     if image.mode == "F":
         raise UnsupportedFormatError(
@@ -44,7 +46,7 @@ def load_rgb(reopen: Open, name: str, bits: int) -> tuple[Image.Image, int | Non
     if image.mode.startswith("I"):
         values = _grey_values(image, name)
     elif ";16" in _raw_mode(image):
-        values = _colour_values(image, reopen, name)
+        values = _colour_values(image, open_again, name)
     else:
         image.load()
         if white is not None:
@@ -104,7 +106,7 @@ def _grey_values(image: Image.Image, name: str) -> np.ndarray[Any, Any]:
     return values.astype(np.uint16)[..., None]
 
 
-def _colour_values(image: Image.Image, reopen: Open, name: str) -> np.ndarray[Any, Any]:
+def _colour_values(image: Image.Image, open_again: Open, name: str) -> np.ndarray[Any, Any]:
     raw_mode = _raw_mode(image)
     if raw_mode.startswith("RGBa"):
         raise UnsupportedFormatError(
@@ -116,7 +118,7 @@ def _colour_values(image: Image.Image, reopen: Open, name: str) -> np.ndarray[An
         _set_raw_mode(image, "RGBA")
         pairs = np.ascontiguousarray(np.asarray(image)).view(">u2")
         return np.asarray(pairs, dtype=np.uint16)
-    lower = reopen()
+    lower = open_again()
     _declared_white(lower)
     _set_raw_mode(lower, raw_mode[:-1] + _OTHER_ORDER[raw_mode[-1]])
     upper = np.asarray(image).astype(np.uint16)

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import io
-import re
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image, JpegImagePlugin, UnidentifiedImageError
+from PIL import Image, JpegImagePlugin
 
 from cifarlab.data import image_avif, image_jpeg, image_jpeg2000, image_tiff
 from cifarlab.data.image_kinds import ACCEPTED, describe, format_of
 from cifarlab.errors import (
-    CifarlabError,
     InputError,
     TooLargeError,
     UnsupportedFormatError,
@@ -54,6 +49,7 @@ class Opened:
     Attributes:
         name: fit for messages.
         data: the file, with an end marker where a JPEG lacks it.
+        image: not decoded yet, set to be reduced where it must be.
         format: one of ``image_kinds.FORMATS``.
         width, height: in pixels, as Pillow decodes it in full.
         grey: whether grey values are stored.
@@ -65,6 +61,7 @@ class Opened:
 
     name: str
     data: bytes
+    image: Image.Image
     format: str
     width: int
     height: int
@@ -80,9 +77,14 @@ class Opened:
         sides = self.height, self.width
         return sides[::-1] if self.orientation in _SIDEWAYS else sides
 
-    def open(self) -> Image.Image:
-        """Return the image anew, not decoded yet, set to be reduced where it must be."""
+    def open_again(self) -> Image.Image:
+        """Return the image anew, as ``image`` was."""
         return self._open(self.data)
+
+    def reduce(self, image: Image.Image) -> None:
+        """Set an image that is not decoded yet to be reduced where it must be."""
+        if self.reduction > 1:
+            image.draft(None, (self.width // self.reduction, self.height // self.reduction))
 
     def turned(self, image: Image.Image) -> Image.Image:
         """Apply the orientation."""
@@ -115,8 +117,7 @@ class Opened:
 
     def _open(self, data: bytes) -> Image.Image:
         image = _open(self.format, data)
-        if self.reduction > 1:
-            image.draft(None, (self.width // self.reduction, self.height // self.reduction))
+        self.reduce(image)
         return image
 
 
@@ -129,7 +130,7 @@ def open_image(data: bytes, name: str, max_pixels: int | None) -> Opened:
         max_pixels: as for ``image.decode_image``.
 
     Raises:
-        InputError: as ``image.decode_image``; to be called within ``readable``.
+        InputError: as ``image.decode_image``; to be called within ``image_failures.clear_errors``.
     """
     if not data:
         raise InputError(f"{name}: the file is empty (0 bytes); give an image ({ACCEPTED})")
@@ -150,52 +151,25 @@ def open_image(data: bytes, name: str, max_pixels: int | None) -> Opened:
         _check_heif(name)
     if jpeg is not None and jpeg.end is None:
         data = _with_end(data, name, jpeg)
-    with _open(kind, data) as image:
-        width, height = image.size
-        if jpeg is not None and (jpeg.width, jpeg.height) != image.size:
-            jpeg = None
-        reduction = _reduction(name, width, height, jpeg, max_pixels)
-        return Opened(
-            name=name,
-            data=data,
-            format=kind,
-            width=width,
-            height=height,
-            grey=_stores_grey(image),
-            orientation=_orientation(image, data, name),
-            several=_several(image, kind),
-            jpeg=jpeg,
-            reduction=reduction,
-        )
-
-
-@contextmanager
-def readable(data: bytes, name: str) -> Iterator[None]:
-    """Turn whatever Pillow's decoders raise into ``InputError``, and keep them quiet."""
-    _silence(data)
-    try:
-        yield
-    except CifarlabError:
-        raise
-    except Image.DecompressionBombError:
-        raise TooLargeError(
-            f"{name}: far too many pixels; at most {MAX_PIXELS:,} are decoded; shrink it"
-        ) from None
-    except UnidentifiedImageError:
-        if format_of(data) == "TIFF" and image_tiff.read_tags(data):
-            raise UnsupportedFormatError(
-                f"{name}: a TIFF file of {image_tiff.layout(data)} in an arrangement that is not "
-                "read, or damaged; save it with 8 or 16 bits"
-            ) from None
-        raise InputError(
-            f"{name}: damaged or truncated image (its header cannot be read); replace the file"
-        ) from None
-    # Damaged files make the decoders raise nearly every built-in exception.
-    except Exception as error:
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise InputError(
-            f"{name}: damaged or truncated image ({reason}); replace the file"
-        ) from None
+    image = _open(kind, data)
+    width, height = image.size
+    if jpeg is not None and (jpeg.width, jpeg.height) != image.size:
+        jpeg = None
+    opened = Opened(
+        name=name,
+        data=data,
+        image=image,
+        format=kind,
+        width=width,
+        height=height,
+        grey=_stores_grey(image),
+        orientation=_orientation(image, data, name),
+        several=_several(image, kind),
+        jpeg=jpeg,
+        reduction=_reduction(name, width, height, jpeg, max_pixels),
+    )
+    opened.reduce(image)
+    return opened
 
 
 def _open(kind: str, data: bytes) -> Image.Image:
@@ -212,22 +186,22 @@ def _open(kind: str, data: bytes) -> Image.Image:
 
 
 def _check_structure(data: bytes, name: str, kind: str, jpeg: image_jpeg.Jpeg | None) -> None:
-    if kind == "JPEG":
-        reason = image_tiff.excess(jpeg.exif if jpeg else data)
+    """Refuse what Pillow must not even open, or could not decode faithfully."""
+    reason = None
+    if jpeg is not None:
+        if excess := image_tiff.excess(jpeg.exif):
+            raise _too_many_tags(name, excess)
+        reason = image_jpeg.why_not(jpeg)
     elif kind == "TIFF":
-        reason = image_tiff.excess(data)
-    else:
-        reason = image_tiff.excess_anywhere(data)
-    if reason:
-        raise TooLargeError(f"{name}: {reason}; save it without its metadata")
-    if kind == "TIFF":
+        if excess := image_tiff.excess(data):
+            raise _too_many_tags(name, excess)
         reason = image_tiff.why_not(data, MAX_PIXELS)
     elif kind == "JPEG2000":
         reason = image_jpeg2000.why_not(data)
-    elif jpeg is not None:
-        reason = image_jpeg.why_not(jpeg)
-    elif kind == "AVIF" and image_avif.largest_frame(data) > MAX_PIXELS:
-        raise TooLargeError(f"{name}: frames of more than {MAX_PIXELS:,} pixels; shrink it")
+    elif kind in ("AVIF", "HEIF", "JPEG"):
+        _check_exif(data, name)
+        if kind == "AVIF" and image_avif.largest_frame(data) > MAX_PIXELS:
+            raise TooLargeError(f"{name}: frames of more than {MAX_PIXELS:,} pixels; shrink it")
     if reason:
         raise UnsupportedFormatError(f"{name}: {reason}")
 
@@ -286,19 +260,30 @@ def _orientation(image: Image.Image, data: bytes, name: str) -> int:
     # Pillow turns TIFF images itself, and pillow_heif turns HEIC images.
     if image.format in ("TIFF", "HEIF"):
         return 1
-    # Pillow would decode the whole image to see whether EXIF data follow it.
-    if image.format == "PNG" and not any(key in data for key in _EXIF_IN_PNG):
-        return 1
-    if _RAW_EXIF in image.info:
-        raw = bytes.fromhex("".join(image.info[_RAW_EXIF].split("\n")[3:]))
-        if reason := image_tiff.excess_anywhere(raw):
-            raise TooLargeError(f"{name}: {reason}; save it without its metadata")
+    if image.format == "PNG":
+        # Pillow would decode the whole image to see whether EXIF data follow it.
+        if not any(key in data for key in _EXIF_IN_PNG):
+            return 1
+        _check_exif(data, name)
+        if _RAW_EXIF in image.info:
+            _check_exif(bytes.fromhex("".join(image.info[_RAW_EXIF].split("\n")[3:])), name)
+    elif image.format == "WEBP" and "exif" in image.info:
+        _check_exif(data, name)
     try:
         found = image.getexif().get(_ORIENTATION, 1)
     # Damaged EXIF data say nothing about the pixels.
     except Exception:
         return 1
     return found if isinstance(found, int) else 1
+
+
+def _check_exif(data: bytes, name: str) -> None:
+    if reason := image_tiff.excess_anywhere(data):
+        raise _too_many_tags(name, reason)
+
+
+def _too_many_tags(name: str, reason: str) -> TooLargeError:
+    return TooLargeError(f"{name}: {reason}; save it without its metadata")
 
 
 def _several(image: Image.Image, kind: str) -> str | None:
@@ -309,15 +294,3 @@ def _several(image: Image.Image, kind: str) -> str | None:
         "TIFF": "several pages; only the first is used",
         "HEIF": "several images; only the main one is used",
     }.get(kind, "animated; only its first frame is used")
-
-
-def _silence(data: bytes) -> None:
-    """Keep Pillow's warnings and libtiff's messages from the user; errors are raised anyway.
-
-    Not ``warnings.catch_warnings``, which is unsafe in threads, and images are decoded in many.
-    """
-    quiet = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
-    if quiet not in warnings.filters:
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-    if format_of(data) == "TIFF":
-        image_tiff.silence_libtiff()
