@@ -30,7 +30,7 @@ from cifarlab.data.image import (
     read_image,
 )
 from cifarlab.errors import InputError, TooLargeError, UnsupportedFormatError, UsageError
-from image_files import decode_apart, encode, noise, smooth, tiff
+from image_files import chunk, decode_apart, encode, noise, smooth, tiff
 from support import posix_only
 
 ENCODERS: dict[str, dict[str, Any]] = {
@@ -51,17 +51,11 @@ def decode(data: bytes, **options: Any) -> np.ndarray[Any, Any]:
     return decode_image(data, name="image", **options)
 
 
-def png_header(width: int, height: int) -> bytes:
-    """A PNG that declares any size at all and holds next to nothing."""
-
-    def chunk(name: bytes, body: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-        )
-
+def png_header(width: int, height: int, *extra: bytes) -> bytes:
+    """A PNG that declares any size at all and holds next to nothing; ``extra`` are chunks."""
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
     body = chunk(b"IDAT", zlib.compress(bytes(50_000)))
-    return b"\x89PNG\r\n\x1a\n" + header + body + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + header + b"".join(extra) + body + chunk(b"IEND", b"")
 
 
 # Pixels
@@ -268,6 +262,7 @@ def test_a_caller_may_allow_fewer_pixels() -> None:
 FRAME = Image.new("RGB", (6000, 5000), "red")
 BOMBS = {
     "PNG": lambda: png_header(20_000, 20_000),
+    "PNG with EXIF": lambda: png_header(12_000, 12_000, chunk(b"eXIf", b"II*\0" + bytes(9))),
     "WEBP": lambda: webp_header(16_383),
     "TIFF": lambda: tiff(np.zeros((1, 1, 3), np.uint8), width=60_000, height=60_000),
     "TIFF of 12,000 by 12,000": lambda: tiff(

@@ -154,7 +154,11 @@ def open_image(data: bytes, name: str, max_pixels: int | None) -> Opened:
     image = _open(kind, data)
     width, height = image.size
     if jpeg is not None and (jpeg.width, jpeg.height) != image.size:
+        if jpeg.end is None:
+            raise InputError(f"{name}: damaged image (it declares two sizes); replace the file")
         jpeg = None
+    # Before anything else is asked of the image, for which Pillow might decode it.
+    reduction = _reduction(name, width, height, jpeg, max_pixels)
     opened = Opened(
         name=name,
         data=data,
@@ -166,7 +170,7 @@ def open_image(data: bytes, name: str, max_pixels: int | None) -> Opened:
         orientation=_orientation(image, data, name),
         several=_several(image, kind),
         jpeg=jpeg,
-        reduction=_reduction(name, width, height, jpeg, max_pixels),
+        reduction=reduction,
     )
     opened.reduce(image)
     return opened
