@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cifarlab.classifier import Classifier
-from cifarlab.data.image import decode_image
+from cifarlab.data.image import MAX_PIXELS, decode_image
 from cifarlab.errors import InputError
 from cifarlab.explain import grad_cam, integrated_gradients
 from cifarlab.plots.overlay import overlay
@@ -47,7 +47,9 @@ def explain_file(
         UsageError: ``resize_mode`` does not exist.
     """
     size = classifier.input_shape[0]
-    image = decode_image(content, name=name, size=size, resize_mode=resize_mode)
+    image = decode_image(
+        content, name=name, size=size, resize_mode=resize_mode, max_pixels=MAX_PIXELS
+    )
     return explain_image(classifier, lock, image)
 
 
