@@ -75,7 +75,7 @@ def pair_up(
             option = "--image-column" if role == IMAGES else "--label-column"
             raise UnsuitableError(
                 f"{' and '.join(map(printable, several))} may be the {role}; say which with "
-                f"{option} NAME"
+                f"{option} NAME, or in Python give the pair (x, y)"
             )
     splits = _splits({key: several[0] for key, several in places.items()})
     if TRAIN not in splits or splits[TRAIN].labels is None:

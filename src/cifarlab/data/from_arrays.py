@@ -12,7 +12,7 @@ import numpy as np
 from cifarlab.data import iterables
 from cifarlab.data.dataset import Dataset, Split
 from cifarlab.data.grouped_split import hold_out
-from cifarlab.data.image_arrays import Values, extremes, find_axes, find_values
+from cifarlab.data.image_arrays import HALF, Values, extremes, find_axes, find_values
 from cifarlab.data.label_arrays import number_classes, plain_labels
 from cifarlab.data.load_options import LARGEST, SMALLEST
 from cifarlab.data.readers.split_names import TEST, TRAIN, VALIDATION
@@ -143,13 +143,15 @@ def _read(x: Any, y: Any, split: str) -> _Part:
     if not isinstance(values, np.ndarray):
         values = [iterables.to_array(value) for value in values]
     labels = plain_labels(values, len(images), f"{split} y")
-    noted = tuple(note for note in (*notes, axes.note) if note)
+    # The other splits are as this one is: said once.
+    noted = (*notes, axes.note) if split == TRAIN else notes
     return _Part(split=split, images=images, labels=labels, notes=noted)
 
 
 def _values(train: _Part, value_range: tuple[float, float] | None) -> Values:
     where = f"{train.split} x"
-    low, high = extremes(train.blocks(), where)
+    enough = 255 * HALF if train.images.dtype == np.uint8 and value_range is None else np.inf
+    low, high = extremes(train.blocks(), where, enough=enough)
     return find_values(train.images.dtype, low, high, where, value_range=value_range)
 
 

@@ -107,7 +107,7 @@ def _of_mapping(data: Mapping[Any, Any]) -> dict[str, Any]:
     spoken = splits_of(list(keys))
     whole = {key: split for key, split in spoken.items() if not subject(key)}
     if not whole:
-        return _of_arrays({name: data[key] for name, key in keys.items()})
+        return _of_arrays(data)
     if TRAIN not in whole.values() or len(set(whole.values())) < len(whole):
         raise UsageError(
             f"data with {', '.join(keys)}: one split must be called train, and each name be given "
@@ -119,17 +119,21 @@ def _of_mapping(data: Mapping[Any, Any]) -> dict[str, Any]:
     return {split: data[keys[key]] for key, split in whole.items()}
 
 
-def _of_arrays(data: Mapping[str, Any]) -> dict[str, Any]:
-    pairs = pair_up(data)
+def _of_arrays(data: Mapping[Any, Any]) -> dict[str, Any]:
+    pairs = pair_up(key for key in data if isinstance(key, str))
     unlabelled = [pair.images for pair in pairs.splits.values() if pair.labels is None]
     others = [*unlabelled, *pairs.others]
     if others:
         warnings.warn(f"data: left out {', '.join(others)}, which have no labels", stacklevel=5)
-    return {
-        split: (data[pair.images], data[pair.labels])
-        for split, pair in pairs.splits.items()
-        if pair.labels is not None
-    }
+    try:
+        return {
+            split: (data[pair.images], data[pair.labels])
+            for split, pair in pairs.splits.items()
+            if pair.labels is not None
+        }
+    except ValueError as error:
+        # What an opened .npz file raises for an array of Python objects.
+        raise InputError(f"data: an array cannot be read ({error}); save it as numbers") from error
 
 
 def _is_pair(part: Any) -> bool:
@@ -174,7 +178,7 @@ def _is_labels(value: Any) -> bool:
 
 def _collect(source: Any, split: str) -> iterables.Collected:
     if isinstance(source, Mapping) and not iterables.is_hugging_face(source):
-        source = _of_arrays({str(key): value for key, value in source.items()})[TRAIN]
+        source = _of_arrays(source)[TRAIN]
     if _is_pair(source):
         return iterables.Collected(images=source[0], labels=source[1])
     return iterables.collect(source, split)

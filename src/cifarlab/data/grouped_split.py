@@ -39,5 +39,7 @@ def hold_out(
         if nearer and held.sum() + 1 < len(keys):
             held[key] = True
             taken += counts
+    if not held.any() and len(keys) > 1:
+        held[np.bincount(of_image).argmin()] = True
     second = np.flatnonzero(held[of_image])
     return np.flatnonzero(~held[of_image]), second

@@ -11,8 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from cifarlab.data import cache, download
+from cifarlab.data.kept_files import place
 from cifarlab.data.load_options import LoadOptions
 from cifarlab.errors import NetworkError, ResourceError, UsageError
 from cifarlab.files import cannot_write, printable
@@ -98,8 +100,6 @@ def _download(
     download_options: download.DownloadOptions,
     endpoint: str,
 ) -> None:
-    from cifarlab.data.fetch_named import place
-
     revision, files, licence = _list(repo, endpoint)
     chosen = _of_config(repo, files, config)
     total = sum(file.size for file in chosen)
@@ -117,14 +117,14 @@ def _download(
     done = []
     for file, name in _shard_names(chosen):
         remote = download.RemoteFile(
-            url=f"{endpoint}/datasets/{repo}/resolve/{revision}/{file.path}",
+            url=f"{endpoint}/datasets/{repo}/resolve/{revision}/{quote(file.path)}",
             name=name,
             magic=b"PAR1",
-            max_bytes=max(file.size, 1),
+            max_bytes=file.size or MAX_BYTES,
             digest=f"sha256:{file.sha256}" if file.sha256 else "",
         )
         path = download.fetch(remote, folder, options=download_options, progress=options.progress)
-        done.append((path, name))
+        done.append(path)
     place(final, files=done)
 
 

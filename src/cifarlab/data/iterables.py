@@ -79,6 +79,8 @@ def to_image(value: Any) -> np.ndarray[Any, Any]:
         return image.decode_image(value, name="image", size=None)
     if isinstance(value, Mapping) and value.get("bytes"):
         return image.decode_image(value["bytes"], name=str(value.get("path")), size=None)
+    if isinstance(value, Mapping) and value.get("path"):
+        return image.read_image(value["path"], size=None)
     return np.asarray(to_array(value))
 
 
@@ -118,10 +120,12 @@ def collect(source: Any, where: str) -> Collected:
         pairs = (_pair(item, where) for item in _items(source, where))
     images: list[np.ndarray[Any, Any]] = []
     labels: list[Any] = []
-    size = 0
+    size, many = 0, None
     for given_image, given_label in pairs:
         image, label = to_image(given_image), to_array(given_label)
-        many = _is_batch(image, label)
+        # The last batch may look like one image; what the first was decides.
+        if many is None:
+            many = _is_batch(image, label)
         images.extend(image if many else [image])
         labels.extend(list(label) if many else [label])
         size += image.nbytes
@@ -165,9 +169,12 @@ def _in_order(source: Any) -> tuple[Any, list[str]]:
 
 
 def _class_names(source: Any) -> tuple[str, ...] | None:
-    """Return the names that torchvision's datasets have; also of a subset of one, or a loader."""
+    """Return the names that a source has: torchvision's, those of Keras's folders.
+
+    Also of a subset of such a dataset, or a loader.
+    """
     for _ in range(8):
-        names = getattr(source, "classes", None)
+        names = getattr(source, "classes", None) or getattr(source, "class_names", None)
         if isinstance(names, list | tuple) and all(isinstance(name, str) for name in names):
             return tuple(names)
         source = getattr(source, "dataset", None)
@@ -227,8 +234,10 @@ def _is_batch(image: np.ndarray[Any, Any], label: Any) -> bool:
     """Tell a batch from one image; of three axes only grey images without channels are one."""
     if image.ndim != 3:
         return image.ndim > 3
-    single = image.shape[0] in CHANNELS or image.shape[-1] in CHANNELS
-    return not single and np.ndim(label) >= 1 and len(label) == len(image)
+    if np.ndim(label) == 0 or len(label) != len(image) or image.shape[-1] in CHANNELS:
+        return False
+    one_hot = np.ndim(label) == 1 and sorted(np.unique(label)) == [0, 1] and np.sum(label) == 1
+    return image.shape[0] not in CHANNELS or not one_hot
 
 
 def stack(images: Any, where: str) -> tuple[np.ndarray[Any, Any], tuple[str, ...]]:

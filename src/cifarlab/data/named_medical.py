@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from cifarlab.data.cifar import Source
 from cifarlab.data.download import RemoteFile
-from cifarlab.data.named import ZIP, NamedDataset
+from cifarlab.data.named import NamedDataset
+from cifarlab.data.named_general import ZIP
 from cifarlab.data.readers.split_names import TEST, TRAIN, VALIDATION
 
 MAX_BYTES = 300_000_000

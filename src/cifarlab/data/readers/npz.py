@@ -27,6 +27,7 @@ from cifarlab.data.load_options import LoadOptions
 from cifarlab.data.readers.array_files import StoredArray, list_arrays
 from cifarlab.data.readers.split_names import TRAIN
 from cifarlab.data.samples import Found, Rejected, Samples
+from cifarlab.errors import InputError, UnsafeError
 from cifarlab.files import printable
 
 SUFFIXES = (".npz", ".npy")
@@ -53,14 +54,19 @@ def find(path: Path, options: LoadOptions) -> Found | Rejected:
     files = _files(path)
     if not files:
         return Rejected(reason="")
-    arrays = _named(files)
     try:
+        arrays = _named(files)
         pairs = pair_up(
             arrays, image_column=options.image_column, label_column=options.label_column
         )
         return _found(path, files, arrays, pairs, options)
     except UnsuitableError as error:
         return Rejected(reason=str(error))
+    except (InputError, UnsafeError) as error:
+        # Beside folders of images such a file may be none of the data.
+        if path.is_dir() and any(inner.is_dir() for inner in path.iterdir()):
+            return Rejected(reason=str(error))
+        raise
 
 
 def _files(path: Path) -> list[Path]:
