@@ -167,7 +167,7 @@ def test_scikit_learns_digits_need_their_range():
         (None, None, {"test": (TEST[0].astype(np.int16) * 2, labels(9))}, "outside of the range"),
         (None, None, {"test": (TEST[0], labels(9) + 5)}, "test: label 5"),
         (None, None, {"validation": (TEST[0], labels(8))}, "validation y: 8 labels for 9"),
-        (None, None, {"validation_fraction": 1.5}, "between 0 and 1"),
+        (None, None, {"value_range": 5}, "give two numbers"),
         (None, None, {"groups": [1, 2]}, "2 keys for 30 images"),
         (None, None, {"value_range": (0, 100)}, "outside of the range 0 to 100"),
     ],
@@ -178,9 +178,18 @@ def test_what_cannot_be_trained_on_is_refused_before(x, y, more, reason):
     assert "\n" not in str(caught.value)
 
 
-def test_a_split_that_is_no_pair_is_a_wrong_call():
-    with pytest.raises(UsageError, match=r"test: give \(x, y\)"):
-        made(test=TEST[0])
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"test": TEST[0]}, r"test: give \(x, y\)"),
+        ({"validation_fraction": 1.5}, "between 0 and 1"),
+        ({"split_seed": -1}, "0 or more"),
+        ({"class_names": "abc"}, "a list of names"),
+    ],
+)
+def test_calls_that_are_wrong_whatever_the_data(more, reason):
+    with pytest.raises(UsageError, match=reason):
+        made(**more)
 
 
 def test_a_class_name_without_training_images_is_said():

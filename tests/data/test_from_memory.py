@@ -295,7 +295,10 @@ def test_grey_and_coloured_images_together_become_coloured_and_say_so():
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (X, "every item must be"),
+        (X, "no labels; give the pair"),
+        ((X, Y, np.ones(30)), "no labels; give the pair"),
+        (np.float64(3), "no source|no labels"),
+        (dict, "this type is no source"),
         ([1, 2, 3, 4], "gives int"),
         ([], "gives no images"),
         (iter(()), "used up"),

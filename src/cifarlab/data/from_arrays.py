@@ -14,7 +14,7 @@ from cifarlab.data.dataset import Dataset, Split
 from cifarlab.data.grouped_split import hold_out
 from cifarlab.data.image_arrays import HALF, Values, extremes, find_axes, find_values
 from cifarlab.data.label_arrays import number_classes, plain_labels
-from cifarlab.data.load_options import LARGEST, SMALLEST
+from cifarlab.data.load_options import LARGEST, SMALLEST, LoadOptions
 from cifarlab.data.readers.split_names import TEST, TRAIN, VALIDATION
 from cifarlab.errors import InputError, UsageError
 
@@ -59,6 +59,7 @@ def dataset_from_arrays(
 
     Raises:
         InputError: images or labels that cannot be used, or that do not fit together.
+        UsageError: a fraction, a seed or class names that are not possible.
 
     Warns:
         UserWarning: one for each thing that was decided and could be meant otherwise.
@@ -71,6 +72,7 @@ def dataset_from_arrays(
         >>> data.class_names, data.train.images.shape
         (('cat', 'dog'), (36, 8, 8, 1))
     """
+    _check_call(class_names, validation_fraction, split_seed)
     given = {TRAIN: (x, y), VALIDATION: validation, TEST: test}
     arrays = {
         split: _read(*_two(pair, split), split) for split, pair in given.items() if pair is not None
@@ -128,6 +130,13 @@ class _Part:
         for first, block in zip(range(0, len(images), BLOCK), self.blocks(), strict=True):
             images[first : first + BLOCK] = values.to_uint8(axes.arrange(block))
         return images
+
+
+def _check_call(class_names: Any, validation_fraction: float, split_seed: int) -> None:
+    if isinstance(class_names, str):
+        raise UsageError(f"class names {class_names!r}: give a list of names, one for each class")
+    # It checks what is the same for data that are loaded.
+    LoadOptions(validation_fraction=validation_fraction, split_seed=split_seed)
 
 
 def _two(pair: Any, split: str) -> tuple[Any, Any]:

@@ -221,7 +221,12 @@ def find_values(
 
 
 def _as_told(told: tuple[float, float], low: float, high: float, where: str) -> Values:
-    black, white = told
+    try:
+        black, white = (float(value) for value in told)
+    except (TypeError, ValueError):
+        raise UnsuitableError(
+            f"{where}: value range {told!r}: give two numbers, black and white, such as (0, 255)"
+        ) from None
     if not (math.isfinite(black) and math.isfinite(white) and black < white):
         raise UnsuitableError(f"{where}: value range {told}: black must be the smaller number")
     # Sums of float32 may pass the end of their range by a little.

@@ -111,6 +111,8 @@ def collect(source: Any, where: str) -> Collected:
         UnsuitableError: it gives something else, or nothing.
         ResourceError: it does not end.
     """
+    if isinstance(to_array(source), np.ndarray):
+        raise UnsuitableError(f"{where}: an array of images and no labels; give the pair (x, y)")
     source, notes = _in_order(source)
     names = _class_names(source)
     if is_hugging_face(source) and isinstance(source.features, Mapping):
@@ -203,14 +205,20 @@ def _items(source: Any, where: str) -> Iterator[Any]:
         if int(to_array(count)) == -1:
             raise UnsuitableError(f"{where}: repeats without end; leave out .repeat()")
         return iter(source.as_numpy_iterator())
+    if isinstance(source, type):
+        raise _no_source(source, where)
     # Python's own iteration of an object with __getitem__ ends at IndexError, which a PyTorch
     # dataset need not raise.
     if hasattr(source, "__getitem__") and hasattr(source, "__len__"):
         return (source[index] for index in range(len(source)))
     if isinstance(source, Iterable):
         return iter(source)
-    raise UnsuitableError(
-        f"{where}: a {type(source).__name__} is no source of images; give arrays (x, y), an "
+    raise _no_source(source, where)
+
+
+def _no_source(source: Any, where: str) -> UnsuitableError:
+    return UnsuitableError(
+        f"{where}: this {type(source).__name__} is no source of images; give arrays (x, y), an "
         "iterable of (image, label), or a path"
     )
 

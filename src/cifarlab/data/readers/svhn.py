@@ -58,9 +58,9 @@ def find(path: Path, options: LoadOptions) -> Found | Rejected:  # noqa: ARG001
 
 
 def _files(path: Path) -> list[Path]:
-    folder = path if path.is_dir() else path.parent
-    if path.is_file() and path.suffix.casefold() != ".mat":
+    if not path.is_dir() and not (path.is_file() and path.suffix.casefold() == ".mat"):
         return []
+    folder = path if path.is_dir() else path.parent
     beside = sorted(file for file in folder.glob(f"*{CROPPED}") if file.is_file())
     return beside if path.is_dir() or path in beside else [path]
 

@@ -44,7 +44,7 @@ def find(path: Path, options: LoadOptions) -> Found | Rejected:  # noqa: ARG001
     Raises:
         InputError: it is damaged, or an image has a label that is none of the classes.
     """
-    files = _from_archive(path) if zipfile.is_zipfile(path) else _from_folder(path)
+    files = _from_archive(path) if path.is_file() else _from_folder(path)
     if files is None:
         return Rejected(reason="")
     ids = sorted({name.split("/")[1] for name in files.names if _is_training_image(name)})
@@ -72,8 +72,11 @@ def find(path: Path, options: LoadOptions) -> Found | Rejected:  # noqa: ARG001
 
 
 def _from_archive(path: Path) -> _Files | None:
-    with zipfile.ZipFile(path) as archive:
-        members = [m.filename for m in archive.infolist() if not m.is_dir()]
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [m.filename for m in archive.infolist() if not m.is_dir()]
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
+        return None
     top = next((n.removesuffix(ANNOTATIONS) for n in members if n.endswith(ANNOTATIONS)), None)
     if top is None:
         return None
