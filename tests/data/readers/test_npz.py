@@ -239,6 +239,13 @@ def test_a_folder_of_npz_files_one_for_each_split_or_array(tmp_path):
     assert (pixels(found(other)) == images()).all()
 
 
+def test_a_folder_of_several_datasets_says_so(tmp_path):
+    for name in ("pathmnist", "bloodmnist"):
+        save(tmp_path / f"{name}.npz", train_images=images(), train_labels=labels())
+    assert "bloodmnist/train_images and pathmnist/train_images" in refused(tmp_path)
+    assert refused(tmp_path).endswith("give one of the files")
+
+
 def test_fortran_order_is_read_right(tmp_path):
     x = images(12, 16, 20, 3)
     result = found(save(tmp_path / "a.npz", images=np.asfortranarray(x), labels=labels()))

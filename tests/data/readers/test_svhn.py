@@ -111,10 +111,10 @@ def test_numbers_of_images_and_labels_must_agree(tmp_path):
 
 
 def test_what_unpacks_to_far_more_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("cifarlab.data.readers.svhn.BOMB_BYTES", 1 << 20)
+    monkeypatch.setattr("cifarlab.data.readers.mat5.BOMB_BYTES", 1 << 20)
     black = np.zeros((32, 32, 3, 2000), np.uint8)
     savemat(tmp_path / "a.mat", {"X": black, "y": np.ones((2000, 1))}, do_compression=True)
-    with pytest.raises(UnsafeError, match="bytes unpack to"):
+    with pytest.raises(UnsafeError, match="unpacks from"):
         find(tmp_path / "a.mat", OPTIONS)
 
 

@@ -61,7 +61,8 @@ def find(path: Path, options: LoadOptions) -> Found | Rejected:
         )
         return _found(path, files, arrays, pairs, options)
     except UnsuitableError as error:
-        return Rejected(reason=str(error))
+        several = "; or give one of the files" if len(files) > 1 else ""
+        return Rejected(reason=f"{error}{several}")
     except (InputError, UnsafeError) as error:
         # Beside folders of images such a file may be none of the data.
         if path.is_dir() and any(inner.is_dir() for inner in path.iterdir()):

@@ -7,9 +7,7 @@ Format: http://ufldl.stanford.edu/housenumbers/ (``X`` uint8 ``[32, 32, 3, N]``,
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,14 +17,15 @@ import numpy as np
 from cifarlab.data.image_arrays import UnsuitableError
 from cifarlab.data.label_arrays import number_classes, plain_labels
 from cifarlab.data.load_options import LoadOptions
+from cifarlab.data.readers import mat5
 from cifarlab.data.readers.split_names import TRAIN, splits_of
 from cifarlab.data.samples import Found, Rejected, Samples
-from cifarlab.errors import InputError, UnsafeError
+from cifarlab.errors import InputError
 from cifarlab.files import printable
 
 IMAGES, LABELS = "X", "y"
 CROPPED = "_32x32.mat"
-BOMB_BYTES, BOMB_RATIO = 1 << 30, 200
+HDF5 = b"\x89HDF\r\n\x1a\n"
 MAX_LISTED = 5
 
 
@@ -35,7 +34,7 @@ class _Mat:
     """A file of cropped digits, of which the labels are read."""
 
     path: Path
-    shape: tuple[int, ...]
+    images: mat5.MatArray
     labels: np.ndarray[Any, Any]
 
 
@@ -76,10 +75,11 @@ def _found(path: Path, files: Sequence[Path]) -> Found:
     mats = {split: _read(file) for split, file in by_split.items()}
     class_names, numbers = number_classes({split: mat.labels for split, mat in mats.items()})
     for mat in mats.values():
-        if mat.shape[:3] != mats[TRAIN].shape[:3]:
+        shape, expected = mat.images.shape[:3], mats[TRAIN].images.shape[:3]
+        if shape != expected:
             raise UnsuitableError(
-                f"{printable(mat.path.name)}: images are {list(mat.shape[:3])}, those of the "
-                f"training file {list(mats[TRAIN].shape[:3])}; they are not of one dataset"
+                f"{printable(mat.path.name)}: images are {list(shape)}, those of the training file "
+                f"{list(expected)}; they are not of one dataset"
             )
     return Found(
         what="SVHN's cropped digits",
@@ -96,9 +96,9 @@ def _found(path: Path, files: Sequence[Path]) -> Found:
 
 def _samples(mat: _Mat, labels: np.ndarray[Any, Any], split: str) -> Samples:
     def contents() -> Iterator[np.ndarray[Any, Any]]:
-        images = _load(mat.path, IMAGES)
-        for index in range(images.shape[3]):
-            yield images[..., index]
+        for block in mat.images.blocks():
+            # Each is [3, width, height] here, because MATLAB's first axis varies fastest.
+            yield from block.transpose(0, 3, 2, 1)
 
     return Samples(
         labels=labels,
@@ -108,74 +108,42 @@ def _samples(mat: _Mat, labels: np.ndarray[Any, Any], split: str) -> Samples:
 
 
 def _read(path: Path) -> _Mat:
-    _check_version(path)
-    arrays = _listed(path)
-    shape, kind = arrays.get(IMAGES, ((), ""))
-    if kind != "uint8" or len(shape) != 4 or shape[2] != 3 or LABELS not in arrays:
-        held = [f"{printable(name)} {kind} {list(shape)}" for name, (shape, kind) in arrays.items()]
+    shown = printable(path.name)
+    _refuse_hdf5(path)
+    arrays = {array.name: array for array in mat5.list_arrays(path)}
+    images, stored = arrays.get(IMAGES), arrays.get(LABELS)
+    if (
+        images is None
+        or stored is None
+        or images.dtype != np.uint8
+        or len(images.shape) != 4
+        or images.shape[2] != 3
+        or stored.dtype is None
+    ):
+        held = [f"{printable(a.name)} {a.kind} {list(a.shape)}" for a in arrays.values()]
         more = f" and {len(held) - MAX_LISTED} more" if len(held) > MAX_LISTED else ""
         raise UnsuitableError(
-            f"{printable(path.name)}: holds {', '.join(held[:MAX_LISTED]) or 'nothing'}{more}; of "
-            ".mat files only SVHN's are read (X uint8 [H, W, 3, N] and y): save images and labels "
-            "as .npz"
+            f"{shown}: holds {', '.join(held[:MAX_LISTED]) or 'nothing'}{more}; of .mat files only "
+            "SVHN's are read (X uint8 [H, W, 3, N] and y): save images and labels as .npz"
         )
-    said = math.prod(shape)
-    if said > BOMB_BYTES and said > BOMB_RATIO * path.stat().st_size:
-        raise UnsafeError(
-            f"{printable(path.name)}: refused: {path.stat().st_size:,} bytes unpack to {said:,}; "
-            "use a copy from a source that you trust"
-        )
-    if math.prod(arrays[LABELS][0]) != shape[3]:
+    count = images.shape[3]
+    if math.prod(stored.shape) != count:
         raise InputError(
-            f"{printable(path.name)}: {shape[3]:,} images, and labels {list(arrays[LABELS][0])}; "
-            "copy it again"
+            f"{shown}: {count:,} images, and labels {list(stored.shape)}; copy it again"
         )
-    labels = plain_labels(_load(path, LABELS).reshape(-1), shape[3], f"{printable(path.name)}: y")
-    if labels.dtype.kind == "i":
-        labels = np.where(labels == 10, 0, labels)
-    return _Mat(path=path, shape=shape, labels=labels)
+    values = np.concatenate([np.empty(0, np.uint8), *(b.reshape(-1) for b in stored.blocks())])
+    labels = plain_labels(values, count, f"{shown}: y")
+    return _Mat(path=path, images=images, labels=np.where(labels == 10, 0, labels))
 
 
-def _check_version(path: Path) -> None:
+def _refuse_hdf5(path: Path) -> None:
     try:
         with path.open("rb") as file:
             head = file.read(520)
     except OSError as error:
-        raise InputError(f"{printable(path)}: cannot be read ({error.strerror})") from error
-    if head.startswith(b"MATLAB 7.3") or b"\x89HDF\r\n\x1a\n" in (head[:8], head[512:520]):
+        raise mat5.damaged(path, error.strerror or "cannot be read") from error
+    if head.startswith(b"MATLAB 7.3") or HDF5 in (head[:8], head[512:520]):
         raise UnsuitableError(
             f"{printable(path.name)}: a MATLAB 7.3 file (HDF5), which is not read; save images "
             "and labels as .npz, or in MATLAB with save(..., '-v7')"
         )
-    if not head.startswith(b"MATLAB 5.0 MAT-file"):
-        raise InputError(f"{printable(path.name)}: not a MATLAB 5 file, or damaged; copy it again")
-
-
-def _listed(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Return shape and type of each array; no values are read."""
-    from scipy.io import whosmat
-
-    with _damage_named(path):
-        return {name: (tuple(shape), kind) for name, shape, kind in whosmat(path)}
-
-
-def _load(path: Path, name: str) -> np.ndarray[Any, Any]:
-    from scipy.io import loadmat
-
-    with _damage_named(path):
-        return np.asarray(loadmat(path, variable_names=[name])[name])
-
-
-@contextmanager
-def _damage_named(path: Path) -> Iterator[None]:
-    """Turn whatever SciPy raises on a damaged file into one line."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        # A damaged file makes SciPy raise nearly every built-in exception.
-        except Exception as error:
-            raise InputError(
-                f"{printable(path)}: an incomplete or damaged .mat file "
-                f"({type(error).__name__}); copy it again"
-            ) from error
