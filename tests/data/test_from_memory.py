@@ -370,3 +370,41 @@ def test_everything_is_said_once():
         x, xv, xt = (part.transpose(0, 3, 1, 2) / 255 for part in (X, XV, XT))
         dataset_from(((x, Y), (xv, YV), (xt, YT)))
     assert [str(warning.message).split(" ")[0] for warning in seen] == ["train", "train"]
+
+
+def test_a_part_of_a_dataset_that_a_loader_draws_is_the_part():
+    from torch.utils.data import RandomSampler
+
+    loader = DataLoader(TENSORS, batch_size=4, sampler=RandomSampler(TENSORS, num_samples=20))
+    with pytest.warns(UserWarning, match="order of its RandomSampler"):
+        assert sum(sizes(dataset_from(loader))) == 20
+
+
+def test_a_loader_of_a_stream_has_nothing_to_say_of_its_order():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", ".*no test images")
+        assert sum(sizes(dataset_from(DataLoader(Stream(), batch_size=7)))) == 30
+
+
+def test_arrays_in_a_file_are_read_once(tmp_path):
+    import h5py
+
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"], file["y"] = X, Y
+        reads = []
+
+        class Counted:
+            def __init__(self, stored):
+                self.stored, self.dtype = stored, stored.dtype
+                self.ndim, self.shape = stored.ndim, stored.shape
+
+            def __len__(self):
+                return len(self.stored)
+
+            def __array__(self, dtype=None, copy=None):
+                reads.append(self.stored.name)
+                return self.stored[()]
+
+        assert pixels_of(dataset_from((Counted(file["x"]), Counted(file["y"])))) == EXPECTED
+        assert reads.count("/x") == 1

@@ -7,8 +7,6 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from cifarlab.data import iterables
 from cifarlab.data.array_names import pair_up, subject
 from cifarlab.data.dataset import Dataset
@@ -21,6 +19,7 @@ def is_in_memory(data: Any) -> bool:
     """Return whether ``dataset_from`` is for this, not ``load_dataset``: no name and no path.
 
     Example:
+        >>> import numpy as np
         >>> is_in_memory("mnist"), is_in_memory((np.zeros((2, 8, 8)), [0, 1]))
         (False, True)
     """
@@ -57,6 +56,7 @@ def dataset_from(
         UsageError: a split is given twice.
 
     Example:
+        >>> import numpy as np
         >>> x = np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8)
         >>> y = np.arange(40) % 2
         >>> data = dataset_from(((x, y), (x, y), (x, y)))
@@ -149,31 +149,33 @@ def _is_aligned(part: Any) -> bool:
 
 def _is_item(part: Any) -> bool:
     """Return whether this is one image and its label."""
-    if not isinstance(part, tuple | list) or len(part) != 2 or isinstance(part[1], Mapping):
-        return False
-    label = part[1]
-    return isinstance(label, str) or (
-        not iterables.is_source(label) and np.ndim(iterables.to_array(label)) == 0
-    )
+    return isinstance(part, tuple | list) and len(part) == 2 and _label_axes(part[1]) == 0
 
 
 def _is_images(value: Any) -> bool:
-    array = iterables.to_array(value)
-    if isinstance(array, np.ndarray):
-        return array.ndim >= 1
+    axes = iterables.axes_of(value)
+    if axes is not None:
+        return axes >= 1
     return isinstance(value, list | tuple) and bool(value) and not _is_item(value[0])
 
 
 def _is_labels(value: Any) -> bool:
-    array = iterables.to_array(value)
-    if isinstance(array, np.ndarray):
-        return 1 <= array.ndim <= 2
+    axes = iterables.axes_of(value)
+    if axes is not None:
+        return 1 <= axes <= 2
     if not isinstance(value, list | tuple) or not value:
         return False
-    first = value[0]
-    return isinstance(first, str) or (
-        not iterables.is_source(first) and np.ndim(iterables.to_array(first)) <= 1
-    )
+    first = _label_axes(value[0])
+    return first is not None and first <= 1
+
+
+def _label_axes(value: Any) -> int | None:
+    """Return the axes of what may be a label: a number, text, an array, or a list of numbers."""
+    if isinstance(value, str | int | float):
+        return 0
+    if isinstance(value, list) and all(isinstance(entry, int | float) for entry in value):
+        return 1
+    return iterables.axes_of(value)
 
 
 def _collect(source: Any, split: str) -> iterables.Collected:

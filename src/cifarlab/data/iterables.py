@@ -64,6 +64,17 @@ def to_array(value: Any) -> Any:
     return value
 
 
+def axes_of(value: Any) -> int | None:
+    """Return the number of axes of an array or tensor, or ``None`` for what is neither.
+
+    One that says its own is not read for it: it may be a large file.
+    """
+    if hasattr(value, "dtype") and isinstance(getattr(value, "ndim", None), int):
+        return int(value.ndim)
+    array = to_array(value)
+    return array.ndim if isinstance(array, np.ndarray) else None
+
+
 def is_from(value: Any, package: str) -> bool:
     """Return whether a value's class, or one that it is derived from, is of ``package``."""
     return any(kind.__module__.partition(".")[0] == package for kind in type(value).__mro__)
@@ -111,7 +122,7 @@ def collect(source: Any, where: str) -> Collected:
         UnsuitableError: it gives something else, or nothing.
         ResourceError: it does not end.
     """
-    if isinstance(to_array(source), np.ndarray):
+    if axes_of(source) is not None:
         raise UnsuitableError(f"{where}: an array of images and no labels; give the pair (x, y)")
     source, notes = _in_order(source)
     names = _class_names(source)
@@ -150,10 +161,9 @@ def is_hugging_face(source: Any) -> bool:
 
 def is_source(value: Any) -> bool:
     """Return whether this may give images one after another, and is no array or list itself."""
-    array = to_array(value)
-    return not isinstance(array, np.ndarray | list | tuple | str | bytes | os.PathLike) and (
-        hasattr(array, "__iter__") or hasattr(array, "__getitem__")
-    )
+    if axes_of(value) is not None or isinstance(value, list | tuple | str | bytes | os.PathLike):
+        return False
+    return hasattr(value, "__iter__") or hasattr(value, "__getitem__")
 
 
 def _in_order(source: Any) -> tuple[Any, list[str]]:
@@ -161,13 +171,18 @@ def _in_order(source: Any) -> tuple[Any, list[str]]:
     if not is_from(source, "torch") or not hasattr(source, "sampler"):
         return source, []
     sampler = type(source.sampler).__name__
-    if sampler == "RandomSampler" and not getattr(source.sampler, "replacement", False):
+    if sampler == "RandomSampler" and _draws_each_once(source.sampler):
         return source.dataset, []
     if getattr(source, "drop_last", False):
         return source, ["a loader that drops its last batch: these images are missing"]
-    if sampler != "SequentialSampler":
+    # One with an underscore stands for a stream, which has an order of its own.
+    if sampler != "SequentialSampler" and not sampler.startswith("_"):
         return source, [f"a loader in the order of its {sampler}: another time it may differ"]
     return source, []
+
+
+def _draws_each_once(sampler: Any) -> bool:
+    return not sampler.replacement and sampler.num_samples == len(sampler.data_source)
 
 
 def _class_names(source: Any) -> tuple[str, ...] | None:
