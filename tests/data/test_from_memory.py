@@ -265,13 +265,14 @@ def test_paths_and_bytes_of_image_files_are_read(tmp_path):
         assert pixels_of(dataset_from(list(zip(form, Y, strict=True)))) == EXPECTED
 
 
-@pytest.mark.parametrize("mode", ["P", "RGBA", "LA", "1", "CMYK", "L", "I;16"])
+@pytest.mark.parametrize("mode", ["P", "PA", "RGBA", "RGBa", "LA", "1", "CMYK", "LAB", "L", "I;16"])
 def test_pillow_images_of_any_mode(mode):
     source = [Image.fromarray(image) for image in X]
     if mode == "I;16":
         source = [Image.fromarray(image[..., 0].astype(np.uint16) * 257) for image in X]
     else:
-        source = [image.convert(mode) for image in source]
+        step = {"PA": "P", "RGBa": "RGBA"}.get(mode, mode)
+        source = [image.convert(step).convert(mode) for image in source]
     data = dataset_from((source, Y))
     assert data.train.images.shape[1:3] == (16, 16)
     assert data.train.images.max() > 200
@@ -284,6 +285,25 @@ def test_transparent_pixels_are_white_as_in_files():
     data = dataset_from((clear, Y), validation=(clear[:3], Y[:3]), test=(clear[:3], Y[:3]))
     assert (data.train.images[1] == 255).all()
     assert (data.train.images[0] == 0).all()
+
+
+def test_opened_photographs_are_turned_upright_as_files_are(tmp_path):
+    path = tmp_path / "a.jpg"
+    lying = Image.fromarray(images(1, 16, 16, 3)[0])
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    lying.save(path, exif=exif)
+    kept = {"validation": (X[:3], Y[:3]), "test": (X[:3], Y[:3])}
+    opened = dataset_from(([Image.open(path)] * 30, Y), **kept)
+    assert (opened.train.images == dataset_from(([path] * 30, Y), **kept).train.images).all()
+
+
+def test_an_opened_file_that_is_damaged_is_refused_in_one_line(tmp_path):
+    path = tmp_path / "a.jpg"
+    Image.fromarray(images(1, 200, 200, 3)[0]).save(path)
+    path.write_bytes(path.read_bytes()[:3000])
+    with Image.open(path) as opened, pytest.raises(InputError, match="cannot be decoded"):
+        dataset_from(([opened] * 30, Y))
 
 
 def test_grey_and_coloured_images_together_become_coloured_and_say_so():

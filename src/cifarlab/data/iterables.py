@@ -17,7 +17,7 @@ import numpy as np
 
 from cifarlab.data.array_names import pair_up
 from cifarlab.data.image_arrays import UnsuitableError
-from cifarlab.errors import ResourceError
+from cifarlab.errors import InputError, ResourceError
 from cifarlab.files import printable
 
 # What an iterable that never ends is stopped at.
@@ -25,6 +25,7 @@ MAX_IMAGES = 5_000_000
 MAX_BYTES = 32 << 30
 CHANNELS = (1, 3)
 UNCHANGED_MODES = ("L", "RGB", "I", "I;16", "F")
+TRANSPARENT_MODES = ("LA", "La", "P", "PA", "RGBA", "RGBa")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,18 +97,23 @@ def to_image(value: Any) -> np.ndarray[Any, Any]:
 
 
 def _pillow_array(value: Any) -> np.ndarray[Any, Any]:
+    """Return the pixels that the same image would have if it were read from its file."""
+    from PIL import ImageOps
+
     from cifarlab.data import image
 
-    if value.mode in UNCHANGED_MODES:
-        return np.asarray(value)
-    if value.mode == "1":
-        return np.asarray(value.convert("L"))
-    if value.mode in ("P", "PA", "LA", "RGBA"):
+    try:
+        upright = ImageOps.exif_transpose(value)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(f"an image cannot be decoded ({error}); leave it out") from error
+    if upright.mode in TRANSPARENT_MODES or "transparency" in upright.info:
         # One module decides what becomes of transparent pixels.
         file = io.BytesIO()
-        value.save(file, "PNG")
+        upright.convert("RGBA").save(file, "PNG")
         return image.decode_image(file.getvalue(), name="image", size=None)
-    return np.asarray(value.convert("RGB"))
+    if upright.mode == "1":
+        return np.asarray(upright.convert("L"))
+    return np.asarray(upright if upright.mode in UNCHANGED_MODES else upright.convert("RGB"))
 
 
 def collect(source: Any, where: str) -> Collected:
