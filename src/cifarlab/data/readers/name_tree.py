@@ -1,0 +1,88 @@
+"""The tree of the names in an archive, with the same things left out as in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import PurePath, PurePosixPath
+
+from cifarlab.data.readers.tree import Folder, Listing, is_hidden, is_image, no_data
+from cifarlab.files import printable
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """A file in an archive: its name, as it is written there, and its first bytes."""
+
+    name: str
+    head: bytes = b""
+
+
+@dataclass(frozen=True)
+class _Branch:
+    folders: dict[str, _Branch] = field(default_factory=dict)
+    files: dict[str, Member] = field(default_factory=dict)
+
+
+def path_in(archive: PurePath, name: str) -> PurePath | None:
+    """Return where a member stands below the archive's path; ``None`` if it leads out of it."""
+    text = name.replace("\\", "/")
+    path = PurePosixPath(text)
+    drive = len(text) > 1 and text[1] == ":"
+    if path.is_absolute() or drive or ".." in path.parts or "\0" in text or not path.parts:
+        return None
+    return archive.joinpath(*path.parts)
+
+
+def tree_of(archive: PurePath, members: Iterable[Member], folders: Iterable[str]) -> Listing:
+    """Return the tree of ``members`` and of empty ``folders``, as ``list_tree`` would.
+
+    Its paths begin with the archive's.
+    """
+    top = _Branch()
+    left_out: list[str] = []
+    for name in folders:
+        if (path := path_in(archive, name)) is not None:
+            _branch(top, path.relative_to(archive).parts)
+    for member in members:
+        path = path_in(archive, member.name)
+        if path is None:
+            left_out.append(f"{printable(member.name)}: left out, its path leads out")
+            continue
+        parts = path.relative_to(archive).parts
+        _branch(top, parts[:-1]).files[parts[-1]] = member
+    return Listing(root=_folder(archive, top, left_out), left_out=tuple(left_out))
+
+
+def _branch(top: _Branch, parts: tuple[str, ...]) -> _Branch:
+    for part in parts:
+        top = top.folders.setdefault(part, _Branch())
+    return top
+
+
+def _folder(path: PurePath, branch: _Branch, left_out: list[str]) -> Folder:
+    folders, images, others = [], [], []
+    skipped = 0
+    for name in sorted({*branch.folders, *branch.files}):
+        here = path / name
+        if is_hidden(name):
+            continue
+        if name in branch.folders:
+            inner = branch.folders[name]
+            reason = no_data(name, inner.files.__contains__)
+            if reason:
+                left_out.append(f"{printable(here)}: left out, {reason}")
+                skipped += 1
+                continue
+            folders.append(_folder(here, inner, left_out))
+        elif is_image(here, lambda member=branch.files[name]: member.head):  # type: ignore[misc]
+            images.append(here)
+        else:
+            others.append(here)
+    return Folder(
+        path=path,
+        folders=tuple(folders),
+        images=tuple(images),
+        others=tuple(others),
+        skipped=skipped,
+    )

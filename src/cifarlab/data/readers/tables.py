@@ -1,0 +1,353 @@
+"""Labels from a table beside image files: Kaggle's ``train.csv``, ``metadata.jsonl`` and others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePath
+from typing import Any
+
+from cifarlab.data.load_options import LoadOptions
+from cifarlab.data.readers import table_columns, table_files
+from cifarlab.data.readers.image_index import ImageIndex, index_images, leads_out
+from cifarlab.data.readers.label_values import as_classes
+from cifarlab.data.readers.labelling import Labelled, Labelling, some
+from cifarlab.data.readers.places import Place, read_file
+from cifarlab.data.readers.split_names import TEST, TRAIN, VALIDATION, splits_of
+from cifarlab.data.samples import Rejected
+from cifarlab.errors import InputError
+from cifarlab.files import printable
+
+SUFFIXES = frozenset({".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet"})
+# Larger tables, deeper ones and more of them are read on request only.
+MAX_GUESSED_BYTES = 64 * 1024 * 1024
+MAX_DEPTH = 3
+MAX_TABLES = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One image of a table: its file, its label as it is written, and the split it is in."""
+
+    image: PurePath
+    value: Any
+    split: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelTable:
+    """A table that names image files.
+
+    ``rows`` is ``None`` if it has no labels. ``split`` is what its own name speaks of.
+    """
+
+    path: PurePath
+    columns: table_columns.Columns
+    rows: tuple[Row, ...] | None
+    split: str | None
+    notes: tuple[str, ...]
+
+
+def label(place: Place, options: LoadOptions) -> Labelling | Rejected:
+    """Return what tables say of the images of ``place``, or why no table says anything.
+
+    ``options.labels`` names the table, below the place or in the file system; without it, tables
+    that name image files are looked for. Cells name a file by its path below the table's folder
+    or the root, or by the end of its path, with or without the suffix.
+
+    Raises:
+        InputError: a table names image files, and something in it is wrong.
+    """
+    images = tuple(place.listing.root.everything())
+    index = index_images(place.path, images)
+    if options.labels is not None:
+        table = _asked_for(place, index, options.labels, options)
+        return _joined(place, index, [table], len(images))
+    tables = _guessed(place, index, options)
+    if isinstance(tables, Rejected):
+        return tables
+    chosen, notes = _one_for_each_split(tables)
+    return _joined(place, index, chosen, len(images), notes)
+
+
+# Which tables
+
+
+def _asked_for(place: Place, index: ImageIndex, labels: str, options: LoadOptions) -> LabelTable:
+    below = place.path.joinpath(labels)
+    read = place.read if below in set(place.listing.root.other_files()) else read_file
+    path: PurePath = below if read is place.read or below.is_file() else Path(labels)
+    table = _understood(index, path, read(path, table_files.MAX_BYTES + 1), options)
+    if table is None:
+        raise InputError(
+            f"{printable(path)}: no column names image files of {printable(place.path)}; name it "
+            "with --image-column, or correct the names"
+        )
+    if table.rows is None:
+        raise InputError(f"{printable(path)}: no column of labels; name it with --label-column")
+    return table
+
+
+def _guessed(place: Place, index: ImageIndex, options: LoadOptions) -> list[LabelTable] | Rejected:
+    tables, reasons = [], []
+    for path in _candidates(place):
+        content = place.read(path, MAX_GUESSED_BYTES + 1)
+        if len(content) > MAX_GUESSED_BYTES:
+            reasons.append(f"{printable(path.name)} is large; if it has the labels, give --labels")
+            continue
+        try:
+            table = _understood(index, path, content, options)
+        except InputError as error:
+            if _hints(path):
+                raise
+            reasons.append(str(error))
+            continue
+        if table is not None:
+            tables.append(table)
+    if not any(table.rows is not None for table in tables):
+        reasons += [f"{printable(table.path.name)} has no column of labels" for table in tables]
+        return Rejected(reason="; ".join(reasons))
+    return tables
+
+
+def _candidates(place: Place) -> list[PurePath]:
+    """Return files that may be tables of labels, those nearest to the root first."""
+    depth = len(place.path.parts)
+    files = [
+        file
+        for file in place.listing.root.other_files()
+        if file.suffix.lower() in SUFFIXES
+        and len(file.parts) - depth <= MAX_DEPTH
+        # An example of what to hand in, whose labels are made up.
+        and "submission" not in file.stem.casefold()
+    ]
+    files.sort(key=lambda file: (len(file.parts), not _hints(file), str(file)))
+    return files[:MAX_TABLES]
+
+
+def _hints(path: PurePath) -> bool:
+    words = ("label", "metadata", "train", "class", "annotation")
+    return any(word in path.stem.casefold() for word in words)
+
+
+def _one_for_each_split(tables: Sequence[LabelTable]) -> tuple[list[LabelTable], list[str]]:
+    """Return the tables to read; those that speak of no split are left out if one is "train"."""
+    labelled = [table for table in tables if table.rows is not None]
+    notes = [
+        f"{printable(table.path.name)}: has no labels; left out"
+        for table in tables
+        if table.rows is None
+    ]
+    if any(table.split == TRAIN for table in labelled):
+        silent = [table.path.name for table in labelled if table.split is None]
+        if silent:
+            notes.append(f"left out {some(silent)}: other tables are called train")
+        labelled = [table for table in labelled if table.split is not None]
+    for split in (TRAIN, VALIDATION, TEST, None):
+        same = [str(table.path) for table in labelled if table.split == split]
+        if len(same) > 1:
+            raise InputError(f"{some(same)} name the same images; say which with --labels FILE")
+    return labelled, notes
+
+
+# What one table says
+
+
+def _understood(
+    index: ImageIndex, path: PurePath, content: bytes, options: LoadOptions
+) -> LabelTable | None:
+    """Return what a table says, or ``None`` if it names no image files."""
+    shown = printable(path)
+    folder = path.parent if path.is_relative_to(index.root) else index.root
+    table = table_files.parse(
+        content, name=str(path), is_value=lambda cell: bool(index.candidates(cell, folder))
+    )
+    columns = table_columns.choose(table, index, folder, shown, options)
+    if columns is None:
+        return None
+    names = [path.stem, path.parent.name if folder != index.root else ""]
+    split = next((s for n in names if (s := splits_of([n]).get(n))), None)
+    notes = [*table.notes, f"labels from {printable(path.name)}: images in {columns.image!r}"]
+    if columns.label is None and not columns.one_hot:
+        return LabelTable(path=path, columns=columns, rows=None, split=split, notes=tuple(notes))
+    values = (
+        _of_one_hot(table, columns.one_hot, shown)
+        if columns.label is None
+        else list(table.columns[columns.label])
+    )
+    _refuse_several(values, f"{shown} column {columns.label!r}")
+    notes[-1] += f", classes in {columns.label or some(columns.one_hot)!r}"
+    if columns.split:
+        notes[-1] += f", splits in {columns.split!r}"
+    find = partial(_image, index, path, folder, split)
+    rows, more = _rows(table, columns, values, find, shown, skip_bad=options.skip_bad)
+    notes += more
+    return LabelTable(path=path, columns=columns, rows=tuple(rows), split=split, notes=tuple(notes))
+
+
+def _of_one_hot(table: table_files.Table, names: Sequence[str], shown: str) -> list[str]:
+    """Return for each row the name of the column that is 1."""
+    values = []
+    cells = zip(*(table.columns[name] for name in names), strict=True)
+    for number, row in enumerate(cells, start=1):
+        ones = [n for n, v in zip(names, row, strict=True) if str(v) in ("1", "1.0", "True")]
+        if len(ones) != 1:
+            raise InputError(
+                f"{shown} row {number}: {len(ones)} of the columns {some(list(names))} are 1; "
+                "images with several classes or none are not supported; give one class an image, "
+                "or name the column of the classes (--label-column)"
+            )
+        values += ones
+    return values
+
+
+def _refuse_several(values: Sequence[Any], where: str) -> None:
+    """Refuse labels that list several classes, such as ``"cat|dog"``."""
+    words = {v for v in values if isinstance(v, str)}
+    for mark in "|;,":
+        lists = [v for v in words if mark in v]
+        parts = [[part.strip() in words for part in v.split(mark)] for v in lists]
+        if lists and 2 * sum(map(any, parts)) > len(lists):
+            raise InputError(
+                f"{where}: labels such as {lists[0]!r} name several classes; images with several "
+                "classes are not supported; give one class an image"
+            )
+
+
+def _image(
+    index: ImageIndex, table: PurePath, folder: PurePath, split: str | None, cell: Any, row: Any
+) -> list[PurePath]:
+    """Return the images that a cell may name, fewer where the splits or the folders tell."""
+    found = index.candidates(cell, folder)
+    wanted = row or split
+    if len(found) > 1 and wanted:
+        found = [path for path in found if index.split(path) == wanted] or found
+    if len(found) > 1:
+        found = [path for path in found if path.parent.name == table.stem] or found
+    return found
+
+
+def _rows(
+    table: table_files.Table,
+    columns: table_columns.Columns,
+    values: Sequence[Any],
+    find: Any,
+    shown: str,
+    *,
+    skip_bad: bool,
+) -> tuple[list[Row], list[str]]:
+    """Return a row for each image that is there."""
+    cells = table.columns[columns.image]
+    texts = [str(v) for v in table.columns[columns.split]] if columns.split else [""] * len(cells)
+    spoken = splits_of(sorted(set(texts)))
+    rows, missing = [], []
+    for number, (cell, value, text) in enumerate(zip(cells, values, texts, strict=True), start=1):
+        split = spoken.get(text)
+        found = find(cell, split)
+        if len(found) > 1:
+            raise InputError(
+                f"{shown} row {number}: {cell!r} may be {some(list(map(str, found[:3])))}; write "
+                "the path below the folder"
+            )
+        if found:
+            rows.append(Row(image=found[0], value=value, split=split))
+        else:
+            why = "leads out of the folder" if leads_out(cell) else "is not there"
+            missing.append(f"row {number}, {printable(str(cell))!r}, {why}")
+    if not missing:
+        return rows, []
+    counted = f"{len(missing):,} of {len(cells):,} rows name no image file: {some(missing)}"
+    if not skip_bad:
+        raise InputError(
+            f"{shown}: {counted}; add the files, correct the names, or leave these rows out "
+            "(--skip-bad)"
+        )
+    return rows, [f"{shown}: left out, {counted}"]
+
+
+# All tables together
+
+
+def _joined(
+    place: Place,
+    index: ImageIndex,
+    tables: Sequence[LabelTable],
+    image_count: int,
+    notes: Sequence[str] = (),
+) -> Labelling:
+    where = " and ".join(printable(table.path) for table in tables)
+    rows: dict[PurePath, Row] = {}
+    for table in tables:
+        for row in _in_splits(table, index):
+            _add(rows, row, where)
+    by_split: dict[str, list[Row]] = {}
+    for row in sorted(rows.values(), key=lambda row: row.image):
+        by_split.setdefault(row.split or TRAIN, []).append(row)
+    if TRAIN not in by_split:
+        raise InputError(f"{where}: labels no training images; add them")
+    classes = as_classes(
+        {split: [row.value for row in of_split] for split, of_split in by_split.items()},
+        where=where,
+    )
+    without = image_count - len(rows)
+    counted = [f"left out {without:,} images that no row names"] if without else []
+    return Labelling(
+        reading=f"the table {where}",
+        class_names=classes.names,
+        splits={
+            split: Labelled(
+                paths=tuple(
+                    r.image for r, n in zip(by_split[split], labels, strict=True) if n >= 0
+                ),
+                labels=tuple(int(n) for n in labels if n >= 0),
+            )
+            for split, labels in classes.labels.items()
+        },
+        tables=tuple(table.path for table in tables),
+        notes=(*(n for t in tables for n in t.notes), *notes, *counted, *classes.notes),
+        options=_options(place, tables),
+    )
+
+
+def _in_splits(table: LabelTable, index: ImageIndex) -> list[Row]:
+    """Return the rows with their splits: by column, else by the table's name, else by folder."""
+    rows = list(table.rows or ())
+    if table.columns.split or table.split:
+        return [Row(image=r.image, value=r.value, split=r.split or table.split) for r in rows]
+    by_folder = [index.split(row.image) for row in rows]
+    if TRAIN not in by_folder:
+        return rows
+    return [
+        Row(image=row.image, value=row.value, split=split)
+        for row, split in zip(rows, by_folder, strict=True)
+    ]
+
+
+def _add(rows: dict[PurePath, Row], row: Row, where: str) -> None:
+    """Add a row unless it is there already.
+
+    Raises:
+        InputError: the image is there with another label, or in another split.
+    """
+    other = rows.setdefault(row.image, row)
+    if str(other.value) != str(row.value):
+        raise InputError(
+            f"{where}: {printable(row.image)} is labelled {other.value!r} and {row.value!r}; "
+            "keep one of them"
+        )
+    if other.split != row.split:
+        raise InputError(
+            f"{where}: {printable(row.image)} is in {other.split} and {row.split}; an image may "
+            "be in one split only"
+        )
+
+
+def _options(place: Place, tables: Sequence[LabelTable]) -> dict[str, Any]:
+    first = tables[0]
+    options: dict[str, Any] = {"image_column": first.columns.image}
+    if first.columns.label:
+        options["label_column"] = first.columns.label
+    if len(tables) == 1 and first.path.is_relative_to(place.path):
+        options["labels"] = first.path.relative_to(place.path).as_posix()
+    return options
