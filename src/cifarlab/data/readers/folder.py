@@ -43,6 +43,7 @@ def _by_table(path: Path, options: LoadOptions) -> Found | Rejected:
     place = folder_place(path.parent, follow_links=options.follow_links)
     answer = find_in(place, replace(options, labels=path.name))
     if isinstance(answer, Rejected):
-        return answer
+        remedy = "if the images are elsewhere, give their folder, and the table with --labels"
+        return Rejected(reason=f"{printable(path.parent)} {answer.reason}; {remedy}")
     explicit = {name: value for name, value in answer.options.items() if name != "labels"}
     return replace(answer, name=path.stem, source=str(path.absolute()), options=explicit)

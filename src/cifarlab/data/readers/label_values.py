@@ -144,7 +144,7 @@ def _names(distinct: Counter[Any], where: str) -> tuple[dict[Any, str], list[str
         value: text if padded else str(int(float(text) if "." in text or "e" in text else text))
         for value, text in ((v, t.lower()) for v, t in texts.items())
     }
-    if "-1" in whole.values() and set(whole.values()) - {"-1", "1"}:
+    if set(whole.values()) != {"-1", "1"}:
         whole = {value: text for value, text in whole.items() if text != "-1"}
     return whole, []
 

@@ -29,7 +29,7 @@ def find_in(place: Place, options: LoadOptions) -> Found | Rejected:
         InputError: two ways contradict each other, or what an option asks for is not there.
         UsageError: options that ask for two ways at once.
     """
-    if next(place.listing.root.everything(), None) is None:
+    if not place.listing.root.has_images:
         return Rejected(reason=_without_images(place))
     ways = _ways(options)
     fitting, reasons, broken = [], [], []

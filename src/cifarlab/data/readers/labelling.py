@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
+from cifarlab.data.load_options import AUTO, LoadOptions
 from cifarlab.files import printable
 
 MAX_LISTED = 10
@@ -80,3 +81,9 @@ def some(names: Sequence[str]) -> str:
     """Return the first names and how many more there are, fit for a message."""
     shown = ", ".join(printable(name) for name in names[:MAX_LISTED])
     return shown if len(names) <= MAX_LISTED else f"{shown} and {len(names) - MAX_LISTED:,} more"
+
+
+def are_of_files(options: LoadOptions) -> bool:
+    """Whether the options say where the classes of image files are told."""
+    told = options.labels, options.label_pattern
+    return any(told) or options.class_folder != AUTO

@@ -60,7 +60,7 @@ def _branch(top: _Branch, parts: tuple[str, ...]) -> _Branch:
     return top
 
 
-def _folder(path: PurePath, branch: _Branch, left_out: list[str]) -> Folder:
+def _folder(path: PurePath, branch: _Branch, left_out: list[str], depth: int = 1) -> Folder:
     folders, images, others = [], [], []
     skipped = 0
     for name in sorted({*branch.folders, *branch.files}):
@@ -69,12 +69,12 @@ def _folder(path: PurePath, branch: _Branch, left_out: list[str]) -> Folder:
             continue
         if name in branch.folders:
             inner = branch.folders[name]
-            reason = no_data(name, inner.files.__contains__)
+            reason = no_data(name, inner.files.__contains__, depth)
             if reason:
                 left_out.append(f"{printable(here)}: left out, {reason}")
                 skipped += 1
                 continue
-            folders.append(_folder(here, inner, left_out))
+            folders.append(_folder(here, inner, left_out, depth + 1))
         elif is_image(here, lambda member=branch.files[name]: member.head):  # type: ignore[misc]
             images.append(here)
         else:

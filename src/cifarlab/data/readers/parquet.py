@@ -14,7 +14,7 @@ from cifarlab.data.dataset import Split
 from cifarlab.data.load_options import LoadOptions
 from cifarlab.data.readers import parquet_columns
 from cifarlab.data.readers.label_values import as_classes
-from cifarlab.data.readers.labelling import some
+from cifarlab.data.readers.labelling import are_of_files, some
 from cifarlab.data.readers.parquet_files import (
     ParquetFiles,
     by_split,
@@ -51,7 +51,7 @@ def find(path: Path, options: LoadOptions) -> Found | Rejected:
         InputError: a file is damaged, shards are missing, several datasets or columns are as
             likely, or the labels are no classes.
     """
-    if options.labels is not None or options.label_pattern is not None:
+    if are_of_files(options):
         return Rejected(reason="")
     present = [path] if path.is_file() and is_parquet(path) else []
     if path.is_dir():

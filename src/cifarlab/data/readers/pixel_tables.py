@@ -15,7 +15,7 @@ import numpy as np
 
 from cifarlab.data.load_options import LoadOptions
 from cifarlab.data.readers.label_values import as_classes
-from cifarlab.data.readers.labelling import some
+from cifarlab.data.readers.labelling import are_of_files, some
 from cifarlab.data.readers.split_names import TRAIN, splits_of
 from cifarlab.data.readers.table_columns import LABEL_NAMES, SPLIT_NAMES, key, named
 from cifarlab.data.samples import Found, Rejected, Samples
@@ -68,7 +68,7 @@ def find(path: Path, options: LoadOptions) -> Found | Rejected:
     Raises:
         InputError: cells are no pixels, the sides differ, or the labels are no classes.
     """
-    if options.labels is not None or options.label_pattern is not None:
+    if are_of_files(options):
         return Rejected(reason="")
     files = [path] if path.is_file() else sorted(path.glob("*.csv")) if path.is_dir() else []
     files = [f for f in files if f.suffix.lower() in (".csv", ".tsv") and _is_wanted(f)]

@@ -27,6 +27,7 @@ SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db"})
 # How image files begin, for those without a suffix, and how many bytes tell it.
 HEAD = 16
 SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\x00", b"MM\x00*")
+MAX_DEPTH = 400
 # A folder that holds one of these is no data: a run of this program, an environment, a cache.
 MARKS: Mapping[str, str] = {
     "pyvenv.cfg": "a Python environment",
@@ -57,27 +58,37 @@ class Folder:
         """The last part of its path."""
         return self.path.name
 
+    def all_folders(self) -> Iterator[Folder]:
+        """Yield it and the folders below it."""
+        waiting = [self]
+        while waiting:
+            folder = waiting.pop()
+            yield folder
+            waiting.extend(reversed(folder.folders))
+
     def everything(self) -> Iterator[PurePath]:
         """Yield the images in it and below it, by path."""
-        below = [image for folder in self.folders for image in folder.everything()]
-        yield from sorted([*self.images, *below])
+        yield from sorted(image for folder in self.all_folders() for image in folder.images)
 
     def other_files(self) -> Iterator[PurePath]:
         """Yield the files in it and below it that are no images."""
-        yield from self.others
-        for folder in self.folders:
-            yield from folder.other_files()
+        for folder in self.all_folders():
+            yield from folder.others
+
+    @property
+    def has_images(self) -> bool:
+        """Whether images are in it or below it."""
+        return any(folder.images for folder in self.all_folders())
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing at all is read from it."""
-        nothing = not self.images and not self.others and not self.skipped
-        return nothing and all(folder.is_empty for folder in self.folders)
+        return not any(f.images or f.others or f.skipped for f in self.all_folders())
 
     @property
     def with_images(self) -> tuple[Folder, ...]:
         """The folders in it that hold images, directly or deeper."""
-        return tuple(f for f in self.folders if next(f.everything(), None) is not None)
+        return tuple(folder for folder in self.folders if folder.has_images)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +129,7 @@ def list_tree(path: Path, *, follow_links: bool = False) -> Listing:
     left_out: list[str] = []
     seen = {root}
     return Listing(
-        root=_listed(path, root, seen, left_out, follow_links=follow_links),
+        root=_listed(path, root, seen, left_out, follow_links, depth=1),
         left_out=tuple(left_out),
     )
 
@@ -158,7 +169,7 @@ def resolved(path: Path) -> Path:
 
 
 def _listed(
-    path: Path, root: Path, seen: set[Path], left_out: list[str], *, follow_links: bool
+    path: Path, root: Path, seen: set[Path], left_out: list[str], follow_links: bool, depth: int
 ) -> Folder:
     folders: list[Folder] = []
     images: list[Path] = []
@@ -173,7 +184,7 @@ def _listed(
         if entry.is_symlink() and not _followed(here, root, seen, left_out, follow_links):
             continue
         if entry.is_dir():
-            reason = no_data(name, partial(_holds, here))
+            reason = no_data(name, partial(_holds, here), depth)
             if reason:
                 left_out.append(f"{printable(here)}: left out, {reason}")
                 continue
@@ -183,7 +194,7 @@ def _listed(
                 continue
             seen.add(real)
             lines = len(left_out)
-            folders.append(_listed(here, root, seen, left_out, follow_links=follow_links))
+            folders.append(_listed(here, root, seen, left_out, follow_links, depth + 1))
             below += len(left_out) - lines
         elif not entry.is_file():
             left_out.append(f"{printable(here)}: left out, not an ordinary file")
@@ -210,13 +221,16 @@ def _entries(path: Path) -> list[os.DirEntry[str]]:
         ) from None
 
 
-def no_data(name: str, holds: Callable[[str], bool]) -> str | None:
+def no_data(name: str, holds: Callable[[str], bool], depth: int) -> str | None:
     """Return why a folder is left out, or ``None``.
 
     Args:
         name: of the folder.
         holds: whether a file of that name is in it.
+        depth: how many folders it is below the root.
     """
+    if depth > MAX_DEPTH:
+        return f"more than {MAX_DEPTH} folders deep"
     if name.casefold() in SYSTEM_FOLDERS:
         return "a system folder"
     if holds("recipe.json") and holds("environment.json"):
