@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from cifarlab.data.readers.label_values import as_classes
 from cifarlab.data.readers.labelling import Labelled, Labelling, some
 from cifarlab.data.readers.places import Place
 from cifarlab.data.readers.split_names import TRAIN, WORDS, splits_of
+from cifarlab.data.readers.tree import name_below
 from cifarlab.data.samples import Rejected
 from cifarlab.errors import InputError, UsageError
 from cifarlab.files import printable
@@ -54,25 +56,27 @@ def label(place: Place, options: LoadOptions) -> Labelling | Rejected:
 
 def _by_split(place: Place) -> dict[str, list[PurePath]]:
     """Return the images of each split that a folder above them speaks of, if one is "train"."""
-    images = list(place.listing.root.everything())
-    above = {image: image.relative_to(place.path).parts[:-1] for image in images}
-    spoken = splits_of(sorted({name for folders in above.values() for name in folders}))
+    folders = [folder for folder in place.listing.root.all_folders() if folder.images]
+    above = {folder.path: name_below(place.path, folder.path).split("/") for folder in folders}
+    spoken = splits_of(sorted({name for names in above.values() for name in names}))
     by_split: dict[str, list[PurePath]] = {}
-    for image, folders in above.items():
-        split = next((spoken[name] for name in folders if name in spoken), TRAIN)
-        by_split.setdefault(split, []).append(image)
-    return by_split if TRAIN in by_split else {TRAIN: images}
+    for folder in folders:
+        split = next((spoken[name] for name in above[folder.path] if name in spoken), TRAIN)
+        by_split.setdefault(split, []).extend(folder.images)
+    if TRAIN not in by_split:
+        return {TRAIN: list(place.listing.root.everything())}
+    return {split: sorted(images, key=lambda p: p.parts) for split, images in by_split.items()}
 
 
 def _guessed(place: Place, by_split: dict[str, list[PurePath]]) -> Labelling | Rejected:
     pattern = re.compile(GUESS)
     images = by_split[TRAIN]
-    flat = len({image.parent for image in images}) == 1
-    found = [_class(pattern, place, image) for image in images]
+    names = (_class(pattern, place, image) for image in images)
+    # As soon as one image has another folder or no class, no further one is looked at.
+    found = list(itertools.takewhile(lambda name: name is not None, names)) if _flat(images) else []
     counts = Counter(name.casefold() for name in found if name is not None)
     fits = (
-        flat
-        and None not in found
+        len(found) == len(images)
         and 2 <= len(counts) <= len(images) // 2
         and not any(name in NO_CLASSES or name in WORDS for name in counts)
     )
@@ -87,6 +91,10 @@ def _guessed(place: Place, by_split: dict[str, list[PurePath]]) -> Labelling | R
         notes=(note, *labelling.notes),
         options={"label_pattern": GUESS},
     )
+
+
+def _flat(images: Sequence[PurePath]) -> bool:
+    return all(image.parent == images[0].parent for image in images)
 
 
 def _labelled(

@@ -10,6 +10,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from cifarlab.data.readers.split_names import splits_of
+from cifarlab.data.readers.tree import name_below
 
 _DRIVE = re.compile(r"[A-Za-z]:/")
 
@@ -30,7 +31,7 @@ class ImageIndex:
 
     def split(self, image: PurePath) -> str | None:
         """Return the split that the folders above an image speak of."""
-        folders = image.relative_to(self.root).parts[:-1]
+        folders = name_below(self.root, image).split("/")[:-1]
         return next((self.splits[name] for name in folders if name in self.splits), None)
 
     def candidates(self, cell: Any, folder: PurePath) -> list[PurePath]:
@@ -45,6 +46,8 @@ class ImageIndex:
         named = self.by_name.get(parts[-1].casefold(), ())
         above = tuple(part.casefold() for part in parts[:-1])
         found = [p for p in named if not above or _ends_with(p.parent, above)]
+        if len(found) < 2:
+            return found
         for exact in (folder.joinpath(*parts), self.root.joinpath(*parts)):
             if exact in found:
                 return [exact]
@@ -80,7 +83,7 @@ def index_images(root: PurePath, images: Iterable[PurePath]) -> ImageIndex:
     for image in images:
         for key in dict.fromkeys((image.name.casefold(), image.stem.casefold())):
             by_name.setdefault(key, []).append(image)
-        folders.update(image.relative_to(root).parts[:-1])
+        folders.update(name_below(root, image).split("/")[:-1])
     return ImageIndex(
         root=root,
         by_name={name: tuple(paths) for name, paths in by_name.items()},

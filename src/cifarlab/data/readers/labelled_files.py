@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cifarlab.data.load_options import AUTO, LoadOptions
 from cifarlab.data.readers import file_names, layouts, tables
-from cifarlab.data.readers.labelling import Labelling
+from cifarlab.data.readers.labelling import Labelling, some
 from cifarlab.data.readers.places import Place
 from cifarlab.data.readers.tree import count_others
 from cifarlab.data.samples import Found, Rejected
@@ -47,6 +47,8 @@ def find_in(place: Place, options: LoadOptions) -> Found | Rejected:
                 reasons.append(answer.reason)
     if not fitting:
         return Rejected(reason="; ".join([*broken, *reasons]))
+    if broken:
+        _refuse_if_a_table_may_tell(place, fitting)
     found = _found(place, _agreed(place, fitting))
     return replace(found, notes=(*found.notes, *(f"not used: {reason}" for reason in broken)))
 
@@ -81,6 +83,8 @@ def _without_images(place: Place) -> str:
 
 def _agreed(place: Place, fitting: Sequence[Labelling]) -> Labelling:
     """Return the way that says most; all others must say the same of the images they label."""
+    if len(fitting) == 1:
+        return fitting[0]
     best = max(fitting, key=lambda way: (len(way.by_path), len(way.splits)))
     for other in fitting:
         if other is not best and not _agree(best, other):
@@ -91,6 +95,20 @@ def _agreed(place: Place, fitting: Sequence[Labelling]) -> Labelling:
                 "--label-pattern PATTERN"
             )
     return best
+
+
+def _refuse_if_a_table_may_tell(place: Place, fitting: Sequence[Labelling]) -> None:
+    """Refuse folders that may be parts where a table, not understood, names the images in them."""
+    if any(way.tables for way in fitting):
+        return
+    for way in fitting:
+        path = tables.table_that_may_tell(place, way)
+        if path is not None:
+            raise InputError(
+                f"{printable(place.path)}: the classes may be {way.reading} "
+                f"({some(way.class_names)}) or in {printable(path)}; say which with "
+                "--class-folder first, or with --labels FILE --label-column COLUMN"
+            )
 
 
 def _agree(one: Labelling, other: Labelling) -> bool:

@@ -24,6 +24,12 @@ from cifarlab.data.samples import Rejected
 from cifarlab.errors import InputError
 from cifarlab.files import printable
 
+# What stands beside each other in data whose classes are told elsewhere.
+NO_CLASSES = frozenset(
+    {"images", "image", "imgs", "jpegimages", "annotations", "annotation", "labels", "trimaps"}
+    | {"segmentations", "ground_truth", "groundtruth", "bboxes", "bounding_boxes"}
+)
+
 
 def understand(root: Folder, *, class_folder: str = "auto") -> Labelling | Rejected:
     """Return the one way in which the tree below ``root`` can be read.
@@ -145,10 +151,19 @@ def _classes_above_splits(folder: Folder) -> Labelling | Rejected:
 
 def _first_folder_without_splits(folder: Folder) -> Labelling | Rejected:
     """``cat/1.jpg``, unless a class holds a folder called train."""
+    if reason := _no_classes([f.name for f in folder.with_images]):
+        return Rejected(reason=reason)
     holding = [c.name for c in folder.with_images if _has_train(c.with_images)]
     if holding:
         return Rejected(reason=f"{some(holding)} hold splits; every class must, or none")
     return _first_folder_is_class(folder)
+
+
+def _no_classes(names: Sequence[str]) -> str | None:
+    found = [name for name in names if name.casefold() in NO_CLASSES]
+    if not found or len(names) < 2:
+        return None
+    return f"folders called {some(found)} are hardly classes; if they are, --class-folder first"
 
 
 def _first_folder_is_class(folder: Folder) -> Labelling | Rejected:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import PurePath, PurePosixPath
+from pathlib import PurePath
 
 from cifarlab.data.readers.tree import Folder, Listing, is_hidden, is_image, no_data
 from cifarlab.files import printable
@@ -24,14 +24,20 @@ class _Branch:
     files: dict[str, Member] = field(default_factory=dict)
 
 
-def path_in(archive: PurePath, name: str) -> PurePath | None:
-    """Return where a member stands below the archive's path; ``None`` if it leads out of it."""
+def parts_of(name: str) -> tuple[str, ...] | None:
+    """Return the parts of a member's path; ``None`` if it leads out of the archive."""
     text = name.replace("\\", "/")
-    path = PurePosixPath(text)
-    drive = len(text) > 1 and text[1] == ":"
-    if path.is_absolute() or drive or ".." in path.parts or "\0" in text or not path.parts:
+    parts = tuple(part for part in text.split("/") if part not in ("", "."))
+    drive = text[1:2] == ":"
+    if text.startswith("/") or drive or ".." in parts or "\0" in text or not parts:
         return None
-    return archive.joinpath(*path.parts)
+    return parts
+
+
+def key_of(name: str) -> str | None:
+    """Return what all spellings of one member's path have in common, as ``name_below`` gives it."""
+    parts = parts_of(name)
+    return None if parts is None else "/".join(parts)
 
 
 def tree_of(archive: PurePath, members: Iterable[Member], folders: Iterable[str]) -> Listing:
@@ -42,14 +48,12 @@ def tree_of(archive: PurePath, members: Iterable[Member], folders: Iterable[str]
     top = _Branch()
     left_out: list[str] = []
     for name in folders:
-        if (path := path_in(archive, name)) is not None:
-            _branch(top, path.relative_to(archive).parts)
+        _branch(top, parts_of(name) or ())
     for member in members:
-        path = path_in(archive, member.name)
-        if path is None:
+        parts = parts_of(member.name)
+        if parts is None:
             left_out.append(f"{printable(member.name)}: left out, its path leads out")
             continue
-        parts = path.relative_to(archive).parts
         _branch(top, parts[:-1]).files[parts[-1]] = member
     return Listing(root=_folder(archive, top, left_out), left_out=tuple(left_out))
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from cifarlab.data.readers.labelling import Labelled
-from cifarlab.data.readers.tree import Listing, list_tree
+from cifarlab.data.readers.tree import Listing, list_tree, name_below
 from cifarlab.data.samples import Samples, Stored
 from cifarlab.errors import InputError
 from cifarlab.files import printable
@@ -42,7 +42,7 @@ class Place:
     def below(self, path: PurePath) -> str:
         """Return ``path`` below the root, with ``/``, fit for any output."""
         # File names that are not UTF-8 arrive as lone surrogates, which no output can hold.
-        return os.fsencode(path.relative_to(self.path).as_posix()).decode(errors="backslashreplace")
+        return os.fsencode(name_below(self.path, path)).decode(errors="backslashreplace")
 
     def samples(self, labelled: Labelled) -> Samples:
         """Return the images of one split, in an order in which they are cheap to read."""

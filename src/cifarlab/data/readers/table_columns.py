@@ -24,6 +24,12 @@ LABEL_NAMES = (
     "classname", "class_label", "label_name", "category_name", "class_id", "category_id",
     "label_id", "species", "breed", "diagnosis", "emotion", "y",
 )  # fmt: skip
+# Words of other columns that may be the classes, and of those that hardly are.
+LABEL_WORDS = frozenset({"label", "labels", "class", "category", "target", "species", "diagnosis"})
+OTHER_WORDS = frozenset(
+    {"id", "index", "number", "width", "height", "size", "x", "y", "x1", "y1", "x2", "y2", "age"}
+    | {"sex", "gender", "date", "time", "year", "month", "fold", "author", "license", "source"}
+)
 SPLIT_NAMES = ("split", "set", "subset", "data_set", "dataset", "partition", "usage", "phase")
 # Enough to know a column by.
 SAMPLE = 200
@@ -78,7 +84,7 @@ def choose(
         return None
     if options.image_column is not None:
         image = named(names, options.image_column, shown, "--image-column")
-    elif (guess := _image_column(table, index, folder, shown)) is not None:
+    elif (guess := image_column(table, index, folder, shown)) is not None:
         image = guess
     else:
         return None
@@ -102,18 +108,23 @@ def label_column(
     Raises:
         InputError: several are as likely.
     """
+    rest = [n for n in rest if key(n) not in SPLIT_NAMES]
     by_name = [n for wanted in LABEL_NAMES for n in rest if key(n) == wanted]
+    by_name = by_name or [n for n in rest if LABEL_WORDS & set(key(n).split("_"))]
     # A column without any value says nothing.
     by_name = [n for n in by_name if any(v not in (None, "") for v in columns[n])]
     if by_name:
-        if all(_one_to_one(columns[by_name[0]], columns[n]) for n in by_name[1:]):
+        if all(one_to_one(columns[by_name[0]], columns[n]) for n in by_name[1:]):
             # Words say more than numbers for the same classes.
             return next((n for n in by_name if _are_words(columns[n])), by_name[0])
         likely = by_name
     else:
-        likely = [n for n in rest if _is_categorical(columns[n])]
-        if len(likely) == 1 or (not likely and len(rest) == 1):
-            return (likely or list(rest))[0]
+        others = [n for n in rest if key(n).split("_")[-1] not in OTHER_WORDS]
+        likely = [n for n in others if _is_categorical(columns[n], most=0.5)]
+        if len(likely) == 1:
+            return likely[0]
+        if not likely and len(rest) == 1 and _is_categorical(columns[rest[0]], most=0.99):
+            return rest[0]
     if not likely:
         return None
     raise InputError(
@@ -125,18 +136,20 @@ def label_column(
 # Images
 
 
-def _image_column(table: Table, index: ImageIndex, folder: PurePath, shown: str) -> str | None:
+def image_column(table: Table, index: ImageIndex, folder: PurePath, shown: str) -> str | None:
     found: dict[str, set[PurePath]] = {}
     for name, column in table.columns.items():
+        if key(name) in LABEL_NAMES:
+            continue
         cells = _sample(column)
         images = [index.candidates(cell, folder) for cell in cells]
         hits = [paths[0] for paths in images if paths]
-        if hits and 2 * len(hits) >= len(cells):
+        # Numbers of classes may name files too, but the same few again and again.
+        if hits and 2 * len(hits) >= len(cells) and 3 * len(set(hits)) >= len(hits):
             found[name] = set(hits)
     if not found:
         return None
     most = max(len(images) for images in found.values())
-    # Numbers of classes may name files too, but the same few again and again.
     best = {name: images for name, images in found.items() if 2 * len(images) > most}
     ordered = [n for wanted in IMAGE_NAMES for n in best if key(n) == wanted]
     first = ordered[0] if ordered else next(iter(best))
@@ -190,19 +203,23 @@ def _are_words(column: Sequence[Any]) -> bool:
     return any(isinstance(v, str) and not v.replace(".", "").lstrip("-").isdigit() for v in column)
 
 
-def _one_to_one(one: Sequence[Any], other: Sequence[Any]) -> bool:
+def one_to_one(one: Sequence[Any], other: Sequence[Any]) -> bool:
     if any(isinstance(v, list | dict) for v in (*one[:1], *other[:1])):
         return False
     pairs = set(zip(map(str, one), map(str, other), strict=True))
     return len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
 
 
-def _is_categorical(column: Sequence[Any]) -> bool:
-    """Whether values repeat, as classes do, and are no measurements."""
+def _is_categorical(column: Sequence[Any], *, most: float) -> bool:
+    """Whether values repeat, as classes do, and are no measurements.
+
+    Args:
+        most: how many different values there may be for each value.
+    """
     values = [v for v in column if v not in (None, "")]
     if any(isinstance(v, list | dict) or _has_fraction(v) for v in values):
         return False
-    return 2 <= len(set(values)) <= max(2, len(values) // 2)
+    return 2 <= len(set(values)) <= max(2, most * len(values))
 
 
 def _has_fraction(value: Any) -> bool:

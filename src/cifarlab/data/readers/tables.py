@@ -59,6 +59,8 @@ def label(place: Place, options: LoadOptions) -> Labelling | Rejected:
     Raises:
         InputError: a table names image files, and something in it is wrong.
     """
+    if options.labels is None and not _candidates(place):
+        return Rejected(reason="")
     images = tuple(place.listing.root.everything())
     index = index_images(place.path, images)
     if options.labels is not None:
@@ -69,6 +71,33 @@ def label(place: Place, options: LoadOptions) -> Labelling | Rejected:
         return tables
     chosen, notes = _one_for_each_split(tables)
     return _joined(place, index, chosen, len(images), notes)
+
+
+def table_that_may_tell(place: Place, folders: Labelling) -> PurePath | None:
+    """Return a table that names most of the images and does not say what their folders say."""
+    index = index_images(place.path, place.listing.root.everything())
+    known = folders.by_path
+    for path in _candidates(place):
+        try:
+            table = table_files.parse(
+                place.read(path, MAX_GUESSED_BYTES), name=str(path), is_value=lambda _: False
+            )
+            image = table_columns.image_column(table, index, path.parent, printable(path))
+        except InputError:
+            continue
+        if image is None:
+            continue
+        cells = [index.candidates(cell, path.parent) for cell in table.columns[image]]
+        images = [found[0] if len(found) == 1 else None for found in cells]
+        named = [known[i][1] if i in known else None for i in images]
+        same = any(
+            table_columns.one_to_one(named, column)
+            for name, column in table.columns.items()
+            if name != image
+        )
+        if 2 * len(set(images) & known.keys()) >= len(known) and not same:
+            return path
+    return None
 
 
 # Which tables

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 
-from cifarlab.data.readers.name_tree import Member, path_in, tree_of
+from cifarlab.data.readers.name_tree import Member, key_of, tree_of
 from cifarlab.data.readers.places import Place
-from cifarlab.data.readers.tree import HEAD, Listing
+from cifarlab.data.readers.tree import HEAD, Listing, name_below
 from cifarlab.errors import InputError, UnsafeError
 from cifarlab.files import printable
 
@@ -31,7 +31,7 @@ def tar_place(path: Path) -> Place:
         InputError: it is damaged.
         UnsafeError: it would unpack to far too much.
     """
-    members: dict[PurePath, tuple[int, Member]] = {}
+    members: dict[str, tuple[int, Member]] = {}
     folders: list[str] = []
     outside: list[Member] = []
     special = 0
@@ -43,18 +43,20 @@ def tar_place(path: Path) -> Place:
         else:
             head = b"" if PurePath(info.name).suffix else _content(path, archive, info, HEAD)
             member = Member(name=info.name, head=head)
-            place = path_in(path, info.name)
-            if place is None:
+            key = key_of(info.name)
+            if key is None:
                 outside.append(member)
             else:
-                members[place] = (number, member)
+                members[key] = (number, member)
     listing = tree_of(path, [*(member for _, member in members.values()), *outside], folders)
-    numbers = {place: number for place, (number, _) in members.items()}
+
+    def position(member: PurePath) -> int:
+        return members[name_below(path, member)][0]
 
     def contents(wanted: Sequence[PurePath]) -> Iterator[bytes]:
         from cifarlab.data.image import MAX_BYTES
 
-        return _contents(path, [numbers[member] for member in wanted], MAX_BYTES + 1)
+        return _contents(path, [position(member) for member in wanted], MAX_BYTES + 1)
 
     left_out = f"{printable(path)}: left out {special:,} links and special files"
     return Place(
@@ -64,9 +66,9 @@ def tar_place(path: Path) -> Place:
         listing=Listing(
             root=listing.root, left_out=(*listing.left_out, *((left_out,) if special else ()))
         ),
-        read=lambda member, most: next(_contents(path, [numbers[member]], most)),
+        read=lambda member, most: next(_contents(path, [position(member)], most)),
         contents=contents,
-        position=numbers.__getitem__,
+        position=position,
     )
 
 

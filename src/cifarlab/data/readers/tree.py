@@ -68,7 +68,8 @@ class Folder:
 
     def everything(self) -> Iterator[PurePath]:
         """Yield the images in it and below it, by path."""
-        yield from sorted(image for folder in self.all_folders() for image in folder.images)
+        images = (image for folder in self.all_folders() for image in folder.images)
+        yield from sorted(images, key=lambda image: image.parts)
 
     def other_files(self) -> Iterator[PurePath]:
         """Yield the files in it and below it that are no images."""
@@ -102,6 +103,17 @@ class Listing:
     def not_images(self) -> tuple[str, ...]:
         """One line that counts the other files, or nothing."""
         return count_others(list(self.root.other_files()))
+
+
+def name_below(root: PurePath, path: PurePath) -> str:
+    """Return ``path`` below ``root`` with ``/``; many times faster than ``relative_to``.
+
+    Example:
+        >>> name_below(PurePath("photos"), PurePath("photos/cat/1.png"))
+        'cat/1.png'
+    """
+    above = root.as_posix()
+    return path.as_posix() if above == "." else path.as_posix()[len(above.rstrip("/")) + 1 :]
 
 
 def count_others(files: Sequence[PurePath]) -> tuple[str, ...]:

@@ -8,9 +8,9 @@ import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 
-from cifarlab.data.readers.name_tree import Member, path_in, tree_of
+from cifarlab.data.readers.name_tree import Member, key_of, tree_of
 from cifarlab.data.readers.places import Place
-from cifarlab.data.readers.tree import HEAD, Listing
+from cifarlab.data.readers.tree import HEAD, Listing, name_below
 from cifarlab.errors import InputError
 from cifarlab.files import printable
 
@@ -40,18 +40,18 @@ def zip_place(path: Path) -> Place:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise InputError(f"{shown}: a damaged zip archive ({reason}); copy it again") from None
     listing = tree_of(path, members, [info.filename for info in infos if info.is_dir()])
-    by_path = {path_in(path, info.filename): info for info in plain}
+    by_name = {key_of(info.filename): info for info in plain}
 
     def read(member: PurePath, most: int) -> bytes:
         with zipfile.ZipFile(path) as archive:
-            return _content(archive, by_path[member], most)
+            return _content(archive, by_name[name_below(path, member)], most)
 
     def contents(wanted: Sequence[PurePath]) -> Iterator[bytes]:
         from cifarlab.data.image import MAX_BYTES
 
         with zipfile.ZipFile(path) as archive:
             for member in wanted:
-                yield _content(archive, by_path[member], MAX_BYTES + 1)
+                yield _content(archive, by_name[name_below(path, member)], MAX_BYTES + 1)
 
     special = len(files) - len(plain)
     notes = (f"{shown}: left out {special:,} links and special files",) if special else ()
