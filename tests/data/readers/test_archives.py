@@ -191,7 +191,7 @@ def test_an_archive_that_is_cut_off_is_an_error_in_one_line(
         write(root / f"{'ab'[number % 2]}/{number}.png", os.urandom(2000))
     archive = packed(root, kind)
     os.truncate(archive, int(archive.stat().st_size * share))
-    with pytest.raises(InputError, match="a damaged (zip|tar) archive") as caught:
+    with pytest.raises(InputError, match=r"a damaged (zip|tar) archive") as caught:
         archives.find(archive, DEFAULTS)
     assert "\n" not in str(caught.value)
 

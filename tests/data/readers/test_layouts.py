@@ -299,7 +299,7 @@ def test_images_are_listed_in_one_order_below_any_folder(tmp_path: Path) -> None
 def test_what_is_left_out_of_a_list_of_images_is_said(tmp_path: Path) -> None:
     made(tmp_path, "1.png", "notes.txt")
     (tmp_path / "2.png").symlink_to(tmp_path / "absent.png")
-    with pytest.warns(UserWarning) as said:
+    with pytest.warns(UserWarning, match="left out") as said:
         assert images_below(tmp_path) == (tmp_path / "1.png",)
     assert ["leads nowhere" in str(w.message) for w in said] == [True, False]
     assert "left out 1 files that are not images, such as notes.txt" in str(said[1].message)

@@ -112,7 +112,7 @@ def test_cells_that_are_no_pixels_are_refused(tmp_path: Path, cell: str) -> None
     lines = rows(images(3), [0, 1, 0])
     lines[2] = lines[2].rpartition(",")[0] + f",{cell}"
     path = save(tmp_path / "mnist.csv", f"label,{NUMBERED}", lines)
-    with pytest.raises(InputError, match="not from 0 to 255|damaged table") as caught:
+    with pytest.raises(InputError, match=r"not from 0 to 255|damaged table") as caught:
         pixel_tables.find(path, DEFAULTS)
     assert "\n" not in str(caught.value)
 

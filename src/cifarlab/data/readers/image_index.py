@@ -67,7 +67,7 @@ class ImageIndex:
             below = PurePosixPath(posixpath.normpath(here))
             root_path = PurePosixPath(self.root.as_posix())
             return below.relative_to(root_path).parts if below.is_relative_to(root_path) else ()
-        return PurePosixPath(text).parts
+        return tuple(part for part in text.split("/") if part not in ("", "."))
 
 
 def leads_out(cell: Any) -> bool:

@@ -133,7 +133,7 @@ def _found(place: Place, labelling: Labelling) -> Found:
         source=str(place.path.absolute()),
         class_names=labelling.class_names,
         splits={split: place.samples(named) for split, named in labelling.splits.items()},
-        files=tuple(map(Path, files)),
+        files=tuple(file if isinstance(file, Path) else Path(file) for file in files),
         notes=(*place.listing.left_out, *count_others(others), *labelling.notes),
         options=labelling.options,
     )

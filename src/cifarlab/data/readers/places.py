@@ -71,7 +71,7 @@ def folder_place(path: Path, *, follow_links: bool = False) -> Place:
         name=path.resolve().name,
         listing=list_tree(path, follow_links=follow_links),
         read=read_file,
-        contents=lambda paths: map(Path, paths),
+        contents=lambda paths: (p if isinstance(p, Path) else Path(p) for p in paths),
     )
 
 

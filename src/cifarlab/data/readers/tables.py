@@ -311,7 +311,7 @@ def _joined(
         for row in _in_splits(table, index):
             _add(rows, row, where)
     by_split: dict[str, list[Row]] = {}
-    for row in sorted(rows.values(), key=lambda row: row.image):
+    for row in sorted(rows.values(), key=lambda row: row.image.parts):
         by_split.setdefault(row.split or TRAIN, []).append(row)
     if TRAIN not in by_split:
         raise InputError(f"{where}: labels no training images; add them")
