@@ -19,6 +19,7 @@ from cifarlab.data.samples import Found, Rejected
 from cifarlab.errors import InputError, UsageError
 from cifarlab.files import printable
 
+ARCHIVES = frozenset({".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".rar", ".7z"})
 Way = Callable[[Place, LoadOptions], Labelling | Rejected]
 
 
@@ -75,6 +76,9 @@ def _ways(options: LoadOptions) -> Sequence[Way]:
 
 
 def _without_images(place: Place) -> str:
+    for file in place.listing.root.other_files():
+        if file.suffix.lower() in ARCHIVES and not place.path.is_file():
+            return f"holds no image files, but {printable(file)}; give that, or unpack it"
     left_out = place.listing.left_out
     if not left_out:
         return "holds no image files"
@@ -126,7 +130,11 @@ def _found(place: Place, labelling: Labelling) -> Found:
     root = place.listing.root
     read = set(labelling.tables)
     others = [file for file in root.other_files() if file not in read]
-    files = [place.path] if place.path.is_file() else [*root.everything(), *labelling.tables]
+    if place.path.is_file():
+        outside = [table for table in labelling.tables if not table.is_relative_to(place.path)]
+        files = [place.path, *outside]
+    else:
+        files = [*root.everything(), *labelling.tables]
     return Found(
         what=place.what,
         name=place.name,

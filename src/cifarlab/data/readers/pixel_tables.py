@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import math
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,36 +13,13 @@ import numpy as np
 from cifarlab.data.load_options import LoadOptions
 from cifarlab.data.readers.label_values import as_classes
 from cifarlab.data.readers.labelling import are_of_files, some
+from cifarlab.data.readers.pixel_columns import Shape, shape_of
 from cifarlab.data.readers.split_names import TRAIN, splits_of
-from cifarlab.data.readers.table_columns import LABEL_NAMES, SPLIT_NAMES, key, named
 from cifarlab.data.samples import Found, Rejected, Samples
 from cifarlab.errors import InputError
 from cifarlab.files import printable
 
-SMALLEST_SIDE = 8
 BLOCK_BYTES = 8 * 1024 * 1024
-# Names of columns that count pixels: pixel0, pixel_0_0, 1x1, px12, 12.
-_PIXEL_NAME = re.compile(r"(pixel|px|p|x|col|column|)[ _.-]?\d+([x_.-]\d+)?", re.IGNORECASE)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shape:
-    """How a table holds images.
-
-    Attributes:
-        names: of all columns; numbers as text if the table has no line of names.
-        has_names: whether its first line has them.
-        pixels: the columns of pixels in order; a single one holds all, with blanks between them.
-        label, split: the columns of classes and splits, if there are any.
-        side: height and width.
-    """
-
-    names: tuple[str, ...]
-    has_names: bool
-    pixels: tuple[str, ...]
-    label: str | None
-    split: str | None
-    side: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +46,7 @@ def find(path: Path, options: LoadOptions) -> Found | Rejected:
         return Rejected(reason="")
     files = [path] if path.is_file() else sorted(path.glob("*.csv")) if path.is_dir() else []
     files = [f for f in files if f.suffix.lower() in (".csv", ".tsv") and _is_wanted(f)]
-    shapes = {file: shape for file in files if (shape := _shape(file, options)) is not None}
+    shapes = {file: shape for file in files if (shape := shape_of(file, options)) is not None}
     if not any(shape.label for shape in shapes.values()):
         reason = f"{some([f.name for f in shapes])}: pixels without a column of labels"
         return Rejected(reason=reason if shapes else "")
@@ -92,7 +66,7 @@ def find(path: Path, options: LoadOptions) -> Found | Rejected:
 
 def holds_images(file: Path) -> bool:
     """Whether the columns of a CSV file are pixels."""
-    return file.suffix.lower() in (".csv", ".tsv") and _shape(file, LoadOptions()) is not None
+    return file.suffix.lower() in (".csv", ".tsv") and shape_of(file, LoadOptions()) is not None
 
 
 def _is_wanted(file: Path) -> bool:
@@ -111,68 +85,6 @@ def _split_files(path: Path, files: Sequence[Path]) -> tuple[dict[Path, str], li
     silent = [file.name for file in files if file.stem not in spoken]
     notes = [f"left out {some(silent)}: other tables are called train"] if silent else []
     return {file: spoken[file.stem] for file in files if file.stem in spoken}, notes
-
-
-# The columns
-
-
-def _shape(file: Path, options: LoadOptions) -> Shape | None:
-    """Return how a table holds images, or ``None`` if it does not."""
-    rows = _first_rows(file)
-    if len(rows) < 2 or any(len(row) != len(rows[0]) for row in rows):
-        return None
-    has_names = not all(map(_is_number, rows[0]))
-    names = tuple(rows[0]) if has_names else tuple(map(str, range(len(rows[0]))))
-    if len(set(names)) < len(names):
-        return None
-    if options.label_column is not None:
-        label: str | None = named(names, options.label_column, printable(file), "--label-column")
-    elif has_names:
-        label = next((n for wanted in LABEL_NAMES for n in names if key(n) == wanted), None)
-    else:
-        label = _label_without_name(names, rows)
-    split = next((n for n in names if key(n) in SPLIT_NAMES), None)
-    one = next((n for n in names if key(n) in ("pixels", "image", "pixel_values")), None)
-    if one is not None:
-        pixels: tuple[str, ...] = (one,)
-        count = len(rows[-1][names.index(one)].split())
-    else:
-        pixels = tuple(n for n in names if n not in (label, split))
-        if has_names and not all(map(_PIXEL_NAME.fullmatch, pixels)):
-            return None
-        count = len(pixels)
-    side = math.isqrt(count)
-    if side < SMALLEST_SIDE or side * side != count:
-        return None
-    return Shape(
-        names=names, has_names=has_names, pixels=pixels, label=label, split=split, side=side
-    )
-
-
-def _first_rows(file: Path) -> list[list[str]]:
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.reader(lines, delimiter="\t" if file.suffix.lower() == ".tsv" else ",")
-            return [row for row, _ in zip(reader, range(100), strict=False) if row]
-    except (OSError, ValueError, csv.Error):
-        return []
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        return math.isfinite(float(cell))
-    except ValueError:
-        return False
-
-
-def _label_without_name(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str | None:
-    """Return the first or the last column: pixels at the border hardly vary, classes do."""
-    if math.isqrt(len(names)) ** 2 == len(names):
-        return None
-    first, last = ({row[i] for row in rows} for i in (0, -1))
-    if len(first) > 1 and len(last) > 1:
-        return None
-    return names[0] if len(first) > 1 else names[-1]
 
 
 # The rows
