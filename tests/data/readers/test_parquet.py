@@ -295,3 +295,12 @@ def test_files_that_are_known_to_be_whole_are_decoded(tmp_path: Path) -> None:
     assert content.test is not None
     assert content.train.images.shape == content.test.images.shape == (3, 16, 16, 3)
     assert content.train.names == ("0.png", "1.png", "2.png")
+
+
+def test_files_that_are_links_are_read_as_in_the_cache_of_hugging_face(tmp_path: Path) -> None:
+    blob = table(tmp_path / "blobs" / "a.parquet")
+    link = tmp_path / "snapshot" / "data" / "train-00000-of-00001.parquet"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(blob)
+    (tmp_path / "snapshot" / "round").symlink_to(tmp_path / "snapshot")
+    assert names_of(tmp_path / "snapshot") == ("0", "1")

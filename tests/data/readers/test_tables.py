@@ -344,3 +344,68 @@ def test_a_table_without_images_below_its_folder_asks_for_their_folder(tmp_path:
     assert "give their folder, and the table with --labels" in answer.reason
     options = LoadOptions(labels="tables/t.csv")
     assert classes(folder.find(tmp_path, options)) == EXPECTED
+
+
+def test_numbers_without_their_zeros_name_padded_files(tmp_path: Path) -> None:
+    made(tmp_path, "i/0001.png", "i/0002.png", "i/0010.png", "i/0000.png")
+    write(tmp_path / "labels.csv", "id,label\n1,a\n2,b\n10,a\n0,b\n")
+    assert classes(folder.find(tmp_path, DEFAULTS)) == {
+        "train": {"i/0000.png": "b", "i/0001.png": "a", "i/0002.png": "b", "i/0010.png": "a"}
+    }
+
+
+def test_a_table_of_boxes_is_named(tmp_path: Path) -> None:
+    made(tmp_path, *IMAGES)
+    write(tmp_path / "a.csv", "filename,class,xmin,ymin,xmax,ymax\n1.png,cat,1,1,2,2\n")
+    with pytest.raises(InputError, match="boxes of objects, which are not classes"):
+        folder.find(tmp_path, LoadOptions(labels="a.csv"))
+
+
+def test_one_table_that_is_asked_for_is_all_there_is_to_divide(tmp_path: Path) -> None:
+    made(tmp_path, *(f"{s}/{i}.png" for s in ("train", "test") for i in (1, 2, 3, 4)))
+    path = write(tmp_path / "test.csv", "file,label\n" + ROWS)
+    for labels in ("test.csv", str(path)):
+        answer = classes(folder.find(tmp_path, LoadOptions(labels=labels)))
+        assert {split: sorted(images) for split, images in answer.items()} == {
+            "train": [f"test/{i}.png" for i in (1, 2, 3, 4)]
+        }
+
+
+def test_folders_that_are_parts_of_what_an_unclear_table_names_are_no_classes(
+    tmp_path: Path,
+) -> None:
+    images = [f"part_{1 + i // 4}/{i}.png" for i in range(8)]
+    made(tmp_path, *images)
+    rows = [f"{i},{'ab'[i % 2]},{'kl'[i // 2 % 2]}" for i in range(8)]
+    write(tmp_path / "meta.csv", "\n".join(["image_id,dx,site", *rows]))
+    with pytest.raises(InputError, match=r"first folders \(part_1, part_2\) or in .*meta\.csv"):
+        folder.find(tmp_path, DEFAULTS)
+    options = LoadOptions(labels="meta.csv", label_column="dx")
+    assert found(folder.find(tmp_path, options)).class_names == ("a", "b")
+    rows = [f"{row},{image[:6]}" for row, image in zip(rows, images, strict=True)]
+    write(tmp_path / "meta.csv", "\n".join(["image_id,dx,site,folder", *rows]))
+    assert found(folder.find(tmp_path, DEFAULTS)).class_names == ("part_1", "part_2")
+
+
+def test_folders_of_images_and_of_annotations_are_no_classes(tmp_path: Path) -> None:
+    made(tmp_path, "images/cat_1.png", "images/dog_2.png", "annotations/cat_1.png")
+    answer = folder.find(tmp_path, DEFAULTS)
+    assert isinstance(answer, Rejected)
+    assert "annotations, images are hardly classes; if they are" in answer.reason
+    first = found(folder.find(tmp_path, LoadOptions(class_folder="first")))
+    assert first.class_names == ("annotations", "images")
+
+
+def test_columns_of_ids_and_captions_are_never_guessed_to_be_classes(tmp_path: Path) -> None:
+    made(tmp_path, *IMAGES)
+    write(tmp_path / "a.csv", "file,patient_id,text\n1.png,7,w\n2.png,7,x\n3.png,8,y\n4.png,8,z\n")
+    answer = folder.find(tmp_path, DEFAULTS)
+    assert isinstance(answer, Rejected)
+    assert "a.csv has no column of labels" in answer.reason
+
+
+def test_a_folder_of_archives_asks_for_them(tmp_path: Path) -> None:
+    made(tmp_path, **{"train.zip": b"PK"})
+    answer = folder.find(tmp_path, DEFAULTS)
+    assert isinstance(answer, Rejected)
+    assert "train.zip; give that, or unpack it" in answer.reason

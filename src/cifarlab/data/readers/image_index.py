@@ -21,7 +21,8 @@ class ImageIndex:
 
     Attributes:
         root: the folder or the archive.
-        by_name: the files of each name and of each name without its suffix, in small letters.
+        by_name: the files of each name and of each name without its suffix, in small letters, and
+            without the zeros before a number.
         splits: the split that a folder of that name, right below a root, speaks of.
     """
 
@@ -81,7 +82,10 @@ def index_images(root: PurePath, images: Iterable[PurePath]) -> ImageIndex:
     by_name: dict[str, list[PurePath]] = {}
     folders: set[str] = set()
     for image in images:
-        for key in dict.fromkeys((image.name.casefold(), image.stem.casefold())):
+        name, stem = image.name.casefold(), image.stem.casefold()
+        # Tables that hold numbers lose the zeros before them.
+        number = (stem.lstrip("0") or "0") if stem.isdecimal() else stem
+        for key in dict.fromkeys((name, stem, number)):
             by_name.setdefault(key, []).append(image)
         folders.update(name_below(root, image).split("/")[:-1])
     return ImageIndex(

@@ -10,6 +10,7 @@ from typing import Any
 
 from cifarlab.data.load_options import LoadOptions
 from cifarlab.data.readers import table_columns, table_files
+from cifarlab.data.readers.annotations import CONVERT
 from cifarlab.data.readers.image_index import ImageIndex, leads_out
 from cifarlab.data.readers.labelling import some
 from cifarlab.data.readers.split_names import splits_of
@@ -56,6 +57,8 @@ def read_table(
     columns = table_columns.choose(table, index, folder, shown, options)
     if columns is None:
         return None
+    if {"xmin", "ymin"} <= {table_columns.key(name) for name in table.columns}:
+        raise InputError(f"{shown}: boxes of objects, which are not classes of images; {CONVERT}")
     names = [path.stem, path.parent.name if folder != index.root else ""]
     split = next((s for n in names if (s := splits_of([n]).get(n))), None)
     notes = [*table.notes, f"labels from {printable(path.name)}: images in {columns.image!r}"]

@@ -76,15 +76,20 @@ def by_split(root: Path, files: list[Path]) -> ParquetFiles:
 def _walk(folder: Path, depth: int) -> Iterator[Path]:
     try:
         with os.scandir(folder) as entries:
-            found = [e for e in entries if not is_hidden(e.name) and not e.is_symlink()]
+            found = [entry for entry in entries if not is_hidden(entry.name)]
     except OSError as error:
         raise InputError(
             f"{printable(folder)}: cannot be listed ({error.strerror}); check its permissions"
         ) from None
     for entry in found:
+        # Files may be links, as in the cache of Hugging Face; linked folders could go round.
         if entry.is_file():
             yield Path(entry.path)
-        elif depth and entry.is_dir() and entry.name.casefold() not in SYSTEM_FOLDERS:
+        elif (
+            depth
+            and entry.is_dir(follow_symlinks=False)
+            and entry.name.casefold() not in SYSTEM_FOLDERS
+        ):
             yield from _walk(Path(entry.path), depth - 1)
 
 

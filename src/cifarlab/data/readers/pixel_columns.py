@@ -14,6 +14,8 @@ from cifarlab.data.readers.table_columns import LABEL_NAMES, SPLIT_NAMES, key, n
 from cifarlab.files import printable
 
 SMALLEST_SIDE = 8
+# Enough to know a table by.
+SAMPLE_ROWS, SAMPLE_BYTES = 100, 4 * 1024 * 1024
 # Names of columns that count pixels: pixel0, pixel_0_0, 1x1, px12, 12.
 _PIXEL_NAME = re.compile(r"(pixel|px|p|x|col|column|)[ _.-]?\d+([x_.-]\d+)?", re.IGNORECASE)
 
@@ -71,12 +73,21 @@ def shape_of(file: Path, options: LoadOptions) -> Shape | None:
     )
 
 
+def delimiter_of(file: Path) -> str:
+    """Return what stands between the cells of a table of pixels."""
+    return "\t" if file.suffix.lower() == ".tsv" else ","
+
+
 def _first_rows(file: Path) -> list[list[str]]:
     try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.reader(lines, delimiter="\t" if file.suffix.lower() == ".tsv" else ",")
-            return [row for row, _ in zip(reader, range(100), strict=False) if row]
-    except (OSError, ValueError, csv.Error):
+        with file.open("rb") as opened:
+            start = opened.read(SAMPLE_BYTES)
+        text = start.decode("utf-8-sig", errors="replace")
+        # The last line may be cut off.
+        lines = text.splitlines()[: -1 if len(start) == SAMPLE_BYTES else None]
+        reader = csv.reader(lines[:SAMPLE_ROWS], delimiter=delimiter_of(file))
+        return [row for row in reader if row]
+    except (OSError, csv.Error):
         return []
 
 

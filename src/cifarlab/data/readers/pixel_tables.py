@@ -13,12 +13,13 @@ import numpy as np
 from cifarlab.data.load_options import LoadOptions
 from cifarlab.data.readers.label_values import as_classes
 from cifarlab.data.readers.labelling import are_of_files, some
-from cifarlab.data.readers.pixel_columns import Shape, shape_of
+from cifarlab.data.readers.pixel_columns import Shape, delimiter_of, shape_of
 from cifarlab.data.readers.split_names import TRAIN, splits_of
 from cifarlab.data.samples import Found, Rejected, Samples
 from cifarlab.errors import InputError
 from cifarlab.files import printable
 
+MAX_TABLES = 50
 BLOCK_BYTES = 8 * 1024 * 1024
 
 
@@ -45,7 +46,9 @@ def find(path: Path, options: LoadOptions) -> Found | Rejected:
     if are_of_files(options):
         return Rejected(reason="")
     files = [path] if path.is_file() else sorted(path.glob("*.csv")) if path.is_dir() else []
-    files = [f for f in files if f.suffix.lower() in (".csv", ".tsv") and _is_wanted(f)]
+    files = [f for f in files if f.suffix.lower() in (".csv", ".tsv") and _is_wanted(f)][
+        :MAX_TABLES
+    ]
     shapes = {file: shape for file in files if (shape := shape_of(file, options)) is not None}
     if not any(shape.label for shape in shapes.values()):
         reason = f"{some([f.name for f in shapes])}: pixels without a column of labels"
@@ -127,7 +130,6 @@ def _batches(file: Path, shape: Shape) -> Iterator[Any]:
     number = pa.string() if len(shape.pixels) == 1 else pa.float32()
     types = dict.fromkeys(shape.pixels, number)
     types |= {name: pa.string() for name in (shape.label, shape.split) if name is not None}
-    delimiter = "\t" if file.suffix.lower() == ".tsv" else ","
     with _one_line(file):
         reader = arrow_csv.open_csv(
             file,
@@ -136,7 +138,7 @@ def _batches(file: Path, shape: Shape) -> Iterator[Any]:
                 column_names=list(shape.names),
                 skip_rows=1 if shape.has_names else 0,
             ),
-            parse_options=arrow_csv.ParseOptions(delimiter=delimiter),
+            parse_options=arrow_csv.ParseOptions(delimiter=delimiter_of(file)),
             convert_options=arrow_csv.ConvertOptions(
                 column_types=types, include_columns=list(types), strings_can_be_null=True
             ),

@@ -24,6 +24,7 @@ SUFFIXES = frozenset({".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet"})
 MAX_GUESSED_BYTES = 64 * 1024 * 1024
 MAX_DEPTH = 3
 MAX_TABLES = 50
+MAX_REASONS = 2
 
 
 def label(place: Place, options: LoadOptions) -> Labelling | Rejected:
@@ -43,11 +44,20 @@ def label(place: Place, options: LoadOptions) -> Labelling | Rejected:
     if options.labels is not None:
         table = _asked_for(place, index, options.labels, options)
         return _joined(place, index, [table], len(images))
-    tables = _guessed(place, index, options)
-    if isinstance(tables, Rejected):
-        return tables
+    tables, broken = _guessed(place, index, options)
+    if not any(table.rows is not None for table in tables):
+        if broken:
+            raise InputError("; ".join(_first(broken)))
+        named = [f"{printable(table.path.name)} has no column of labels" for table in tables]
+        return Rejected(reason="; ".join(_first(named)))
     chosen, notes = _one_for_each_split(tables)
+    notes += [f"not used: {reason}" for reason in _first(broken)]
     return _joined(place, index, chosen, len(images), notes)
+
+
+def _first(reasons: Sequence[str]) -> list[str]:
+    more = len(reasons) - MAX_REASONS
+    return [*reasons[:MAX_REASONS], *([f"and {more:,} more tables"] if more > 0 else [])]
 
 
 def table_that_may_tell(place: Place, folders: Labelling) -> PurePath | None:
@@ -82,6 +92,8 @@ def table_that_may_tell(place: Place, folders: Labelling) -> PurePath | None:
 
 def _asked_for(place: Place, index: ImageIndex, labels: str, options: LoadOptions) -> LabelTable:
     below = place.path.joinpath(labels)
+    if below.is_relative_to(place.path.absolute()):
+        below = place.path / below.relative_to(place.path.absolute())
     read = place.read if below in set(place.listing.root.other_files()) else read_file
     path: PurePath = below if read is place.read or below.is_file() else Path(labels)
     table = read_table(index, path, read(path, table_files.MAX_BYTES + 1), options)
@@ -96,26 +108,24 @@ def _asked_for(place: Place, index: ImageIndex, labels: str, options: LoadOption
     return replace(table, split=None)
 
 
-def _guessed(place: Place, index: ImageIndex, options: LoadOptions) -> list[LabelTable] | Rejected:
-    tables, reasons = [], []
+def _guessed(
+    place: Place, index: ImageIndex, options: LoadOptions
+) -> tuple[list[LabelTable], list[str]]:
+    """Return the tables that name image files, and one line for each that cannot be used."""
+    tables, broken = [], []
     for path in _candidates(place):
         content = place.read(path, MAX_GUESSED_BYTES + 1)
         if len(content) > MAX_GUESSED_BYTES:
-            reasons.append(f"{printable(path.name)} is large; if it has the labels, give --labels")
+            broken.append(f"{printable(path)}: large; if it has the labels, give it with --labels")
             continue
         try:
             table = read_table(index, path, content, options)
         except InputError as error:
-            if _hints(path):
-                raise
-            reasons.append(str(error))
+            broken.append(str(error))
             continue
         if table is not None:
             tables.append(table)
-    if not any(table.rows is not None for table in tables):
-        reasons += [f"{printable(table.path.name)} has no column of labels" for table in tables]
-        return Rejected(reason="; ".join(reasons))
-    return tables
+    return tables, broken
 
 
 def _candidates(place: Place) -> list[PurePath]:
