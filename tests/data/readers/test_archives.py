@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from cifarlab.data.image import MAX_BYTES
 from cifarlab.data.load_options import LoadOptions
-from cifarlab.data.readers import archives, folder, tar_files
+from cifarlab.data.readers import archives, folder, name_tree, tar_files
 from cifarlab.data.samples import Found, Rejected
 from cifarlab.errors import InputError, UnsafeError
 from data.readers.places import DEFAULTS, classes, contents, found, made, png, write
@@ -247,3 +247,13 @@ def test_very_deep_folders_in_an_archive_are_left_out(tmp_path: Path) -> None:
     answer = found(archives.find(path, DEFAULTS))
     assert len(answer.splits["train"]) == 2
     assert any("400 folders deep" in note for note in answer.notes)
+
+
+@pytest.mark.parametrize("kind", [".zip", ".tar"])
+def test_the_number_of_members_is_bounded(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(name_tree, "MAX_MEMBERS", 2)
+    root = made(tmp_path / "photos", "a/1.png", "a/2.png", "b/1.png", "b/2.png")
+    with pytest.raises(UnsafeError, match="more than 2 members"):
+        archives.find(packed(root, kind), DEFAULTS)

@@ -409,3 +409,31 @@ def test_a_folder_of_archives_asks_for_them(tmp_path: Path) -> None:
     answer = folder.find(tmp_path, DEFAULTS)
     assert isinstance(answer, Rejected)
     assert "train.zip; give that, or unpack it" in answer.reason
+
+
+def test_a_row_never_means_the_image_of_that_name_in_another_split(tmp_path: Path) -> None:
+    made(tmp_path, *(f"train/{i}.png" for i in (1, 2, 3, 4)), "test/1.png")
+    write(tmp_path / "train.csv", "id,label\n1,a\n2,b\n3,a\n4,b\n")
+    write(tmp_path / "test.csv", "id,label\n1,a\n2,b\n")
+    refused = folder.find(tmp_path, DEFAULTS)
+    assert isinstance(refused, Rejected)
+    assert "test.csv: 1 of 2 rows name no image file: row 2" in refused.reason
+    answer = found(folder.find(tmp_path, LoadOptions(skip_bad=True)))
+    assert classes(answer)["test"] == {"test/1.png": "a"}
+
+
+def test_tables_divide_the_images_of_one_folder(tmp_path: Path) -> None:
+    made(tmp_path, *(f"train_images/{i}.png" for i in (1, 2, 3, 4)))
+    write(tmp_path / "train.csv", "id,label\n1,a\n2,b\n")
+    write(tmp_path / "val.csv", "id,label\n3,a\n4,b\n")
+    answer = classes(folder.find(tmp_path, DEFAULTS))
+    assert {split: len(images) for split, images in answer.items()} == {"train": 2, "validation": 2}
+
+
+def test_rows_without_a_split_beside_others_are_left_out_and_counted(tmp_path: Path) -> None:
+    made(tmp_path, *IMAGES)
+    rows = "1.png,a,train\n2.png,b,train\n3.png,a,test\n4.png,b,\n"
+    write(tmp_path / "labels.csv", f"file,label,split\n{rows}")
+    answer = found(folder.find(tmp_path, DEFAULTS))
+    assert {s: len(v) for s, v in answer.splits.items()} == {"train": 2, "test": 1}
+    assert any("left out 1 rows without a split" in note for note in answer.notes)

@@ -69,7 +69,8 @@ def read_table(
         if columns.label is None
         else list(table.columns[columns.label])
     )
-    _refuse_several(values, f"{shown} column {columns.label!r}")
+    if columns.label is not None:
+        _refuse_several(values, f"{shown} column {columns.label!r}")
     notes[-1] += f", classes in {columns.label or some(columns.one_hot)!r}"
     if columns.split:
         notes[-1] += f", splits in {columns.split!r}"
@@ -97,7 +98,7 @@ def _of_one_hot(table: table_files.Table, names: Sequence[str], shown: str) -> l
 
 def _refuse_several(values: Sequence[Any], where: str) -> None:
     """Refuse labels that list several classes, such as ``"cat|dog"``."""
-    words = {v for v in values if isinstance(v, str)}
+    words = dict.fromkeys(v for v in values if isinstance(v, str))
     for mark in "|;,":
         lists = [v for v in words if mark in v]
         parts = [[part.strip() in words for part in v.split(mark)] for v in lists]
@@ -119,8 +120,9 @@ def _image(
     """Return the images that a cell may name, fewer where the splits or the folders tell."""
     found = index.candidates(cell, folder)
     wanted = row or split
-    if len(found) > 1 and wanted:
-        found = [path for path in found if index.split(path) == wanted] or found
+    if wanted in index.splits.values():
+        # The image of the same name in another split's folder is another one.
+        found = [path for path in found if index.split(path) in (wanted, None)]
     if len(found) > 1:
         found = [path for path in found if path.parent.name == table.stem] or found
     return found
@@ -139,9 +141,12 @@ def _rows(
     cells = table.columns[columns.image]
     texts = [str(v) for v in table.columns[columns.split]] if columns.split else [""] * len(cells)
     spoken = splits_of(sorted(set(texts)))
-    rows, missing = [], []
+    rows, missing, undecided = [], [], 0
     for number, (cell, value, text) in enumerate(zip(cells, values, texts, strict=True), start=1):
         split = spoken.get(text)
+        if columns.split and split is None:
+            undecided += 1
+            continue
         found = find(cell, split)
         if len(found) > 1:
             raise InputError(
@@ -153,12 +158,13 @@ def _rows(
         else:
             why = "leads out of the folder" if leads_out(cell) else "is not there"
             missing.append(f"row {number}, {printable(str(cell))!r}, {why}")
+    notes = [f"{shown}: left out {undecided:,} rows without a split"] if undecided else []
     if not missing:
-        return rows, []
+        return rows, notes
     counted = f"{len(missing):,} of {len(cells):,} rows name no image file: {some(missing)}"
     if not skip_bad:
         raise InputError(
             f"{shown}: {counted}; add the files, correct the names, or leave these rows out "
             "(--skip-bad)"
         )
-    return rows, [f"{shown}: left out, {counted}"]
+    return rows, [*notes, f"{shown}: left out, {counted}"]

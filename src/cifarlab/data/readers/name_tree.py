@@ -7,7 +7,20 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 
 from cifarlab.data.readers.tree import Folder, Listing, is_hidden, is_image, no_data
+from cifarlab.errors import UnsafeError
 from cifarlab.files import printable
+
+# The names of more members than this would fill the memory.
+MAX_MEMBERS = 5_000_000
+
+
+def check_count(archive: PurePath, count: int) -> None:
+    """Raise ``UnsafeError`` if an archive has too many members."""
+    if count > MAX_MEMBERS:
+        raise UnsafeError(
+            f"{printable(archive)}: more than {MAX_MEMBERS:,} members; unpack it if you trust it, "
+            "and give the folder"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ IMAGE_NAMES = (
 LABEL_NAMES = (
     "label", "labels", "class", "classes", "target", "category", "fine_label", "class_name",
     "classname", "class_label", "label_name", "category_name", "class_id", "category_id",
-    "label_id", "species", "breed", "diagnosis", "emotion", "y",
+    "label_id", "species", "breed", "diagnosis", "emotion",
 )  # fmt: skip
 # Words of other columns that may be the classes, and of those that hardly are.
 LABEL_WORDS = frozenset({"label", "labels", "class", "category", "target", "species", "diagnosis"})

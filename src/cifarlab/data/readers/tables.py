@@ -14,7 +14,7 @@ from cifarlab.data.readers.label_table import LabelTable, Row, read_table
 from cifarlab.data.readers.label_values import as_classes
 from cifarlab.data.readers.labelling import Labelled, Labelling, some
 from cifarlab.data.readers.places import Place, read_file
-from cifarlab.data.readers.split_names import TEST, TRAIN, VALIDATION
+from cifarlab.data.readers.split_names import TEST, TRAIN, VALIDATION, split_of
 from cifarlab.data.samples import Rejected
 from cifarlab.errors import InputError
 from cifarlab.files import printable
@@ -45,13 +45,16 @@ def label(place: Place, options: LoadOptions) -> Labelling | Rejected:
         table = _asked_for(place, index, options.labels, options)
         return _joined(place, index, [table], len(images))
     tables, broken = _guessed(place, index, options)
-    if not any(table.rows is not None for table in tables):
-        if broken:
-            raise InputError("; ".join(_first(broken)))
+    found = any(table.rows is not None for table in tables)
+    # One that is called after a split would be missed; any other may be something else.
+    missed = [why for path, why in broken.items() if not found or split_of(path.stem) is not None]
+    if missed:
+        raise InputError("; ".join(_first(missed)))
+    if not found:
         named = [f"{printable(table.path.name)} has no column of labels" for table in tables]
         return Rejected(reason="; ".join(_first(named)))
     chosen, notes = _one_for_each_split(tables)
-    notes += [f"not used: {reason}" for reason in _first(broken)]
+    notes += [f"not used: {reason}" for reason in _first(list(broken.values()))]
     return _joined(place, index, chosen, len(images), notes)
 
 
@@ -110,18 +113,20 @@ def _asked_for(place: Place, index: ImageIndex, labels: str, options: LoadOption
 
 def _guessed(
     place: Place, index: ImageIndex, options: LoadOptions
-) -> tuple[list[LabelTable], list[str]]:
+) -> tuple[list[LabelTable], dict[PurePath, str]]:
     """Return the tables that name image files, and one line for each that cannot be used."""
-    tables, broken = [], []
+    tables: list[LabelTable] = []
+    broken: dict[PurePath, str] = {}
     for path in _candidates(place):
         content = place.read(path, MAX_GUESSED_BYTES + 1)
         if len(content) > MAX_GUESSED_BYTES:
-            broken.append(f"{printable(path)}: large; if it has the labels, give it with --labels")
+            why = "large; if it has the labels, give it with --labels"
+            broken[path] = f"{printable(path)}: {why}"
             continue
         try:
             table = read_table(index, path, content, options)
         except InputError as error:
-            broken.append(str(error))
+            broken[path] = str(error)
             continue
         if table is not None:
             tables.append(table)

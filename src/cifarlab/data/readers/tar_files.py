@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 
-from cifarlab.data.readers.name_tree import Member, key_of, tree_of
+from cifarlab.data.readers.name_tree import Member, check_count, key_of, tree_of
 from cifarlab.data.readers.places import Place
 from cifarlab.data.readers.tree import HEAD, Listing, name_below
 from cifarlab.errors import InputError, UnsafeError
@@ -36,6 +36,7 @@ def tar_place(path: Path) -> Place:
     outside: list[Member] = []
     special = 0
     for number, (archive, info) in enumerate(_walk(path)):
+        check_count(path, number)
         if info.isdir():
             folders.append(info.name)
         elif not info.isreg():

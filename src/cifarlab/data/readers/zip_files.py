@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 
-from cifarlab.data.readers.name_tree import Member, key_of, tree_of
+from cifarlab.data.readers.name_tree import Member, check_count, key_of, tree_of
 from cifarlab.data.readers.places import Place
 from cifarlab.data.readers.tree import HEAD, Listing, name_below
 from cifarlab.errors import InputError
@@ -29,6 +29,7 @@ def zip_place(path: Path) -> Place:
     try:
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
+            check_count(path, len(infos))
             if any(info.flag_bits & ENCRYPTED for info in infos):
                 raise InputError(
                     f"{shown}: encrypted; unpack it with its password, give the folder"
