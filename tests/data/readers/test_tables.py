@@ -437,3 +437,13 @@ def test_rows_without_a_split_beside_others_are_left_out_and_counted(tmp_path: P
     answer = found(folder.find(tmp_path, DEFAULTS))
     assert {s: len(v) for s, v in answer.splits.items()} == {"train": 2, "test": 1}
     assert any("left out 1 rows without a split" in note for note in answer.notes)
+
+
+def test_a_table_that_labels_more_than_the_folders_keeps_their_names(tmp_path: Path) -> None:
+    made(tmp_path, "train/cat/1.png", "train/dog/2.png", "test/3.png", "test/4.png")
+    for split, rows in (("train", "1,1\n2,0\n"), ("test", "3,1\n4,0\n")):
+        write(tmp_path / f"{split}.csv", f"id,label\n{rows}")
+    assert classes(folder.find(tmp_path, DEFAULTS)) == {
+        "train": {"train/cat/1.png": "cat", "train/dog/2.png": "dog"},
+        "test": {"test/3.png": "cat", "test/4.png": "dog"},
+    }

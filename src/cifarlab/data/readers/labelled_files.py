@@ -98,6 +98,18 @@ def _agreed(place: Place, fitting: Sequence[Labelling]) -> Labelling:
                 "agree; say which with --class-folder first or last, --labels FILE or "
                 "--label-pattern PATTERN"
             )
+    return _named_by_words(best, fitting)
+
+
+def _named_by_words(best: Labelling, fitting: Sequence[Labelling]) -> Labelling:
+    """Return ``best`` with the other ways' words for its classes, where it has numbers only."""
+    if not all(name.isdecimal() for name in best.class_names):
+        return best
+    ours = best.by_path
+    for other in fitting:
+        words = {ours[path][1]: name for path, (_, name) in other.by_path.items() if path in ours}
+        if other is not best and len(words) == len(best.class_names):
+            return replace(best, class_names=tuple(words[name] for name in best.class_names))
     return best
 
 
