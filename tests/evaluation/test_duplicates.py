@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
+from cifarlab.data.load_options import LoadOptions
 from cifarlab.data.readers import parquet
 from cifarlab.data.readers.parquet import Content
 from cifarlab.errors import InputError, UsageError
@@ -195,7 +196,7 @@ def test_an_empty_set_has_no_duplicates():
 
 @pytest.fixture(scope="module")
 def cifar10(real_cifar10) -> Content:
-    return parquet.read(parquet.find(real_cifar10))
+    return parquet.read(parquet.find(real_cifar10, LoadOptions()))
 
 
 @pytest.mark.slow

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cifarlab.data import cache, cifar, cifar_files, download
+from cifarlab.data.load_options import LoadOptions
 from cifarlab.data.readers import parquet
+from cifarlab.data.samples import Found
 from cifarlab.errors import InputError, NetworkError, UnsafeError
 from cifarlab.files import printable
 
@@ -88,8 +90,9 @@ def _from_source(
         for remote in source.files
     ]
     urls = ", ".join(remote.url for remote in source.files)
-    if files := parquet.find(folder):
-        content = parquet.read(files, progress=progress)
+    found = parquet.find(folder, LoadOptions())
+    if isinstance(found, Found):
+        content = parquet.read(found, progress=progress)
         if content.test is None:
             raise InputError(f"{urls}: it has no test images; use another source")
         train, test = content.train, content.test
