@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from cifarlab.data import catalog, cifar, decoding, inspection, shapes
-from cifarlab.data.dataset import fingerprint
 from cifarlab.data.load_options import LoadOptions
+from cifarlab.data.split import fingerprint
 from cifarlab.errors import CifarlabError, InputError, NetworkError, UnsafeError, UsageError
 from data.published import pack, write_binary
 

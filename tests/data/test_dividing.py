@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from cifarlab.data.cache import Decoded
 from cifarlab.data.dataset import Dataset, Split
-from cifarlab.data.dividing import divide, grouped_split
+from cifarlab.data.dividing import divide
+from cifarlab.data.grouped_split import hold_out
 from cifarlab.data.load_options import LoadOptions
 from cifarlab.errors import InputError, UsageError
 
@@ -60,9 +61,9 @@ def test_groups_are_on_one_side(members: list[tuple[int, int]], fraction: float,
     labels = np.array([label for _, label in members])
     if len(set(groups.tolist())) < 2:
         with pytest.raises(InputError, match="one group"):
-            grouped_split(labels, groups, fraction, seed)
+            hold_out(labels, groups, fraction, seed)
         return
-    kept, held = grouped_split(labels, groups, fraction, seed)
+    kept, held = hold_out(labels, groups, fraction, seed)
     assert len(kept)
     assert len(held)
     assert not set(groups[kept]) & set(groups[held])
@@ -73,7 +74,7 @@ def test_many_groups_are_divided_about_as_asked_in_each_class() -> None:
     draws = np.random.default_rng(0)
     groups = np.repeat(np.arange(200), draws.integers(1, 8, 200))
     labels = (groups % 4) % 3
-    _, held = grouped_split(labels, groups, 0.2, seed=1)
+    _, held = hold_out(labels, groups, 0.2, seed=1)
     for label in range(3):
         share = (labels[held] == label).sum() / (labels == label).sum()
         assert 0.15 < share < 0.25

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cifarlab.data.dataset import Dataset, check_split
-from cifarlab.data.from_arrays import SOURCE, dataset_from_arrays
+from cifarlab.data.dataset import Dataset
+from cifarlab.data.from_arrays import SOURCE, splits_from_arrays
+from cifarlab.data.split import check_split
 from cifarlab.errors import InputError, UsageError
 
 CLASSES = 3
@@ -31,7 +32,7 @@ TEST = (images(9, seed=1), labels(9))
 def made(x=None, y=None, **more) -> Dataset:
     x = images() if x is None else x
     y = labels() if y is None else y
-    return dataset_from_arrays(x, y, **({"test": TEST} | more))
+    return splits_from_arrays(x, y, **({"test": TEST} | more))
 
 
 def whole(data: Dataset) -> np.ndarray:
@@ -206,7 +207,7 @@ def test_too_few_images_to_divide_are_refused_with_the_remedy():
 def test_groups_stay_in_one_split(seed, size):
     x, y = images(60), labels(60)
     groups = np.arange(60) // size
-    data = dataset_from_arrays(x, y, test=TEST, groups=groups, split_seed=seed)
+    data = splits_from_arrays(x, y, test=TEST, groups=groups, split_seed=seed)
     keys = [
         {groups[int(n.split()[1])] for n in part.names} for part in (data.train, data.validation)
     ]

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cifarlab.data.dataset import stratified_split
 from cifarlab.data.grouped_split import hold_out
+from cifarlab.data.split import stratified_split
 from cifarlab.errors import InputError
 
 

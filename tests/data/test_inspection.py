@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cifarlab.data import catalog, inspection
-from cifarlab.data.dataset import fingerprint
+from cifarlab.data.split import fingerprint
 
 
 def test_describe_is_json_and_complete(folder, train, test):

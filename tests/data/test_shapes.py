@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cifarlab.data import shapes
-from cifarlab.data.dataset import check_split, fingerprint
+from cifarlab.data.split import check_split, fingerprint
 from cifarlab.errors import UsageError
 
 

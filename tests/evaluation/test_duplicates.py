@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
+from cifarlab.data.cache import Decoded
+from cifarlab.data.catalog import read
 from cifarlab.data.load_options import LoadOptions
-from cifarlab.data.readers import parquet
-from cifarlab.data.readers.parquet import Content
 from cifarlab.errors import InputError, UsageError
 from cifarlab.evaluation.duplicates import DuplicatePair, near_duplicates
 from support import one_line
@@ -195,8 +195,8 @@ def test_an_empty_set_has_no_duplicates():
 
 
 @pytest.fixture(scope="module")
-def cifar10(real_cifar10) -> Content:
-    return parquet.read(parquet.find(real_cifar10, LoadOptions()))
+def cifar10(real_cifar10) -> Decoded:
+    return read(real_cifar10, LoadOptions())[0]
 
 
 @pytest.mark.slow

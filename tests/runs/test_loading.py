@@ -15,8 +15,9 @@ from PIL import Image
 
 import cifarlab
 from cifarlab.data.catalog import load
-from cifarlab.data.dataset import Dataset, fingerprint
+from cifarlab.data.dataset import Dataset
 from cifarlab.data.load_options import LoadOptions
+from cifarlab.data.split import fingerprint
 from cifarlab.errors import InputError
 from cifarlab.recipes.recipe import to_json
 from cifarlab.runs.record import dataset_of, describe_data, describe_loading, describe_split

@@ -89,11 +89,11 @@ def predict(
 
 def _names(images: Sequence[str]) -> Iterator[str]:
     """Yield every image's path, folders opened, in the order given."""
-    from cifarlab.data.listing import list_images
+    from cifarlab.data.readers.tree import images_below
 
     for name in images:
         if name != STDIN and Path(name).is_dir():
-            inside = list_images(Path(name))
+            inside = images_below(Path(name))
             if not inside:
                 raise InputError(f"{name}: no images in this folder; name one that has some")
             yield from map(str, inside)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cifarlab.data.dataset import Split
-from cifarlab.data.readers.layouts import same_class
+from cifarlab.data.readers.labelling import same_class
+from cifarlab.data.split import Split
 from cifarlab.errors import InputError
 from cifarlab.files import printable
 

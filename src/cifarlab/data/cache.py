@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from cifarlab.data.dataset import Split
+from cifarlab.data.split import Split
 from cifarlab.errors import UsageError
 from cifarlab.files import printable, sync_directory
 

@@ -11,18 +11,47 @@ from pathlib import Path
 from typing import Any
 
 from cifarlab.data import cache, cifar, cifar_files, shapes, sources
-from cifarlab.data.dataset import Dataset, Split
+from cifarlab.data.dataset import Dataset
 from cifarlab.data.decoding import decode
 from cifarlab.data.dividing import divide
+from cifarlab.data.fetch_named import NAMED, fetch_named
+from cifarlab.data.hub import PREFIX as HUB
 from cifarlab.data.load_options import AUTO, CHANNELS, LoadOptions
-from cifarlab.data.readers import folder, parquet
+from cifarlab.data.named import labelled
+from cifarlab.data.readers import (
+    archives,
+    folder,
+    idx,
+    npz,
+    parquet,
+    pixel_tables,
+    svhn,
+    tiny_imagenet,
+    unsupported,
+)
 from cifarlab.data.samples import Found, Rejected, Samples
+from cifarlab.data.split import Split
 from cifarlab.errors import InputError, UsageError
 from cifarlab.files import printable
 
 VARIABLE = "CIFARLAB_DATA"
 Reader = Callable[[Path, LoadOptions], Found | Rejected]
-READERS: tuple[Reader, ...] = (folder.find, parquet.find_dataset)
+# A layout of its own, which other readers would take for class folders.
+FIRST_READERS: tuple[Reader, ...] = (tiny_imagenet.find,)
+READERS: tuple[Reader, ...] = (
+    parquet.find,
+    pixel_tables.find,
+    folder.find,
+    archives.find,
+    npz.find,
+    idx.find,
+    svhn.find,
+    unsupported.find,
+)
+KINDS = (
+    "a folder of images, a table of labels, a .parquet, .npz, .zip or .tar file, IDX files, or one "
+    "of Toronto's CIFAR .tar.gz archives"
+)
 
 
 def load_dataset(
@@ -52,7 +81,8 @@ def load_dataset(
     taken as the name; write ``./cifar10`` for a folder of that name.
 
     Args:
-        spec: ``"cifar10"``, ``"cifar100"``, ``"shapes10"``, or a path.
+        spec: ``"cifar10"``, ``"cifar100"``, ``"shapes10"``, ``"mnist"`` or another name in
+            docs/own_images.md, ``"hf:OWNER/NAME"``, or a path.
         image_size, channels, resize_mode, bits: what every image is brought to.
         validation_fraction, split_seed, group_by: how images are divided into splits.
         skip_bad: leave out images that cannot be decoded instead of raising.
@@ -108,15 +138,27 @@ def read(
     spec: str | os.PathLike[str], options: LoadOptions
 ) -> tuple[cache.Decoded, Mapping[str, Any]]:
     """Return all images, divided as the source divides them, and the options that were guessed."""
-    if isinstance(spec, str) and spec in NAMES:
-        return _in_format(NAMES[spec](options), options, spec), {}
+    if isinstance(spec, str) and spec in KNOWN_CONTENT:
+        return _in_format(KNOWN_CONTENT[spec](options), options, spec), {}
+    if isinstance(spec, str) and (spec in NAMED or spec.startswith(HUB)):
+        return _decoded(_named(spec, options), options)
     path = _existing(spec)
     archive = _toronto(path)
     if archive is not None:
         return _in_format(_cached(path, archive, options), options, str(path)), {}
-    found = find(path, options)
+    return _decoded(find(path, options), options)
+
+
+def _named(spec: str, options: LoadOptions) -> Found:
+    found = find(fetch_named(spec, options), options)
+    if spec in NAMED:
+        return labelled(found, NAMED[spec])
+    return replace(found, name=spec)
+
+
+def _decoded(found: Found, options: LoadOptions) -> tuple[cache.Decoded, Mapping[str, Any]]:
     for note in found.notes:
-        warnings.warn(f"{printable(str(path))}: {note}", stacklevel=2)
+        warnings.warn(f"{printable(found.source)}: {note}", stacklevel=2)
     decoded = decode(found, replace(options, **found.options), _named_by_content)
     if decoded.skipped:
         _warn_of_skipped(decoded)
@@ -129,13 +171,17 @@ def find(path: Path, options: LoadOptions) -> Found:
     Raises:
         InputError: none can, or several could.
     """
+    for reader in FIRST_READERS:
+        answer = reader(path, options)
+        if isinstance(answer, Found):
+            return answer
     answers = [reader(path, options) for reader in READERS]
     found = [answer for answer in answers if isinstance(answer, Found)]
     if len(found) > 1:
         ways = " and ".join(f"{one.what} ({_some(one.class_names)})" for one in found)
         raise InputError(
             f"{printable(str(path))}: holds {ways}; name the one that is meant by its own path, "
-            "or move the other away"
+            "or, for the folders, say --class-folder first"
         )
     if not found:
         reasons = [answer.reason for answer in answers if isinstance(answer, Rejected)]
@@ -145,12 +191,6 @@ def find(path: Path, options: LoadOptions) -> Found:
     return replace(one, name=f"local-{one.name}") if one.name in NAMES else one
 
 
-KINDS = (
-    "a folder of images, a table of labels, a .parquet, .npz, .zip or .tar file, or one of "
-    "Toronto's CIFAR .tar.gz archives"
-)
-
-
 def _some(names: Iterable[str], most: int = 3) -> str:
     names = list(names)
     shown = ", ".join(printable(name) for name in names[:most])
@@ -158,6 +198,9 @@ def _some(names: Iterable[str], most: int = 3) -> str:
 
 
 def _existing(spec: str | os.PathLike[str]) -> Path:
+    advice = unsupported.url(os.fspath(spec))
+    if advice is not None:
+        raise UsageError(advice)
     path = Path(spec).expanduser()
     try:
         # An empty string would mean the current directory, which nobody intends.
@@ -267,7 +310,7 @@ def _from_variable(variant: cifar.CifarVariant, value: str, options: LoadOptions
     if archive is not None:
         decoded = _cached(path, archive, plain)
     else:
-        found = parquet.find_dataset(path, plain)
+        found = parquet.find(path, plain)
         if isinstance(found, Rejected):
             raise InputError(
                 f"{shown}: holds no {variant.name}; set it to its parquet files "
@@ -289,8 +332,9 @@ def _shapes10(options: LoadOptions) -> cache.Decoded:
     return cache.get(shapes.key(), lambda _: shapes.draw(), progress=options.progress)
 
 
-NAMES: dict[str, Callable[[LoadOptions], cache.Decoded]] = {
+KNOWN_CONTENT: Mapping[str, Callable[[LoadOptions], cache.Decoded]] = {
     "cifar10": _cifar10,
     "cifar100": lambda options: _from_sources(cifar.CIFAR100, options, sources.REMEDY),
     "shapes10": _shapes10,
 }
+NAMES: tuple[str, ...] = (*KNOWN_CONTENT, *NAMED)

@@ -12,7 +12,7 @@ import numpy as np
 
 from cifarlab.data.cifar import CifarVariant
 from cifarlab.data.cifar_formats import Layout
-from cifarlab.data.dataset import Split
+from cifarlab.data.split import Split
 from cifarlab.errors import InputError, UnsafeError
 from cifarlab.files import printable
 

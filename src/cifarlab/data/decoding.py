@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cifarlab.data import cache
-from cifarlab.data.dataset import Split, release
 from cifarlab.data.image_format import ImageFormat
 from cifarlab.data.load_options import AUTO, CHANNELS, LoadOptions
 from cifarlab.data.samples import Found, Samples, Stored
+from cifarlab.data.split import Split, release
 from cifarlab.errors import InputError
 from cifarlab.files import printable
 from cifarlab.runtime.cores import usable_cores
@@ -78,6 +78,19 @@ def decode(
 
     decoded = cache.get(key, build, progress=options.progress)
     if decoded.skipped and not options.skip_bad:
+        raise InputError(_bad_images(found, decoded.skipped))
+    return decoded
+
+
+def decode_in_memory(found: Found, options: LoadOptions) -> cache.Decoded:
+    """Decode like ``decode``, into memory; nothing is kept.
+
+    Raises:
+        InputError: an image is bad.
+    """
+    size = options.size or own_size(found) or DEFAULT_SIZE
+    decoded = _decode(found, options, size, cache.in_memory)
+    if decoded.skipped:
         raise InputError(_bad_images(found, decoded.skipped))
     return decoded
 

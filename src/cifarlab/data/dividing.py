@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from cifarlab.data.cache import Decoded
-from cifarlab.data.dataset import Dataset, Split, check_split, stratified_split
+from cifarlab.data.dataset import Dataset
+from cifarlab.data.grouped_split import hold_out
 from cifarlab.data.load_options import LoadOptions
+from cifarlab.data.split import Split, check_split
 from cifarlab.errors import InputError, UsageError
 from cifarlab.files import printable
 
@@ -39,7 +41,7 @@ def divide(decoded: Decoded, options: LoadOptions) -> Dataset:
     for name in missing:
         train = splits["train"]
         groups = _groups(train.names, options.group_by, shown)
-        divided = _divided(train.labels, groups, shares[name], options.split_seed)
+        divided = hold_out(train.labels, groups, shares[name], options.split_seed)
         splits["train"], splits[name] = (train.subset(indices) for indices in divided)
     for name, split in splits.items():
         check_split(split, decoded.class_names, f"{shown} ({name})")
@@ -81,61 +83,6 @@ def _shares(missing: Sequence[str], validation_fraction: float) -> dict[str, flo
             "nothing is left to train on; use less"
         )
     return {"test": TEST_FRACTION, "validation": validation_fraction / (1.0 - TEST_FRACTION)}
-
-
-def _divided(
-    labels: np.ndarray[Any, Any],
-    groups: np.ndarray[Any, Any] | None,
-    fraction: float,
-    seed: int,
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    if groups is None:
-        return stratified_split(labels, fraction, seed)
-    return grouped_split(labels, groups, fraction, seed)
-
-
-def grouped_split(
-    labels: np.ndarray[Any, Any], groups: np.ndarray[Any, Any], fraction: float, seed: int
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Divide indices so that about ``fraction`` of each class, in whole groups, comes second.
-
-    Groups are taken in random order, each where it brings the counts of the second part nearer to
-    what they should be.
-
-    Args:
-        labels: int ``[N]``.
-        groups: int ``[N]``, the same number for images that must stay together.
-        fraction: share of the second part, above 0 and below 1.
-        seed: 0 or more; the same seed gives the same division.
-
-    Returns:
-        Two sorted int64 index arrays that together hold 0 to N-1 once each; neither is empty.
-
-    Raises:
-        InputError: there is only one group.
-
-    Example:
-        >>> kept, held = grouped_split(np.zeros(8, int), np.repeat([0, 1, 2, 3], 2), 0.25, seed=0)
-        >>> len(kept), len(held)
-        (6, 2)
-    """
-    numbers = np.unique(groups)
-    if len(numbers) < 2:
-        raise InputError("all images are of one group, which cannot be divided; group by another")
-    wanted = fraction * np.bincount(labels)
-    counts = {g: np.bincount(labels[groups == g], minlength=len(wanted)) for g in numbers}
-    held: list[Any] = []
-    sums = np.zeros(len(wanted))
-    order = np.random.default_rng(seed).permutation(numbers)
-    for group in order[: len(order)]:
-        nearer = np.square(sums + counts[group] - wanted).sum() < np.square(sums - wanted).sum()
-        if nearer and len(held) < len(numbers) - 1:
-            held.append(group)
-            sums += counts[group]
-    if not held:
-        held.append(min(order, key=lambda group: counts[group].sum()))
-    second = np.isin(groups, held)
-    return np.flatnonzero(~second), np.flatnonzero(second)
 
 
 def _groups(names: Sequence[str], pattern: str | None, shown: str) -> np.ndarray[Any, Any] | None:

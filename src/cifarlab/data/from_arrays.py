@@ -10,21 +10,30 @@ from typing import Any
 import numpy as np
 
 from cifarlab.data import iterables
-from cifarlab.data.dataset import Dataset, Split
 from cifarlab.data.grouped_split import hold_out
 from cifarlab.data.image_arrays import HALF, Values, extremes, find_axes, find_values
 from cifarlab.data.label_arrays import number_classes, plain_labels
 from cifarlab.data.load_options import LARGEST, SMALLEST, LoadOptions
 from cifarlab.data.readers.split_names import TEST, TRAIN, VALIDATION
+from cifarlab.data.split import Split
 from cifarlab.errors import InputError, UsageError
 
-SOURCE = "arrays in memory"
 TEST_FRACTION = 0.1
 BLOCK = 4096
 MAX_LISTED = 5
 
 
-def dataset_from_arrays(
+@dataclass(frozen=True, kw_only=True)
+class Splits:
+    """Three splits and the names of their classes."""
+
+    class_names: tuple[str, ...]
+    train: Split
+    validation: Split
+    test: Split
+
+
+def splits_from_arrays(
     x: Any,
     y: Any,
     *,
@@ -36,8 +45,8 @@ def dataset_from_arrays(
     split_seed: int = 0,
     value_range: tuple[float, float] | None = None,
     groups: Sequence[Any] | None = None,
-) -> Dataset:
-    """Return a dataset from arrays of images and labels; everything is checked at once.
+) -> Splits:
+    """Return splits from arrays of images and labels; everything is checked at once.
 
     Args:
         x: images ``[N, H, W]``, ``[N, H, W, 1 or 3]`` or ``[N, 1 or 3, H, W]``, H and W from 8 to
@@ -47,7 +56,7 @@ def dataset_from_arrays(
         validation: ``(x, y)`` of the validation split; ``None`` to take it from ``x``.
         test: ``(x, y)`` of the test split; ``None`` to take a tenth of ``x``, with a warning.
         class_names: in label order; ``None`` for the values that occur in ``y``.
-        name: the dataset's name in every output.
+        name: of the data, in messages.
         validation_fraction: share of the training images for the validation split, if it is not
             given, above 0 and below 1.
         split_seed: the same seed gives the same splits.
@@ -66,7 +75,7 @@ def dataset_from_arrays(
 
     Example:
         >>> x = np.linspace(0, 1, 40 * 64).reshape(40, 8, 8)
-        >>> data = dataset_from_arrays(
+        >>> data = splits_from_arrays(
         ...     x, ["cat", "dog"] * 20, test=(x, ["cat", "dog"] * 20), value_range=(0, 1)
         ... )
         >>> data.class_names, data.train.images.shape
@@ -99,9 +108,7 @@ def dataset_from_arrays(
     notes += _without_images(filled[TRAIN].labels, names)
     for note in filter(None, notes):
         warnings.warn(note, stacklevel=2)
-    return Dataset(
-        name=name,
-        source=SOURCE,
+    return Splits(
         class_names=names,
         train=filled[TRAIN],
         validation=filled[VALIDATION],

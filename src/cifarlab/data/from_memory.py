@@ -10,7 +10,6 @@ from typing import Any
 from cifarlab.data import iterables
 from cifarlab.data.array_names import pair_up, subject
 from cifarlab.data.dataset import Dataset
-from cifarlab.data.from_arrays import dataset_from_arrays
 from cifarlab.data.readers.split_names import TEST, TRAIN, VALIDATION, splits_of
 from cifarlab.errors import InputError, UsageError
 
@@ -50,7 +49,7 @@ def dataset_from(
         validation, test: one split each, where ``data`` has none.
         class_names: in label order; ``None`` for those that the data bring, or the labels.
         name, validation_fraction, split_seed, value_range, groups: as in
-            ``dataset_from_arrays``, which also says what is accepted, and raises.
+            ``Dataset.from_arrays``, which also says what is accepted, and raises.
 
     Raises:
         UsageError: a split is given twice.
@@ -72,7 +71,7 @@ def dataset_from(
         if given is not None:
             sources[split] = given
     collected = {split: _collect(source, split) for split, source in sources.items()}
-    return dataset_from_arrays(
+    return Dataset.from_arrays(
         collected[TRAIN].images,
         collected[TRAIN].labels,
         validation=_pair_of(collected.get(VALIDATION)),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from cifarlab.data.dataset import stratified_split
+from cifarlab.data.split import stratified_split
 from cifarlab.errors import InputError
 
 
@@ -22,13 +22,25 @@ def hold_out(
         seed: the same seed gives the same division.
 
     Returns:
-        Two sorted index arrays that together hold 0 to N-1 once each.
+        Two sorted index arrays that together hold 0 to N-1 once each; with groups, neither is
+        empty.
+
+    Raises:
+        InputError: the fraction is not between 0 and 1, or there is only one group.
+
+    Example:
+        >>> groups = np.repeat([0, 1, 2, 3], 2)
+        >>> kept, held = hold_out(np.zeros(8, int), groups, 0.25, seed=0)
+        >>> len(kept), len(held)
+        (6, 2)
     """
     if groups is None:
         return stratified_split(labels, fraction, seed)
     if not 0.0 < fraction < 1.0:
         raise InputError(f"validation fraction {fraction}: it must lie between 0 and 1; use 0.1")
     keys, of_image = np.unique(groups, return_inverse=True)
+    if len(keys) < 2:
+        raise InputError("all images are of one group, which cannot be divided; group by another")
     wanted = np.bincount(labels) * fraction
     held = np.zeros(len(keys), dtype=bool)
     taken = np.zeros(len(wanted))
@@ -39,7 +51,7 @@ def hold_out(
         if nearer and held.sum() + 1 < len(keys):
             held[key] = True
             taken += counts
-    if not held.any() and len(keys) > 1:
+    if not held.any():
         held[np.bincount(of_image).argmin()] = True
     second = np.flatnonzero(held[of_image])
     return np.flatnonzero(~held[of_image]), second

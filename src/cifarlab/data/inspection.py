@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from cifarlab.data.catalog import load
-from cifarlab.data.dataset import Dataset, Split, fingerprint
+from cifarlab.data.dataset import Dataset
 from cifarlab.data.load_options import LoadOptions
+from cifarlab.data.split import Split, fingerprint
 
 DEFAULTS = LoadOptions()
 

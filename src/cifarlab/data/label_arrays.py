@@ -165,7 +165,7 @@ def number_classes(
 
 
 def _occurring(train: np.ndarray[Any, Any]) -> list[Any]:
-    from cifarlab.data.readers.layouts import natural_order
+    from cifarlab.data.readers.labelling import natural_order
 
     values = np.unique(train).tolist()
     return sorted(values, key=natural_order) if train.dtype.kind == "U" else values
@@ -191,7 +191,7 @@ def check_class_names(names: Sequence[str]) -> None:
 
 
 def _check_spellings(names: Sequence[str]) -> None:
-    from cifarlab.data.readers.layouts import same_class
+    from cifarlab.data.readers.labelling import same_class
 
     seen: dict[str, str] = {}
     for name in names:

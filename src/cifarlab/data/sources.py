@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cifarlab.data import cache, cifar, cifar_files, download
+from cifarlab.data.decoding import decode_in_memory
 from cifarlab.data.load_options import LoadOptions
 from cifarlab.data.readers import parquet
 from cifarlab.data.samples import Found
@@ -92,9 +93,9 @@ def _from_source(
     urls = ", ".join(remote.url for remote in source.files)
     found = parquet.find(folder, LoadOptions())
     if isinstance(found, Found):
-        content = parquet.read(found, progress=progress)
-        if content.test is None:
+        if "test" not in found.splits:
             raise InputError(f"{urls}: it has no test images; use another source")
+        content = decode_in_memory(found, LoadOptions(image_size=32, progress=progress))
         train, test = content.train, content.test
     else:
         _, train, test = cifar_files.read_archive(paths[0], (variant,))

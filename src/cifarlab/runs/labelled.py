@@ -8,10 +8,11 @@ from pathlib import Path
 
 from cifarlab.data.alignment import align, are_numbers
 from cifarlab.data.catalog import NAMES, load, read
-from cifarlab.data.dataset import Dataset, Split, joined
+from cifarlab.data.dataset import Dataset, Split
 from cifarlab.data.dividing import divide
 from cifarlab.data.image_format import ImageFormat
 from cifarlab.data.load_options import LoadOptions
+from cifarlab.data.split import joined
 from cifarlab.errors import InputError
 from cifarlab.files import printable
 from cifarlab.runs.directory import RunDirectory

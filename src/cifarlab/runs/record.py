@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from cifarlab.data.catalog import NAMES, load
-from cifarlab.data.dataset import Dataset, Split, fingerprint, without_validation
+from cifarlab.data.dataset import Dataset, Split, without_validation
+from cifarlab.data.fetch_named import NAMED
+from cifarlab.data.hub import PREFIX as HUB
 from cifarlab.data.load_options import LoadOptions
+from cifarlab.data.split import fingerprint
 from cifarlab.errors import InputError, UsageError
 from cifarlab.recipes.recipe import EVERYTHING_BUT_TEST, Recipe, from_json
 from cifarlab.runs.directory import RunDirectory, find_run, read_json
@@ -92,7 +95,10 @@ def data_of(path: Path) -> str | None:
         return None
     record = dataset_record(file)
     name, source = str(record["name"]), str(record["source"])
-    # Before the name: a copy that was given by path needs no download.
+    # Its source is in the cache, as plain files.
+    if name in NAMED or name.startswith(HUB):
+        return name
+    # Before the other names: a copy that was given by path needs no download.
     if Path(source).exists():
         return source
     if name in NAMES:

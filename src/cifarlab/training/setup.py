@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from cifarlab.backend import KerasModel, keras
-from cifarlab.data.dataset import Dataset, check_split
+from cifarlab.data.dataset import Dataset
+from cifarlab.data.split import check_split
 from cifarlab.errors import InputError, UsageError
 from cifarlab.models import MODELS
 from cifarlab.models.whitening import whiten

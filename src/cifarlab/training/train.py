@@ -15,6 +15,7 @@ import torch
 from cifarlab.backend import KerasModel, keras
 from cifarlab.data import catalog
 from cifarlab.data.dataset import Dataset
+from cifarlab.data.from_memory import dataset_from, is_in_memory
 from cifarlab.data.load_options import LoadOptions
 from cifarlab.errors import InputError, ResourceError, UsageError
 from cifarlab.files import check_writable, printable, write_json
@@ -95,7 +96,7 @@ LOAD_DEFAULTS = LoadOptions()
 
 def train(
     what: Trainable,
-    data: Dataset | str | os.PathLike[str] = "cifar10",
+    data: Any = "cifar10",
     *,
     model: KerasModel | None = None,
     epochs: int | None = None,
@@ -117,7 +118,8 @@ def train(
     Args:
         what: a recipe, its name, the path of a model file, or any Keras model that ends in a
             softmax.
-        data: a dataset, or what ``cifarlab.load_dataset`` takes.
+        data: a dataset, what ``cifarlab.load_dataset`` takes, or what holds images and labels in
+            memory: ``(x, y)``, arrays by split, a PyTorch, ``tf.data`` or Hugging Face dataset.
         model: a Keras model to train by the recipe ``what`` instead of the recipe's own.
         epochs, batch_size, learning_rate: instead of the recipe's.
         directory: where to write; by default ``runs/<recipe>-<n>`` in the current directory.
@@ -150,7 +152,10 @@ def train(
     choose_precision(options.precision, choose_device(options.device))
     if directory is not None:
         check_unused(Path(directory), overwrite=overwrite)
-    if not isinstance(data, Dataset):
+    if is_in_memory(data):
+        progress.started("reading the arrays")
+        data = dataset_from(data)
+    elif not isinstance(data, Dataset):
         progress.started(f"loading {printable(str(data))}")
         data = catalog.load(
             data,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cifarlab.data.dataset import Split
 from cifarlab.data.load_options import LoadOptions
 from cifarlab.data.readers import parquet_columns
 from cifarlab.data.readers.label_values import as_classes
@@ -22,9 +21,8 @@ from cifarlab.data.readers.parquet_files import (
     find_files,
     is_parquet,
 )
-from cifarlab.data.readers.split_names import TEST, TRAIN
+from cifarlab.data.readers.split_names import TRAIN
 from cifarlab.data.samples import Found, Rejected, Samples, Stored
-from cifarlab.errors import InputError
 from cifarlab.files import printable
 
 # Rows in memory at a time, each with the bytes of an image.
@@ -63,43 +61,6 @@ def find(path: Path, options: LoadOptions) -> Found | Rejected:
     root = path if path.is_dir() else path.parent
     files = by_split(root, holding) if path.is_dir() else ParquetFiles(splits={TRAIN: (path,)})
     return _found(path, root, files, options, [f for f in present if f not in holding])
-
-
-@dataclass(frozen=True, kw_only=True)
-class Content:
-    """Decoded RGB images of one size; ``test`` is ``None`` where the files have no test split."""
-
-    class_names: tuple[str, ...]
-    train: Split
-    test: Split | None
-
-
-def read(
-    found: Found, *, image_size: int = 32, progress: Callable[[str], None] | None = None
-) -> Content:
-    """Decode all images of ``found`` to squares; for files that are known to be whole.
-
-    Raises:
-        InputError: an image is bad, or a file is damaged.
-    """
-    splits = {}
-    for name, samples in found.splits.items():
-        if progress:
-            progress(f"decoding {name} of {printable(found.source)}")
-        images = np.empty((len(samples), image_size, image_size, 3), dtype=np.uint8)
-        for i, (source, stored) in enumerate(zip(samples.names, samples.contents(), strict=True)):
-            images[i] = _decoded(stored, source, image_size)
-        splits[name] = Split(images=images, labels=samples.labels, names=samples.names)
-    return Content(class_names=found.class_names, train=splits[TRAIN], test=splits.get(TEST))
-
-
-def _decoded(stored: Stored, name: str, size: int) -> np.ndarray[Any, Any]:
-    from cifarlab.data import image
-
-    if isinstance(stored, np.ndarray):
-        raise InputError(f"{printable(name)}: holds no encoded image; use an image file")
-    data = stored if isinstance(stored, bytes) else image.read_bytes(stored)
-    return image.decode_image(data, name=name, size=size)
 
 
 def holds_images(path: Path, options: LoadOptions) -> bool:
