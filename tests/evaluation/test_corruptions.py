@@ -114,7 +114,8 @@ def test_grey_images_are_corrupted_as_much_and_stay_grey(name, images):
     result = corrupt(grey, name, 3)
     assert result.shape == (12, 32, 32, 1)
     there, here = damage(grey, result), damage(images[:12], corrupt(images[:12], name, 3))
-    assert here / 2 < there < 2 * here
+    # JPEG loses more of colours than of lightness.
+    assert here / (3 if name == "jpeg" else 2) < there < 2 * here
 
 
 def test_none_and_read_only_images(images):
