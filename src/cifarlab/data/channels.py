@@ -8,7 +8,7 @@ import numpy as np
 
 
 def as_rgb(images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return images with three channels; grey is repeated, in a view that cannot be written to.
+    """Return images with three channels, not to be written to: grey is repeated without a copy.
 
     Args:
         images: any dtype, one or several, ``[..., H, W, C]`` with C 1 or 3.
