@@ -115,8 +115,9 @@ class Classifier:
         """Make a classifier of a Keras model that ends in a softmax.
 
         Raises:
-            InputError: it does not take images of one size, RGB or grey, or does not
-                end in a softmax over ``len(class_names)`` classes.
+            InputError: it does not take images of one size, RGB or grey, does not end in a
+                softmax over ``len(class_names)`` classes, or its images are too small for the
+                shift of ``tta``.
             UsageError: ``device`` is not there.
         """
         names = tuple(class_names)
@@ -126,6 +127,11 @@ class Classifier:
             raise InputError(
                 f"model {model.name!r} gives {list(model.output_shape)}; a classifier ends "
                 f"in a softmax over its {len(names)} classes: add one"
+            )
+        if tta is not None and tta.shift >= min(model.input_shape[1:3]):
+            raise InputError(
+                f"test-time augmentation by {tta.shift} pixels: model {model.name!r} takes images "
+                f"of {model.input_shape[1]}x{model.input_shape[2]}; use a smaller shift"
             )
         return Classifier(
             model=model, class_names=names, lowered=lowered, tta=tta and replace(tta, share=1.0)
@@ -293,7 +299,7 @@ def evaluate(classifier: Classifier, split: Split) -> Metrics:
 
     Args:
         classifier: its image size is that of the split.
-        split: uint8 images ``[N, H, W, 3]`` and int64 labels ``[N]``; N is 1 or more.
+        split: uint8 images ``[N, H, W, C]`` and int64 labels ``[N]``; N is 1 or more.
 
     Returns:
         Accuracy with its interval, loss, and precision, recall and F1 of each class.

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cifarlab.backend import keras
+from cifarlab.errors import InputError
 from cifarlab.recipes.parts import SGD, CrossEntropy, Mixup
 from cifarlab.recipes.recipe import Recipe
 from cifarlab.runtime.randomness import generator
@@ -18,6 +19,7 @@ from cifarlab.training.loop import LoopOptions, start
 from cifarlab.training.resize import resized
 from cifarlab.training.state import TrainState
 from cifarlab.training.step import train_step
+from support import one_line
 from tiny import CLASSES, SIDE, tiny_recipe, tiny_split
 
 COUNT = 30
@@ -83,19 +85,27 @@ def test_accuracy_counts_the_images_own_classes_when_labels_are_mixed() -> None:
     assert state.totals.count == COUNT
 
 
-@pytest.mark.parametrize("side", [8, 16])
+@pytest.mark.parametrize(
+    ("resolution", "size"), [(8, (8, 8)), (16, (16, 16)), ((8, 10), (8, 10))], ids=str
+)
 def test_images_are_trained_on_at_the_recipes_resolution(
-    side: int, monkeypatch: pytest.MonkeyPatch
+    resolution: Any, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    of = recipe(resolution=(side,))
+    of = recipe(resolution=(resolution,))
     state = start(model(), of, OPTIONS)
     forward = state.lowered.forward
     monkeypatch.setattr(
         state.lowered, "forward", lambda x: [seen.append(tuple(x.shape)), forward(x)][1]
     )
     train_step(state, batch(), of, torch.float32, generator(0))
-    assert seen == [(COUNT, side, side, 3)]
+    assert seen == [(COUNT, *size, 3)]
+
+
+def test_a_resolution_that_the_network_cannot_take_is_found_before_the_first_step() -> None:
+    with pytest.raises(InputError) as error:
+        start(model(), recipe(resolution=(2, 12)), OPTIONS)
+    assert "no images of 2x2" in one_line(error)
 
 
 def test_frozen_weights_stay() -> None:
@@ -132,7 +142,9 @@ def test_resizing_keeps_colours_and_dtype() -> None:
     assert resized(images, 5).shape == (2, 3, 5, 5)
     assert resized(images, 5).dtype == torch.uint8
     assert (resized(images, 12) == 77).all()
+    assert resized(images, (5, 7)).shape == (2, 3, 5, 7)
     assert resized(images, None) is images
+    assert resized(images, (8, 8)) is images
     assert resized(images, 8) is images
 
 

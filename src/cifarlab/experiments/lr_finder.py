@@ -31,7 +31,7 @@ from cifarlab.runtime.device import choose_device, choose_precision, computing_i
 from cifarlab.runtime.memory import keeping_freed_memory
 from cifarlab.runtime.progress import SILENT, Progress
 from cifarlab.training.loop import LoopOptions, on_device, run_steps, start
-from cifarlab.training.setup import build_model, check_fit, override, resolve
+from cifarlab.training.setup import build_model, check_fit, fit_recipe, override, resolve
 from cifarlab.training.state import TrainState
 from cifarlab.training.step import evaluate
 from cifarlab.training.train import Trainable
@@ -114,6 +114,7 @@ def find_learning_rate(
             f"{dataset.name}: has no validation images to measure with; "
             "give a dataset that has some"
         )
+    recipe = fit_recipe(recipe, dataset)
     net = model if model is not None else build_model(recipe, dataset, seed)
     check_fit(net, dataset)
     planned = np.geomspace(low, high, steps)

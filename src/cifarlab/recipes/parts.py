@@ -31,7 +31,7 @@ class Whitening:
     their negatives (Page, "How to train your ResNet", 2019).
 
     Attributes:
-        images: number of training images to use.
+        images: number of training images to use, fewer where they are large.
         epsilon: added to each variance before the division by its square root.
     """
 
@@ -181,7 +181,10 @@ class AlternatingFlip:
 
 @dataclass(frozen=True, kw_only=True)
 class Translate:
-    """Shift each image by up to ``pixels`` both ways; the border is reflected."""
+    """Shift each image by up to ``pixels`` both ways; the border is reflected.
+
+    ``pixels`` is for images of the recipe's ``image_size``; see ``fitting.fitted``.
+    """
 
     pixels: int = 2
 
@@ -191,7 +194,9 @@ class Cutout:
     """Fill a square of ``size`` pixels, entirely inside each image (DeVries and Taylor, 2017).
 
     Attributes:
-        colour: red, green and blue, 0 to 255; by default the mean of CIFAR-10.
+        size: for images of the recipe's ``image_size``; see ``fitting.fitted``.
+        colour: red, green and blue, 0 to 255; by default the mean of CIFAR-10. Grey images get
+            the mean of the three.
     """
 
     size: int = 12
@@ -270,7 +275,7 @@ class TestTimeAugmentation:
         mirror: also use the mirrored image.
         shift: also use the image shifted by this many pixels down and right, and up and left,
             the border reflected; the two together count as much as the unshifted image. 0 for
-            none.
+            none. In a recipe it is for images of its ``image_size``; see ``fitting.fitted``.
         share: the share of the images that shifted copies are used for, from 0 to 1: those
             with the smallest margin between the two likeliest classes without them.
     """

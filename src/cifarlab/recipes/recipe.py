@@ -49,8 +49,8 @@ class Recipe:
             ``"last"`` those of the last epoch.
         micro_batch: at most this many images go through the network at once; their
             gradients add up to the step's. Batch normalisation sees the small batches.
-        resolution: heights (and widths) that training images are resized to, each for an
-            equal share of the epochs; empty for their own size.
+        resolution: what training images are resized to, one number for both sides or height
+            and width, each for an equal share of the epochs; empty for their own size.
         whitening: set the first convolution from the data.
         frozen: patterns for the paths of weights that stay as they are, such as
             ``"whitening/kernel"``.
@@ -58,6 +58,8 @@ class Recipe:
         tta: test-time augmentation of a finished model.
         train_on: ``"train"``, or ``"train+validation"`` for a recipe whose every choice has
             been made: there is then no validation split, so ``keep`` is ``"last"``.
+        image_size: height and width of the images that its lengths in pixels are for;
+            ``fitting.fitted`` scales them to others.
 
     Example:
         >>> from cifarlab.recipes.baseline import BASELINE
@@ -77,12 +79,13 @@ class Recipe:
     stop: EarlyStopping | None = None
     keep: str = "best"
     micro_batch: int | None = None
-    resolution: tuple[int, ...] = ()
+    resolution: tuple[int | tuple[int, int], ...] = ()
     whitening: Whitening | None = None
     frozen: tuple[str, ...] = ()
     lookahead: Lookahead | None = None
     tta: TestTimeAugmentation | None = None
     train_on: str = TRAIN
+    image_size: tuple[int, int] = (32, 32)
 
     def __post_init__(self) -> None:
         micro, sizes, reduction = self.micro_batch, self.resolution, self.loss.reduction
@@ -93,7 +96,8 @@ class Recipe:
             ("micro_batch", micro, micro is None or micro >= 1, "at least 1"),
             ("optimizers", self.optimizers, len(self.optimizers) > 0, "at least one"),
             *((f"{type(o).__name__}.lr", o.lr, o.lr > 0, "above 0") for o in self.optimizers),
-            ("resolution", sizes, all(size >= 1 for size in sizes), "sizes of at least 1"),
+            ("resolution", sizes, all(map(_is_size, sizes)), "sizes of at least 1"),
+            ("image_size", self.image_size, _is_size(self.image_size), "two sizes of at least 1"),
             ("loss.reduction", reduction, reduction in ("mean", "sum"), '"mean" or "sum"'),
             ("keep", self.keep, self.keep in ("best", "last"), '"best" or "last"'),
             (
@@ -107,12 +111,16 @@ class Recipe:
             if not holds:
                 raise UsageError(f"recipe {self.name!r}: {name} is {value!r}; it must be {rule}")
 
-    def resolution_in(self, epoch: int) -> int | None:
-        """Return the side of training images in ``epoch`` (from 0), or ``None`` for their own."""
+    def resolution_in(self, epoch: int) -> int | tuple[int, int] | None:
+        """Return the size of training images in ``epoch`` (from 0), or ``None`` for their own."""
         if not self.resolution:
             return None
         # Rounded so that the last epoch has the last resolution, however few epochs there are.
         return self.resolution[-(-(epoch + 1) * len(self.resolution) // self.epochs) - 1]
+
+
+def _is_size(size: int | tuple[int, int]) -> bool:
+    return size >= 1 if isinstance(size, int) else len(size) == 2 and min(size) >= 1
 
 
 # The classes that ``"kind"`` names in JSON.

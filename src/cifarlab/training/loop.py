@@ -26,6 +26,7 @@ from cifarlab.training.batch import batches
 from cifarlab.training.callbacks import check_callbacks
 from cifarlab.training.checkpoint import load_checkpoint, save_checkpoint
 from cifarlab.training.optimizers import build_optimizers, freeze, set_rates
+from cifarlab.training.resize import check_resolutions
 from cifarlab.training.signals import Interrupts, catching_signals
 from cifarlab.training.state import Totals, TrainState
 from cifarlab.training.step import evaluate, train_step
@@ -140,7 +141,8 @@ def start(model: KerasModel, recipe: Recipe, options: LoopOptions) -> TrainState
     """Return the state before the first step.
 
     Raises:
-        InputError: the model does not end in a softmax.
+        InputError: the model does not end in a softmax, or takes no images of a resolution of the
+            recipe.
     """
     lowered = lower(model, options.device)
     if not lowered.strip_softmax():
@@ -148,6 +150,7 @@ def start(model: KerasModel, recipe: Recipe, options: LoopOptions) -> TrainState
             f"model {model.name!r} does not end in a softmax layer used once; "
             'make its last layer keras.layers.Softmax() or a Dense with activation="softmax"'
         )
+    check_resolutions(lowered, recipe, model.input_shape[1:])
     if options.compiled:
         # One graph for each size of image; evaluation has sizes of its own and is not compiled.
         lowered.compile(dynamic=False)

@@ -15,6 +15,7 @@ from cifarlab.errors import InputError, UsageError
 from cifarlab.models import MODELS
 from cifarlab.models.whitening import whiten
 from cifarlab.recipes import find_recipe
+from cifarlab.recipes.fitting import fitted
 from cifarlab.recipes.parts import SGD, Adam, ModelSpec, Optimizer
 from cifarlab.recipes.recipe import Recipe
 from cifarlab.runs.directory import RunDirectory
@@ -44,6 +45,17 @@ def override(
             for i, o in enumerate(recipe.optimizers)
         )
     return dataclasses.replace(recipe, **{k: v for k, v in changes.items() if v is not None})
+
+
+def fit_recipe(recipe: Recipe, data: Dataset) -> Recipe:
+    """Return the recipe for the size of the training images.
+
+    Raises:
+        InputError: the training split is not sound.
+    """
+    check_split(data.train, data.class_names, f"{data.name}, train")
+    height, width, _ = data.image_format.shape
+    return fitted(recipe, height, width)
 
 
 def build_model(recipe: Recipe, data: Dataset, seed: int) -> KerasModel:

@@ -36,7 +36,7 @@ def train_step(
     lowered.train()
     classes = batch.targets
     batch = augment(batch, recipe.augment, generator)
-    side = recipe.resolution_in(batch.epoch)
+    resolution = recipe.resolution_in(batch.epoch)
     for group in state.groups:
         group.optimizer.zero_grad(set_to_none=True)
     loss = torch.zeros((), device=batch.images.device)
@@ -45,7 +45,7 @@ def train_step(
     size = recipe.micro_batch or len(batch)
     for first in range(0, len(batch), size):
         part = slice(first, first + size)
-        images = resized(batch.images[part], side).permute(0, 2, 3, 1)
+        images = resized(batch.images[part], resolution).permute(0, 2, 3, 1)
         with computing_in(precision, images.device):
             logits = lowered(images)
         logits = logits.float()

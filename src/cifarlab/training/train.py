@@ -19,6 +19,7 @@ from cifarlab.data.from_memory import dataset_from, is_in_memory
 from cifarlab.data.load_options import LoadOptions
 from cifarlab.errors import InputError, ResourceError, UsageError
 from cifarlab.files import check_writable, printable, write_json
+from cifarlab.recipes.fitting import fitted
 from cifarlab.recipes.parts import ModelSpec
 from cifarlab.recipes.recipe import Recipe, differences, to_json
 from cifarlab.runs.directory import (
@@ -55,6 +56,7 @@ from cifarlab.training.setup import (
     build_model,
     check_fit,
     compile_model,
+    fit_recipe,
     opening,
     override,
     rebuild_model,
@@ -113,7 +115,8 @@ def train(
 ) -> Run:
     """Train, keep the best weights, read the test split once, and write it all down.
 
-    Everything that was chosen is checked before data are loaded.
+    Everything that was chosen is checked before data are loaded. What is trained and recorded is
+    the recipe fitted to the size of the images; see ``recipes.fitting.fitted``.
 
     Args:
         what: a recipe, its name, the path of a model file, or any Keras model that ends in a
@@ -164,6 +167,7 @@ def train(
             ),
         )
     dataset = data_for(recipe, data)
+    recipe = fit_recipe(recipe, dataset)
     net = build_model(recipe, dataset, options.seed) if own_model is None else own_model
     check_fit(net, dataset)
     if own_model is not None:
@@ -211,9 +215,10 @@ def resume(
     """
     run = find_run(Path(directory))
     saved = read_recipe(directory)
-    if recipe is not None and differences(saved, recipe):
+    changes = [] if recipe is None else differences(saved, fitted(recipe, *saved.image_size))
+    if changes:
         raise UsageError(
-            f"{run.path} trains another recipe ({'; '.join(differences(saved, recipe))}); "
+            f"{run.path} trains another recipe ({'; '.join(changes)}); "
             "resume without changes, or start a new run"
         )
     if run.metrics.exists():
