@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cifarlab.data.dataset import Dataset
-from cifarlab.data.from_arrays import SOURCE, splits_from_arrays
+from cifarlab.data.from_arrays import splits_from_arrays
 from cifarlab.data.split import check_split
 from cifarlab.errors import InputError, UsageError
 
@@ -32,7 +32,7 @@ TEST = (images(9, seed=1), labels(9))
 def made(x=None, y=None, **more) -> Dataset:
     x = images() if x is None else x
     y = labels() if y is None else y
-    return splits_from_arrays(x, y, **({"test": TEST} | more))
+    return Dataset.from_arrays(x, y, **({"test": TEST} | more))
 
 
 def whole(data: Dataset) -> np.ndarray:
@@ -44,7 +44,7 @@ def whole(data: Dataset) -> np.ndarray:
 
 def test_a_record_says_that_it_was_in_memory():
     data = made(name="mine")
-    assert (data.name, data.source, dict(data.loading)) == ("mine", SOURCE, {})
+    assert (data.name, data.source, dict(data.loading)) == ("mine", "arrays in memory", {})
 
 
 def test_without_validation_images_it_is_split_off():
