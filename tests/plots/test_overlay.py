@@ -16,13 +16,16 @@ from support import one_line
 
 @settings(max_examples=30)
 @given(
-    image=arrays.arrays(np.uint8, st.sampled_from([(1, 1, 3), (4, 6, 3), (12, 12, 3)])),
+    image=arrays.arrays(np.uint8, st.sampled_from([(1, 1, 3), (4, 6, 1), (12, 7, 3)])),
     saliency=arrays.arrays(np.float32, (5, 5), elements=st.floats(0, 1, width=32)),
     size=st.integers(1, 60),
 )
-def test_an_overlay_has_the_size_asked_for(image, saliency, size):
+def test_an_overlay_has_the_size_asked_for_and_the_images_proportions(image, saliency, size):
     result = overlay(image, saliency, size)
-    assert result.shape == (size, size, 3)
+    assert max(result.shape[:2]) == size
+    height, width = image.shape[:2]
+    assert abs(result.shape[0] * width - result.shape[1] * height) <= max(height, width)
+    assert result.shape[2] == 3
     assert result.dtype == np.uint8
 
 
