@@ -40,12 +40,14 @@ def answer_html(explained: Explained, true_class: str | None = None) -> str:
     best = explained.predictions.top(BARS)[0]
     verdict, confidence = best[0]
     seen = f"Input of the model: {_input(explained)}"
+    height, width = explained.image.shape[:2]
+    shape = "images wide" if width > 1.5 * height else "images"
     saliency = f"Saliency: pixels that spoke for {verdict}"
     return (
         '<div class="answer"><div role="status">'
         f"{_verdict(verdict, confidence, sure=explained.sure)}{_truth(verdict, true_class)}</div>"
         f'<ol class="bars">{"".join(_bar(name, share) for name, share in best)}</ol>'
-        '<div class="images">'
+        f'<div class="{shape}">'
         f"{_figure('seen', exact_uri(explained.image), seen)}"
         f"{_figure('saliency', exact_uri(explained.saliency), saliency)}"
         "</div></div>"

@@ -67,6 +67,7 @@ function bar(name, probability) {
 function draw(canvas, pixels, heat) {
   canvas.width = width;
   canvas.height = height;
+  canvas.style.setProperty("--ratio", width / height);
   const image = new ImageData(width, height);
   for (let i = 0; i < width * height; i++) {
     const warmth = heat ? heat[i] : 0;
@@ -89,6 +90,7 @@ function showFacts() {
       `images (95% interval ${percent(accuracy.low, 2)} to ${percent(accuracy.high, 2)})`
     : "";
   at("known").textContent = `Model: ${name}${known}. Its classes: ${names.join(", ")}.`;
+  at("result").classList.toggle("wide", width > 1.5 * height);
   at("input").textContent = `Input of the model: ${inWords()}`;
   if (!confusion || names.length > 20) return;
   at("confusion").hidden = false;
