@@ -43,7 +43,7 @@ def _sentences(image_format: ImageFormat) -> list[str]:
     )
     return [
         "Turn the image as its EXIF data says; make it 8-bit RGB, transparency on white; values "
-        f"of 16-bit grey files are cut off at {2**bits - 1} and shifted right by {bits - 8} bits.",
+        f"of 16-bit files are cut off at {2**bits - 1} and shifted right by {bits - 8} bits.",
         f"An image that is {size} stays as it is.",
         steps[image_format.resize_mode] + grey,
         "The filter is bicubic with a = -0.5, as wide as the reduction (antialiasing), along rows, "

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from cifarlab.classifier import Classifier
-from cifarlab.data.image import decode_as
+from cifarlab.data.image import ACCEPTED, decode_as
 from cifarlab.errors import InputError, TooLargeError
 from cifarlab.predictions import Predictions
 from cifarlab.serving.answers import answer, problems
@@ -55,7 +55,7 @@ def predict_router(
     async def predict(
         images: Annotated[
             list[UploadFile],
-            File(default_factory=list, description="PNG, JPEG, WEBP, GIF or BMP; at least one"),
+            File(default_factory=list, description=f"At least one image: {ACCEPTED}"),
         ],
         more_images: Annotated[
             list[UploadFile],

@@ -1,13 +1,13 @@
 // From a file to the pixels that the model sees: the same ones that the Python library makes.
 
-import { withEightBits } from "./grey16.js";
+import { withEightBits } from "./png16.js";
 import { LARGEST_BYTES, LARGEST_PIXELS } from "./limits.js";
 import { resize } from "./resize.js";
 
-const ACCEPTED = "PNG, JPEG, WEBP, GIF or BMP";
+const ACCEPTED = "PNG, JPEG, WEBP, AVIF, GIF or BMP";
 
 // Return {pixels, width, height}, RGB bytes, turned as EXIF says, transparency on white. Of 16-bit
-// grey files, a value of 2 ** bits - 1 is white.
+// PNG files, a value of 2 ** bits - 1 is white.
 export async function decode(blob, name, bits) {
   if (blob.size > LARGEST_BYTES) throw new Error(`${name}: too large; shrink it`);
   let bitmap;
