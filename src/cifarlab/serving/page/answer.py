@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cifarlab.classifier import Classifier
-from cifarlab.data.image import decode_as
+from cifarlab.data.image import MAX_PIXELS, decode_as
 from cifarlab.errors import InputError
 from cifarlab.explain import grad_cam, integrated_gradients
 from cifarlab.plots.overlay import overlay
@@ -58,7 +58,7 @@ def explain_file(
         UsageError: ``resize_mode`` does not exist.
     """
     image_format = classifier.image_format.resized_by(resize_mode)
-    image = decode_as(image_format, content, name=name)
+    image = decode_as(image_format, content, name=name, max_pixels=MAX_PIXELS)
     explained = explain_image(classifier, lock, image)
     return replace(explained, resize_mode=image_format.resize_mode)
 
