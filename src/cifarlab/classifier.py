@@ -16,7 +16,7 @@ import torch
 from cifarlab.backend import KerasModel
 from cifarlab.data.dataset import Split
 from cifarlab.data.image import read_as
-from cifarlab.data.image_format import ImageFormat, check_resize_mode
+from cifarlab.data.image_format import ImageFormat
 from cifarlab.errors import InputError
 from cifarlab.evaluation.metrics import Metrics, measure
 from cifarlab.lowering.model import LoweredModel, lower
@@ -201,10 +201,7 @@ class Classifier:
             names = tuple(str(i) for i in range(len(arrays)))
         else:
             paths = _paths(images)
-            wanted = self.image_format
-            if resize_mode is not None:
-                check_resize_mode(resize_mode)
-                wanted = replace(wanted, resize_mode=resize_mode)
+            wanted = self.image_format.resized_by(resize_mode)
             probabilities = self.predict_proba(np.stack([read_as(wanted, path) for path in paths]))
             names = tuple(map(str, paths))
         return Predictions(probabilities=probabilities, class_names=self.class_names, names=names)

@@ -96,7 +96,7 @@ def _table(done: Exported) -> Any:
         ("size", f"{done.size / 2**20:.2f} MiB"),
         ("same class", f"{parity.agreement:.2%} of {parity.images:,} {parity.source} images"),
         ("largest difference", f"{parity.largest_difference:.1e} of a probability"),
-        ("speed", f"{parity.images_per_second:,.0f} images/s in batches of 64"),
+        ("speed", f"{parity.images_per_second:,.0f} images/s in batches of {parity.batch}"),
         ("the classifier's", f"{parity.classifier_images_per_second:,.0f} images/s"),
     ]
     if done.loss is not None:
