@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cifarlab.experiments.compare import compare
     from cifarlab.experiments.lr_finder import find_learning_rate
     from cifarlab.exporting import export
+    from cifarlab.predicting.files import predict_files
     from cifarlab.predictions import Predictions
     from cifarlab.recipes import RECIPES
     from cifarlab.recipes.recipe import Recipe
@@ -48,6 +49,7 @@ __all__ = [
     "export",
     "find_learning_rate",
     "load_dataset",
+    "predict_files",
     "report",
     "resume",
     "train",
@@ -72,6 +74,7 @@ _HOMES = {
     "export": "exporting",
     "find_learning_rate": "experiments.lr_finder",
     "load_dataset": "data.catalog",
+    "predict_files": "predicting.files",
     "report": "reporting.build",
     "resume": "training.train",
     "train": "training.train",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,6 +102,61 @@ def list_tree(path: Path, *, follow_links: bool = False) -> Listing:
     )
 
 
+def walk_images(
+    path: Path,
+    *,
+    enter: Callable[[Path], bool] = lambda _: True,
+    take: Callable[[Path], bool] = lambda _: True,
+    follow_links: bool = False,
+    left_out: Callable[[str], object],
+    failed: Callable[[InputError], object],
+) -> Iterator[Path]:
+    """Yield the images in the folder ``path`` and all below it, by the rules of ``list_tree``.
+
+    For trees of any size: of files, only the names in one folder are held at a time. The images in
+    a folder come before those in its subfolders, both sorted.
+
+    Args:
+        enter: whether a folder is searched.
+        take: whether a file is wanted.
+        follow_links: read what links out of the tree lead to, each folder once.
+        left_out: called with one line for each thing that is wanted and not read.
+        failed: called with the error of each folder that cannot be listed or entered.
+
+    Raises:
+        InputError: ``path`` is no folder.
+    """
+    root = resolved(path)
+    seen = {root}
+
+    def is_read(here: Path) -> bool:
+        if _is_hidden(here.name):
+            return False
+        lines: list[str] = []
+        try:
+            kept = not here.is_symlink() or _followed(here, root, seen, lines, follow_links)
+            if kept and here.is_dir():
+                kept = _is_new_folder(here, seen, lines)
+            elif kept and not (here.is_file() and _is_image(here)):
+                kept = False
+                lines.append(f"{printable(here)}: left out, not an image file")
+        except OSError as error:
+            cannot_list(error)
+            return False
+        for line in lines:
+            left_out(line)
+        return kept
+
+    def cannot_list(error: OSError) -> None:
+        failed(_cannot_list(Path(error.filename or path), error))
+
+    for folder, folders, names in os.walk(path, onerror=cannot_list, followlinks=follow_links):
+        here = Path(folder)
+        below = filter(enter, (here / name for name in sorted(folders)))
+        folders[:] = [path.name for path in below if is_read(path)]
+        yield from filter(is_read, filter(take, (here / name for name in sorted(names))))
+
+
 def _listed(
     path: Path, root: Path, seen: set[Path], left_out: list[str], *, follow_links: bool
 ) -> Folder:
@@ -113,26 +168,19 @@ def _listed(
     for entry in _entries(path):
         name = entry.name
         here = Path(entry.path)
-        if name.startswith(".") or name.casefold() in SYSTEM_FILES:
+        if _is_hidden(name):
             continue
         if entry.is_symlink() and not _followed(here, root, seen, left_out, follow_links):
             continue
         if entry.is_dir():
-            reason = _no_data(here)
-            if reason:
-                left_out.append(f"{printable(here)}: left out, {reason}")
+            if not _is_new_folder(here, seen, left_out):
                 continue
-            real = here.resolve()
-            if real in seen:
-                left_out.append(f"{printable(here)}: left out, its folder is read already")
-                continue
-            seen.add(real)
             lines = len(left_out)
             folders.append(_listed(here, root, seen, left_out, follow_links=follow_links))
             below += len(left_out) - lines
         elif not entry.is_file():
             left_out.append(f"{printable(here)}: left out, not an ordinary file")
-        elif here.suffix.lower() in SUFFIXES or (not here.suffix and _begins_like_an_image(here)):
+        elif _is_image(here):
             images.append(here)
         else:
             others.append(here)
@@ -150,9 +198,30 @@ def _entries(path: Path) -> list[os.DirEntry[str]]:
         with os.scandir(path) as entries:
             return sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
-        raise InputError(
-            f"{printable(path)}: cannot be listed ({error.strerror}); check its permissions"
-        ) from None
+        raise _cannot_list(path, error) from None
+
+
+def _cannot_list(path: Path, error: OSError) -> InputError:
+    return InputError(
+        f"{printable(path)}: cannot be listed ({error.strerror}); check its permissions"
+    )
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name.casefold() in SYSTEM_FILES
+
+
+def _is_new_folder(here: Path, seen: set[Path], left_out: list[str]) -> bool:
+    reason = _no_data(here)
+    if reason:
+        left_out.append(f"{printable(here)}: left out, {reason}")
+        return False
+    real = here.resolve()
+    if real in seen:
+        left_out.append(f"{printable(here)}: left out, its folder is read already")
+        return False
+    seen.add(real)
+    return True
 
 
 def _no_data(folder: Path) -> str | None:
@@ -161,6 +230,10 @@ def _no_data(folder: Path) -> str | None:
     if (folder / "recipe.json").is_file() and (folder / "environment.json").is_file():
         return "a run directory"
     return next((what for mark, what in MARKS.items() if (folder / mark).is_file()), None)
+
+
+def _is_image(file: Path) -> bool:
+    return file.suffix.lower() in SUFFIXES or (not file.suffix and _begins_like_an_image(file))
 
 
 def _begins_like_an_image(file: Path) -> bool:
