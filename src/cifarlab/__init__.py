@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cifarlab.recipes import RECIPES
     from cifarlab.recipes.recipe import Recipe
     from cifarlab.reporting.build import report
+    from cifarlab.reporting.dataset_page import show_dataset
     from cifarlab.serving.page.demo import demo
     from cifarlab.training.run import Run
     from cifarlab.training.train import TrainOptions, resume, train
@@ -52,6 +53,7 @@ __all__ = [
     "predict_files",
     "report",
     "resume",
+    "show_dataset",
     "train",
 ]
 
@@ -77,6 +79,7 @@ _HOMES = {
     "predict_files": "predicting.files",
     "report": "reporting.build",
     "resume": "training.train",
+    "show_dataset": "reporting.dataset_page",
     "train": "training.train",
 }
 
