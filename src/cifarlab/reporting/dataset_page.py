@@ -149,15 +149,21 @@ def _warnings(data: Dataset, counts: Mapping[str, Array], totals: Array, twice: 
     across = sum(pair.across for pair in twice.equal)
     if across:
         found.append(
-            f"The same image in two splits: {across:,} times. What is measured on them is no proof "
-            "that the model knows other images."
+            f"The same image in two splits: {_times(across)}. What is measured on such images says "
+            "nothing about others."
         )
     contradicted = sum(not pair.same_label for pair in twice.equal)
     if contradicted:
-        found.append(f"The same image with two labels: {contradicted:,} times. One is wrong.")
+        found.append(
+            f"The same image with two labels: {_times(contradicted)}. One of them is wrong."
+        )
     if data.skipped:
         found.append(f"Files that cannot be read and were left out: {len(data.skipped):,}.")
     return found
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count:,} times"
 
 
 def _some(names: Sequence[str], most: int = 5) -> str:
