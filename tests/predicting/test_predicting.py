@@ -406,6 +406,18 @@ def png(pixels: np.ndarray) -> bytes:
     return file.getvalue()
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_two_processes_do_not_write_to_one_table(classifier, photos, tmp_path, suffix):
+    out = tmp_path / f"out{suffix}"
+    columns = Columns(model=model_id(classifier, classifier.image_format), class_names=NAMES)
+    place = out if suffix == ".csv" else partial_file(out)
+    writer = LineTable(place, columns, CSV if suffix == ".csv" else JSON_LINES)
+    with writer, pytest.raises(UsageError, match="another process writes to it"):
+        predict_files(classifier, [photos], out, append=True)
+    assert predict_files(classifier, [photos], out, append=True).skipped == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"photos", out.name}
+
+
 def test_a_full_disk_says_so_and_keeps_the_rows_before(classifier, photos, tmp_path, monkeypatch):
     write = LineTable.add
     count = []

@@ -7,12 +7,13 @@ import io
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
-from cifarlab.errors import InputError
+from cifarlab.errors import InputError, UsageError
 from cifarlab.files import cannot_write, printable, sync_directory
 from cifarlab.predicting.rows import Columns, Row, check_columns, check_model, original_text
 
@@ -48,21 +49,25 @@ class LineTable:
         """Open ``path``, which may hold rows already.
 
         Raises:
+            UsageError: another process writes to it.
             InputError: it holds something else, or rows of another model or with other columns.
             ResourceError: it cannot be written to.
         """
         self.path = path
         self.done: set[str] = set()
         self._line_format = line_format
-        whole = 0
-        if path.exists():
-            for end, row in read_rows(path, columns, line_format):
-                whole = end
-                if row:
-                    self.done.add(original_text(row["path"]))
-        self._file = self._open(whole)
-        if not whole:
-            self._write(line_format.header(columns))
+        with ExitStack() as opening:
+            opening.enter_context(_only_writer(path))
+            whole = 0
+            if path.exists():
+                for end, row in read_rows(path, columns, line_format):
+                    whole = end
+                    if row:
+                        self.done.add(original_text(row["path"]))
+            self._file = opening.enter_context(self._open(whole))
+            if not whole:
+                self._write(line_format.header(columns))
+            self._opened = opening.pop_all()
 
     def __enter__(self) -> LineTable:
         return self
@@ -73,7 +78,7 @@ class LineTable:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
+        self._opened.close()
 
     def add(self, rows: Sequence[Row]) -> None:
         """Write rows; when this returns they are on the disk.
@@ -102,6 +107,29 @@ class LineTable:
             os.fsync(self._file.fileno())
         except OSError as error:
             raise cannot_write(self.path, error) from error
+
+
+@contextmanager
+def _only_writer(path: Path) -> Iterator[None]:
+    """Keep other processes from writing to the table; the system ends that with the process."""
+    from filelock import FileLock, Timeout
+
+    lock_file = path.with_name(f".{path.name}.lock")
+    try:
+        lock = FileLock(lock_file, timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise UsageError(
+            f"{printable(path)}: another process writes to it; wait for that, or choose another "
+            "name"
+        ) from None
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+        lock_file.unlink(missing_ok=True)
 
 
 def read_rows(
