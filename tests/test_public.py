@@ -28,8 +28,10 @@ DOCUMENTED = {
     "export",
     "find_learning_rate",
     "load_dataset",
+    "predict_files",
     "report",
     "resume",
+    "show_dataset",
     "train",
 }
 HEAVY = ("keras", "torch", "numpy", "PIL", "sklearn", "matplotlib", "pyarrow", "typer", "rich")

@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from cifarlab.experiments.compare import compare
     from cifarlab.experiments.lr_finder import find_learning_rate
     from cifarlab.exporting import export
+    from cifarlab.predicting.files import predict_files
     from cifarlab.predictions import Predictions
     from cifarlab.recipes import RECIPES
     from cifarlab.recipes.recipe import Recipe
     from cifarlab.reporting.build import report
+    from cifarlab.reporting.dataset_page import show_dataset
     from cifarlab.serving.page.demo import demo
     from cifarlab.training.run import Run
     from cifarlab.training.train import TrainOptions, resume, train
@@ -48,8 +50,10 @@ __all__ = [
     "export",
     "find_learning_rate",
     "load_dataset",
+    "predict_files",
     "report",
     "resume",
+    "show_dataset",
     "train",
 ]
 
@@ -72,8 +76,10 @@ _HOMES = {
     "export": "exporting",
     "find_learning_rate": "experiments.lr_finder",
     "load_dataset": "data.catalog",
+    "predict_files": "predicting.files",
     "report": "reporting.build",
     "resume": "training.train",
+    "show_dataset": "reporting.dataset_page",
     "train": "training.train",
 }
 

@@ -12,6 +12,7 @@ from cifarlab.cli.loading import takes_load_options
 from cifarlab.cli.output import one_line, print_json, warnings_in_one_line
 from cifarlab.data.load_options import LoadOptions
 from cifarlab.errors import InputError
+from cifarlab.files import printable
 
 # Longer lists are cut for people; programs get all of them.
 MOST_LISTED = 20
@@ -82,6 +83,36 @@ def check(data: Spec = "cifar10", load: LoadOptions = DEFAULTS, json: Json = Fal
             f"{data}: {len(bad)} images cannot be read; mend or remove them, "
             "or train with --skip-bad"
         )
+
+
+@app.command()
+def show(
+    data: Spec = "cifar10",
+    output: Annotated[Path, typer.Option("--output", "-o", help="The page, .html.")] = Path(
+        "dataset.html"
+    ),
+    open_page: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+    json: Json = False,
+) -> None:
+    """Write one HTML page about a dataset: counts, images, duplicates, bad files.
+
+    \b
+    Examples:
+      cifarlab data show photos/ --open
+      cifarlab data show shapes10 -o shapes.html
+    """
+    from cifarlab.cli.progress import progress_on_stderr
+    from cifarlab.reporting.dataset_page import show_dataset
+
+    warnings_in_one_line()
+    with progress_on_stderr() as progress:
+        page = show_dataset(data, output, progress=progress.started)
+    if json:
+        print_json({"page": str(page)})
+    else:
+        typer.echo(printable(page))
+    if open_page:
+        typer.launch(page.as_uri())
 
 
 @app.command()

@@ -14,7 +14,7 @@ import pytest
 from cifarlab.data.readers import layouts
 from cifarlab.data.readers.labelling import Labelling, natural_order
 from cifarlab.data.readers.split_names import split_of, splits_of
-from cifarlab.data.readers.tree import Listing, images_below, list_tree
+from cifarlab.data.readers.tree import Listing, list_tree
 from cifarlab.data.samples import Rejected
 from cifarlab.errors import InputError
 
@@ -285,26 +285,6 @@ def test_names_that_speak_of_no_split_or_of_several() -> None:
     }
 
 
-def test_images_are_listed_in_one_order_below_any_folder(tmp_path: Path) -> None:
-    made(tmp_path, "b.png", "a/z.jpg", "a.PNG", "c/d/e.gif", ".hidden.png", ".git/x.png")
-    assert [str(path.relative_to(tmp_path)) for path in images_below(tmp_path)] == [
-        "a/z.jpg",
-        "a.PNG",
-        "b.png",
-        "c/d/e.gif",
-    ]
-    assert images_below(str(tmp_path)) == images_below(tmp_path)
-
-
-def test_what_is_left_out_of_a_list_of_images_is_said(tmp_path: Path) -> None:
-    made(tmp_path, "1.png", "notes.txt")
-    (tmp_path / "2.png").symlink_to(tmp_path / "absent.png")
-    with pytest.warns(UserWarning, match="left out") as said:
-        assert images_below(tmp_path) == (tmp_path / "1.png",)
-    assert ["leads nowhere" in str(w.message) for w in said] == [True, False]
-    assert "left out 1 files that are not images, such as notes.txt" in str(said[1].message)
-
-
 def test_listing_what_is_no_folder_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
-        images_below(tmp_path / "absent")
+        list_tree(tmp_path / "absent")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -146,23 +145,6 @@ def list_tree(path: Path, *, follow_links: bool = False) -> Listing:
     )
 
 
-def images_below(path: str | os.PathLike[str], *, follow_links: bool = False) -> tuple[Path, ...]:
-    """Return every image in a folder and its subfolders, in the order of their paths.
-
-    What ``list_tree`` leaves out is left out here, with a warning for each.
-
-    Returns:
-        Paths that begin with ``path``; may be empty.
-
-    Raises:
-        InputError: ``path`` is no folder, or cannot be listed.
-    """
-    listing = list_tree(Path(path), follow_links=follow_links)
-    for line in (*listing.left_out, *listing.not_images):
-        warnings.warn(line, stacklevel=2)
-    return tuple(map(Path, listing.root.everything()))
-
-
 def resolved(path: Path) -> Path:
     """Return the folder ``path`` with all links resolved.
 
@@ -193,24 +175,17 @@ def _listed(
         here = Path(entry.path)
         if is_hidden(name):
             continue
-        if entry.is_symlink() and not _followed(here, root, seen, left_out, follow_links):
+        if entry.is_symlink() and not is_followed(here, root, seen, left_out, follow_links):
             continue
         if entry.is_dir():
-            reason = no_data(name, partial(_holds, here), depth)
-            if reason:
-                left_out.append(f"{printable(here)}: left out, {reason}")
+            if not is_new_folder(here, seen, left_out, depth):
                 continue
-            real = here.resolve()
-            if real in seen:
-                left_out.append(f"{printable(here)}: left out, its folder is read already")
-                continue
-            seen.add(real)
             lines = len(left_out)
             folders.append(_listed(here, root, seen, left_out, follow_links, depth + 1))
             below += len(left_out) - lines
         elif not entry.is_file():
             left_out.append(f"{printable(here)}: left out, not an ordinary file")
-        elif is_image(here, partial(_head, here)):
+        elif is_image_file(here):
             images.append(here)
         else:
             others.append(here)
@@ -228,9 +203,27 @@ def _entries(path: Path) -> list[os.DirEntry[str]]:
         with os.scandir(path) as entries:
             return sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
-        raise InputError(
-            f"{printable(path)}: cannot be listed ({error.strerror}); check its permissions"
-        ) from None
+        raise cannot_list(path, error) from None
+
+
+def cannot_list(path: Path, error: OSError) -> InputError:
+    """Return the error for a folder that the system does not list."""
+    return InputError(
+        f"{printable(path)}: cannot be listed ({error.strerror}); check its permissions"
+    )
+
+
+def is_new_folder(here: Path, seen: set[Path], left_out: list[str], depth: int) -> bool:
+    """Whether a folder is read; adds it to ``seen``, or the reason why not to ``left_out``."""
+    reason = no_data(here.name, partial(_holds, here), depth)
+    real = here.resolve()
+    if reason is None and real in seen:
+        reason = "its folder is read already"
+    if reason is not None:
+        left_out.append(f"{printable(here)}: left out, {reason}")
+        return False
+    seen.add(real)
+    return True
 
 
 def no_data(name: str, holds: Callable[[str], bool], depth: int) -> str | None:
@@ -260,6 +253,11 @@ def is_image(name: PurePath, head: Callable[[], bytes]) -> bool:
     return name.suffix.lower() in SUFFIXES or (not name.suffix and _begins_like_an_image(head()))
 
 
+def is_image_file(path: Path) -> bool:
+    """Whether an ordinary file is an image, as ``is_image`` tells it."""
+    return is_image(path, partial(_head, path))
+
+
 def _begins_like_an_image(head: bytes) -> bool:
     webp = head.startswith(b"RIFF") and head[8:12] == b"WEBP"
     return webp or head.startswith(SIGNATURES) or head[4:8] == b"ftyp"
@@ -277,9 +275,10 @@ def _head(file: Path) -> bytes:
         return b""
 
 
-def _followed(
+def is_followed(
     link: Path, root: Path, seen: set[Path], left_out: list[str], follow_links: bool
 ) -> bool:
+    """Whether what a link leads to is read; adds it to ``seen``, or the reason to ``left_out``."""
     shown = printable(link)
     try:
         target = link.resolve(strict=True)
