@@ -51,25 +51,6 @@ def test_every_image_is_in_one_split_and_the_seed_decides_which(
     assert all(names(one).values())
 
 
-@given(
-    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 1)), min_size=6, max_size=80),
-    st.floats(0.05, 0.8),
-    st.integers(0, 50),
-)
-def test_groups_are_on_one_side(members: list[tuple[int, int]], fraction: float, seed: int) -> None:
-    groups = np.array([group for group, _ in members])
-    labels = np.array([label for _, label in members])
-    if len(set(groups.tolist())) < 2:
-        with pytest.raises(InputError, match="one group"):
-            hold_out(labels, groups, fraction, seed)
-        return
-    kept, held = hold_out(labels, groups, fraction, seed)
-    assert len(kept)
-    assert len(held)
-    assert not set(groups[kept]) & set(groups[held])
-    assert sorted([*kept, *held]) == list(range(len(labels)))
-
-
 def test_many_groups_are_divided_about_as_asked_in_each_class() -> None:
     draws = np.random.default_rng(0)
     groups = np.repeat(np.arange(200), draws.integers(1, 8, 200))

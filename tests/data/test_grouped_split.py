@@ -18,11 +18,15 @@ from cifarlab.errors import InputError
 def test_groups_are_whole_and_nothing_is_lost(keys, seed, fraction):
     groups = np.array(keys)
     labels = np.arange(len(keys)) % 2
+    if len(set(keys)) == 1:
+        with pytest.raises(InputError, match="one group"):
+            hold_out(labels, groups, fraction, seed)
+        return
     kept, held = hold_out(labels, groups, fraction, seed)
     assert sorted([*kept, *held]) == list(range(len(keys)))
     assert not set(groups[kept]) & set(groups[held])
     assert len(kept)
-    assert len(held) or len(set(keys)) == 1
+    assert len(held)
 
 
 def test_shares_are_near_for_many_groups():

@@ -30,7 +30,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 @app.command()
-@takes_load_options
+@takes_load_options()
 def info(data: Spec = "cifar10", load: LoadOptions = DEFAULTS, json: Json = False) -> None:
     """Print sizes, classes and fingerprints.
 
@@ -51,7 +51,7 @@ def info(data: Spec = "cifar10", load: LoadOptions = DEFAULTS, json: Json = Fals
 
 
 @app.command()
-@takes_load_options
+@takes_load_options()
 def check(data: Spec = "cifar10", load: LoadOptions = DEFAULTS, json: Json = False) -> None:
     """Look for unreadable images, duplicates and lopsided classes.
 

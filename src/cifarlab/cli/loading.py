@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -61,8 +61,8 @@ IMAGE_FORMAT = ("image_size", "channels", "resize_mode", "bits")
 
 
 def takes_load_options(
-    command: Callable[..., None] | None = None, *, leave_out: Sequence[str] = ()
-) -> Any:
+    *, leave_out: Sequence[str] = ()
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command the options above in the place of its parameter ``load``.
 
     Args:
@@ -71,25 +71,25 @@ def takes_load_options(
     Raises:
         UsageError: when the command runs with a value that is not possible.
     """
-    if command is None:
-        return functools.partial(takes_load_options, leave_out=leave_out)
+    return functools.partial(
+        _with_options, options={name: OPTIONS[name] for name in OPTIONS if name not in leave_out}
+    )
+
+
+def _with_options(command: Callable[..., None], options: Mapping[str, Any]) -> Callable[..., None]:
     hints = typing.get_type_hints(command, include_extras=True)
-    options = {name: hint for name, hint in OPTIONS.items() if name not in leave_out}
     defaults = LoadOptions()
+    keyword = inspect.Parameter.KEYWORD_ONLY
     parameters: list[inspect.Parameter] = []
     for name, parameter in inspect.signature(command).parameters.items():
         if name != PLACE:
-            keyword = inspect.Parameter.KEYWORD_ONLY
             parameters.append(parameter.replace(kind=keyword, annotation=hints[name]))
             continue
         parameters += [
             inspect.Parameter(
-                option,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=getattr(defaults, option),
-                annotation=hint,
+                option, keyword, default=getattr(defaults, option), annotation=annotation
             )
-            for option, hint in options.items()
+            for option, annotation in options.items()
         ]
 
     @functools.wraps(command)

@@ -30,7 +30,7 @@ WIDTH = 80
 UNBROKEN = "\u00a0"
 
 
-@takes_load_options
+@takes_load_options()
 def train(
     recipe: Annotated[
         str | None,

@@ -288,15 +288,6 @@ def test_paths_without_parquet_files_of_images_are_left_alone(tmp_path: Path) ->
     assert answer == Rejected(reason="no column of a.parquet holds images")
 
 
-def test_files_that_are_known_to_be_whole_are_decoded(tmp_path: Path) -> None:
-    for name in ("train", "test"):
-        table(tmp_path / f"{name}.parquet")
-    content = parquet.read(found(parquet.find(tmp_path, DEFAULTS)), image_size=16)
-    assert content.test is not None
-    assert content.train.images.shape == content.test.images.shape == (3, 16, 16, 3)
-    assert content.train.names == ("0.png", "1.png", "2.png")
-
-
 def test_files_that_are_links_are_read_as_in_the_cache_of_hugging_face(tmp_path: Path) -> None:
     blob = table(tmp_path / "blobs" / "a.parquet")
     link = tmp_path / "snapshot" / "data" / "train-00000-of-00001.parquet"
