@@ -73,6 +73,7 @@ def tiny_recipe(**changes: Any) -> Recipe:
         schedule=Constant(),
         augment=(Flip(), Translate(pixels=2)),
         stop=EarlyStopping(patience=2),
+        few_images=None,
     )
     return replace(small, **changes)
 

@@ -45,14 +45,15 @@ from cifarlab.runtime.progress import SILENT, Progress
 from cifarlab.saving.model_file import save_model
 from cifarlab.training.callbacks import SaveBest
 from cifarlab.training.loop import LoopOptions, fit
+from cifarlab.training.remarks import opening_lines
 from cifarlab.training.results import write_results
 from cifarlab.training.run import Run
 from cifarlab.training.setup import (
     CUSTOM,
+    adapted_to,
     build_model,
     check_fit,
     compile_model,
-    opening,
     override,
     rebuild_model,
     resolve,
@@ -98,6 +99,9 @@ def train(
     epochs: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
+    class_weights: str | Mapping[Any, float] | None = None,
+    sampler: str | None = None,
+    monitor: str | None = None,
     options: TrainOptions = DEFAULTS,
     directory: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
@@ -118,6 +122,10 @@ def train(
         data: a dataset, or what ``cifarlab.load_dataset`` takes.
         model: a Keras model to train by the recipe ``what`` instead of the recipe's own.
         epochs, batch_size, learning_rate: instead of the recipe's.
+        class_weights: ``"balanced"``, or numbers for names or labels of classes; see ``Recipe``.
+        sampler: ``"balanced"`` shows equally many images of each class, ``"shuffled"`` each once.
+        monitor: what to keep the best epoch and stop early by: ``"val_loss"``, ``"val_accuracy"``,
+            ``"val_balanced_accuracy"`` or ``"val_macro_f1"``.
         directory: where to write; by default ``runs/<recipe>-<n>`` in the current directory.
         overwrite: replace an earlier run in ``directory``.
         skip_bad: leave out images that cannot be read.
@@ -144,7 +152,15 @@ def train(
     recipe, own_model = resolve(what)
     if model is not None:
         recipe, own_model = dataclasses.replace(recipe, model=ModelSpec(name=CUSTOM)), model
-    recipe = override(recipe, epochs, batch_size, learning_rate)
+    recipe = override(
+        recipe,
+        epochs,
+        batch_size,
+        learning_rate,
+        class_weights=class_weights,
+        sampler=sampler,
+        monitor=monitor,
+    )
     choose_precision(options.precision, choose_device(options.device))
     if directory is not None:
         check_unused(Path(directory), overwrite=overwrite)
@@ -158,9 +174,11 @@ def train(
             progress=progress.message,
         )
     dataset = data_for(recipe, data)
+    planned, recipe = recipe, adapted_to(dataset, recipe)
     net = build_model(recipe, dataset, options.seed) if own_model is None else own_model
     check_fit(net, dataset)
-    progress.message(opening(recipe, dataset))
+    for line in opening_lines(planned, recipe, dataset):
+        progress.message(line)
     if directory is None:
         run = new_run_directory(RUNS, recipe.name)
     else:
@@ -202,17 +220,17 @@ def resume(
     """
     run = find_run(Path(directory))
     saved = read_recipe(directory)
-    if recipe is not None and differences(saved, recipe):
-        raise UsageError(
-            f"{run.path} trains another recipe ({'; '.join(differences(saved, recipe))}); "
-            "resume without changes, or start a new run"
-        )
     if run.metrics.exists():
         raise UsageError(f"{run.path} is complete: {run.metrics.name} has its numbers; train anew")
     options = _read_options(run)
     choose_precision(options.precision, choose_device(options.device))
     progress.started("loading the run's data")
     dataset = dataset_of(run.path, data, progress=progress.message)
+    if recipe is not None and (changes := differences(saved, adapted_to(dataset, recipe))):
+        raise UsageError(
+            f"{run.path} trains another recipe ({'; '.join(changes)}); "
+            "resume without changes, or start a new run"
+        )
     if model is None:
         model = rebuild_model(run, saved, dataset, options.seed)
     with lock(run):
@@ -261,6 +279,7 @@ def _train(
         checkpoints=run.checkpoint,
         deterministic=options.deterministic,
         compiled=options.compile,
+        class_names=data.class_names,
     )
     compile_model(model, recipe)
 
@@ -280,12 +299,11 @@ def _train(
 
     own: list[keras.callbacks.Callback] = []
     if recipe.keep == "best":
-        own.append(SaveBest(save_best))
+        own.append(SaveBest(save_best, recipe.monitor))
     if recipe.stop is not None:
         # It restores nothing: the best weights are in the file that SaveBest writes.
-        own.append(
-            keras.callbacks.EarlyStopping(recipe.stop.monitor, patience=recipe.stop.patience)
-        )
+        stop = recipe.stop
+        own.append(keras.callbacks.EarlyStopping(stop.monitor, patience=stop.patience))
     try:
         history = fit(
             model,
