@@ -21,6 +21,7 @@ from cifarlab.recipes.parts import (
     AlternatingFlip,
     CrossEntropy,
     Cutout,
+    FewImages,
     Linear,
     ModelSpec,
     Muon,
@@ -64,6 +65,7 @@ FAST94 = Recipe(
     augment=(AlternatingFlip(), Translate(pixels=2)),
     loss=CrossEntropy(label_smoothing=0.09, reduction="sum"),
     tta=TestTimeAugmentation(mirror=True, shift=1, share=0.25),
+    few_images=FewImages(updates=300),
     keep="last",
     train_on=EVERYTHING_BUT_TEST,
 )
