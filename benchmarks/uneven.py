@@ -23,7 +23,7 @@ import numpy as np
 from benchmarks.command import positive, say
 from cifarlab.data.catalog import load_dataset
 from cifarlab.data.dataset import Dataset, Split, without_validation
-from cifarlab.errors import CifarlabError
+from cifarlab.errors import CifarlabError, UsageError
 from cifarlab.recipes.baseline import BASELINE
 from cifarlab.recipes.recipe import Recipe
 from cifarlab.training.train import TrainOptions, train
@@ -38,7 +38,16 @@ COLUMNS = ("rare recall", "frequent recall", "macro-F1", "accuracy")
 
 
 def uneven(data: Dataset, frequent: str, rare: str, seed: int) -> Dataset:
-    """Return 950 training images of one class and 50 of another, and a tenth more to validate."""
+    """Return 950 training images of one class and 50 of another, and a tenth more to validate.
+
+    Raises:
+        UsageError: a class that does not exist.
+    """
+    for name in (frequent, rare):
+        if name not in data.class_names:
+            raise UsageError(
+                f"no class is called {name}; choose from {', '.join(data.class_names)}"
+            )
     generator = np.random.default_rng(seed)
     pool = without_validation(data).train
     train, validation = [], []

@@ -197,7 +197,7 @@ def test_few_images_are_said_with_what_changes() -> None:
     few = FewImages(updates=100, shift=1 / 8)
     line = said(uneven_dataset(), batch_size=64, few_images=few)
     assert "few images: batches of 16 instead of 64, up to 17 epochs instead of 3" in line
-    assert "shifted by up to 2 pixels, not mirrored" in line
+    assert "shifted by up to 2 px, not mirrored" in line
     assert "few images" not in said(uneven_dataset())
 
 

@@ -42,14 +42,10 @@ def _on_few_images(planned: Recipe, recipe: Recipe) -> Iterator[str]:
     if recipe.epochs != planned.epochs:
         changes.append(f"up to {recipe.epochs} epochs instead of {planned.epochs}")
     if recipe.augment != planned.augment:
-        shifts = ", ".join(f"shifted by up to {spec.pixels} pixels" for spec in _shifts(recipe))
-        changes.append(f"images {shifts}, not mirrored")
+        reach = max(spec.pixels for spec in recipe.augment if isinstance(spec, Translate))
+        changes.append(f"images shifted by up to {reach} px, not mirrored")
     if changes:
         yield f"few images: {', '.join(changes)} (--epochs and --batch-size say otherwise)"
-
-
-def _shifts(recipe: Recipe) -> list[Translate]:
-    return [spec for spec in recipe.augment if isinstance(spec, Translate)]
 
 
 def _on_uneven_classes(recipe: Recipe, data: Dataset) -> Iterator[str]:
