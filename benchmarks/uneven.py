@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.command import positive, say
+from benchmarks.command import say
 from cifarlab.data.catalog import load_dataset
 from cifarlab.data.dataset import Dataset, Split, without_validation
 from cifarlab.errors import CifarlabError, UsageError
@@ -107,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
     try:
         data = load_dataset(chosen.data)
-        for seed in range(chosen.seeds):
+        for seed in chosen.seeds:
             drawn = uneven(data, chosen.frequent, chosen.rare, seed)
             for name, recipe in WAYS.items():
                 results[name].append(measure(drawn, recipe, seed))
@@ -129,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--data", default="cifar10", help="CIFAR-10: its name, or the path of a copy")
     add("--frequent", default="cat", help="the class with 950 training images")
     add("--rare", default="dog", help="the class with 50")
-    add("--seeds", type=positive, default=3)
+    add("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="SEED")
     add("--json", action="store_true", help="JSON on stdout, nothing else")
     return parser
 

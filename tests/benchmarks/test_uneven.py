@@ -59,7 +59,7 @@ def test_the_table_has_mean_and_spread_of_every_way(monkeypatch, capsys):
     }
     monkeypatch.setattr(benchmark, "WAYS", ways)
     monkeypatch.setattr(benchmark, "load_dataset", lambda _: ten_classes())
-    assert benchmark.main(["--frequent", "a", "--rare", "j", "--seeds", "2"]) == 0
+    assert benchmark.main(["--frequent", "a", "--rare", "j", "--seeds", "0", "1"]) == 0
     printed = capsys.readouterr()
     rows = printed.out.splitlines()
     assert [row[:16].strip() for row in rows] == ["", *ways]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -96,8 +97,8 @@ def evaluate(lowered: LoweredModel, images: Tensor, labels: Tensor) -> dict[str,
     loss = F.cross_entropy(logits, labels)
     predicted, classes = logits.argmax(1), logits.shape[1]
     accuracy = (predicted == labels).float().mean()
-    cells = torch.bincount(labels * classes + predicted, minlength=classes * classes)
-    confusion = cells.view(classes, classes).cpu().numpy()
+    cells = (labels * classes + predicted).cpu().numpy()
+    confusion = np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
     return {
         "loss": float(loss),
         "accuracy": float(accuracy),
