@@ -26,11 +26,13 @@ from cifarlab.data.dataset import Dataset, Split, without_validation
 from cifarlab.errors import CifarlabError, UsageError
 from cifarlab.recipes.baseline import BASELINE
 from cifarlab.recipes.recipe import Recipe
+from cifarlab.training.setup import override
 from cifarlab.training.train import TrainOptions, train
 
 WAYS: Mapping[str, Recipe] = {
     "nothing": BASELINE,
     "class weights": replace(BASELINE, class_weights="balanced"),
+    "and macro-F1": override(BASELINE, class_weights="balanced", monitor="val_macro_f1"),
     "sampler": replace(BASELINE, sampler="balanced"),
 }
 FREQUENT, RARE = 950, 50

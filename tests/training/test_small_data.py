@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 
 def digits() -> Dataset:
-    """scikit-learn's 1,797 digits of 8x8, grey: 1,293 for training, 144 and 360."""
+    """scikit-learn's 1,797 digits of 8x8, grey: 1,295 for training, 143 and 359."""
     read = load_digits()
     images = np.round(read.images * 255 / 16).astype(np.uint8)[..., None]
     whole = Split(images=images, labels=read.target.astype(np.int64))
