@@ -49,7 +49,7 @@ def test_classes_have_the_images_and_labels_that_are_theirs(frequent, rare):
 
 def test_a_class_that_does_not_exist_is_said_in_one_line(monkeypatch, capsys):
     monkeypatch.setattr(benchmark, "load_dataset", lambda _: ten_classes())
-    assert benchmark.main(["--rare", "unicorn"]) == 2
+    assert benchmark.main(["--frequent", "a", "--rare", "unicorn"]) == 2
     assert "no class is called unicorn" in capsys.readouterr().err
 
 
