@@ -74,6 +74,7 @@ def tiny_recipe(**changes: Any) -> Recipe:
         augment=(Flip(), Translate(pixels=2)),
         stop=EarlyStopping(patience=2),
         image_size=(SIDE, SIDE),
+        few_images=None,
     )
     return replace(small, **changes)
 

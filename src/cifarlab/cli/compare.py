@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -83,8 +84,11 @@ def _show(out: Console, compared: RunComparison, plot: Path) -> None:
 
     samples, pairs = compared.comparison.samples, compared.comparison.pairs
     images = _image_by_image(compared.runs)
-    rows = [_row(sample) for sample in samples]
-    out.print(table(("", "mean", "spread", "95% interval", "seeds"), rows, align="lrrrr"))
+    columns, rows = ["", "mean", "spread", "95% interval", "seeds"], [_row(s) for s in samples]
+    if any(run.uneven for run in compared.runs):
+        columns += ["balanced", "macro-F1"]
+        rows = [(*row, *_by_class(s, compared.runs)) for row, s in zip(rows, samples, strict=True)]
+    out.print(table(columns, rows, align="l" + "r" * (len(columns) - 1)))
     out.print()
     for pair in pairs:
         which = f"{pair.first}, {pair.second}: " if len(pairs) > 1 else ""
@@ -92,6 +96,13 @@ def _show(out: Console, compared: RunComparison, plot: Path) -> None:
     if images:
         out.print(images, markup=False)
     out.print(f"\nplot: {plot.absolute()}", markup=False, soft_wrap=True)
+
+
+def _by_class(sample: Sample, runs: tuple[ComparedRun, ...]) -> tuple[str, str]:
+    """Return the mean balanced accuracy and macro-F1 of a sample's runs."""
+    own = [run for run in runs if run.name == sample.name]
+    balanced, macro_f1 = (run.balanced_accuracy for run in own), (run.macro_f1 for run in own)
+    return f"{fmean(balanced):.2%}", f"{fmean(macro_f1):.2%}"
 
 
 def _row(sample: Sample) -> tuple[str, ...]:

@@ -111,20 +111,24 @@ def _named(classifier: Classifier, names: list[str], model: Path) -> Classifier:
 
 
 def _show(out: Console, title: str, metrics: Metrics, temperature: float) -> None:
-    from cifarlab.cli.output import summary_of, table
+    from cifarlab.cli.output import percent, summary_of, table
     from cifarlab.evaluation.metrics import most_confused
 
     out.print(title, markup=False, soft_wrap=True)
     out.print(f"  accuracy  {summary_of(metrics.to_json())}")
+    out.print(f"  balanced  {metrics.balanced_accuracy:.2%}  (mean recall of the classes)")
+    out.print(f"  macro-F1  {metrics.macro_f1:.2%}")
     out.print(f"  top 2     {metrics.top2:.2%}")
     # As the report says it: a run's metrics.json has the loss before temperature.
     applied = "" if temperature == 1.0 else f", with temperature {temperature:.2f} applied"
     out.print(f"  loss      {metrics.loss:.4f} (cross-entropy{applied})\n")
     rows = [
-        (name, f"{c.precision:.1%}", f"{c.recall:.1%}", f"{c.f1:.1%}", f"{c.support:,}")
+        (name, *(percent(share) for share in (c.precision, c.recall, c.f1)), f"{c.support:,}")
         for name, c in metrics.per_class.items()
     ]
     out.print(table(("class", "precision", "recall", "F1", "images"), rows))
+    if metrics.not_measured:
+        out.print("\n– not measured: there are no images of that class")
     confused = most_confused(metrics)
     if confused:
         out.print("\nmost confused:")

@@ -13,6 +13,7 @@ from cifarlab.data.catalog import load_dataset
 from cifarlab.data.dataset import Dataset
 from cifarlab.errors import InputError, UsageError
 from cifarlab.evaluation.comparison import Comparison, PairedImages, compare_accuracies, same_images
+from cifarlab.evaluation.metrics import Metrics
 from cifarlab.predictions import Predictions, read_predictions
 from cifarlab.recipes import RECIPES
 from cifarlab.recipes.recipe import Recipe
@@ -34,7 +35,8 @@ class ComparedRun:
     Attributes:
         name: what it is an example of: its recipe's name.
         seed: what it was trained with.
-        accuracy: on the test split, 0 to 1.
+        accuracy, balanced_accuracy, macro_f1: on the test split, 0 to 1.
+        uneven: whether some classes have many more test images than others.
         directory: the run's.
         test: fingerprint of the test split, or ``None`` where it has none.
     """
@@ -42,6 +44,9 @@ class ComparedRun:
     name: str
     seed: int
     accuracy: float
+    balanced_accuracy: float
+    macro_f1: float
+    uneven: bool
     directory: Path
     test: str | None
 
@@ -61,7 +66,13 @@ class RunComparison:
     def to_json(self) -> dict[str, Any]:
         """Return the numbers, and name, seed and directory of each run, as plain values."""
         runs = [
-            {"name": run.name, "seed": run.seed, "directory": str(run.directory)}
+            {
+                "name": run.name,
+                "seed": run.seed,
+                "directory": str(run.directory),
+                "balanced_accuracy": run.balanced_accuracy,
+                "macro_f1": run.macro_f1,
+            }
             for run in self.runs
         ]
         return {**self.comparison.to_json(), "runs": runs}
@@ -134,14 +145,18 @@ def read_compared_run(directory: Path, name: str | None = None) -> ComparedRun:
         raise InputError(f"{directory}: not finished; go on with cifarlab train --resume")
     metrics, record = read_json(run.metrics), read_json(run.environment)
     try:
+        test = Metrics.from_json(metrics["test"])
         return ComparedRun(
             name=name or read_recipe(directory).name,
             seed=record["options"]["seed"],
-            accuracy=metrics["test"]["accuracy"],
+            accuracy=test.accuracy,
+            balanced_accuracy=test.balanced_accuracy,
+            macro_f1=test.macro_f1,
+            uneven=test.uneven,
             directory=run.path,
             test=metrics["dataset"]["test"]["fingerprint"],
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{directory}: its record cannot be read ({error}); train again"
         ) from error

@@ -103,7 +103,6 @@ def find_learning_rate(
             f"one; try --low {rate * BELOW:g} --high {rate * ABOVE:g}"
         )
     chosen = choose_device(device)
-    options = LoopOptions(device=chosen, precision=choose_precision("auto", chosen), seed=seed)
     if isinstance(data, Dataset):
         dataset = data
     else:
@@ -117,6 +116,12 @@ def find_learning_rate(
     recipe = fit_recipe(recipe, dataset)
     net = model if model is not None else build_model(recipe, dataset, seed)
     check_fit(net, dataset)
+    options = LoopOptions(
+        device=chosen,
+        precision=choose_precision("auto", chosen),
+        seed=seed,
+        class_names=dataset.class_names,
+    )
     planned = np.geomspace(low, high, steps)
     with _left_as_it_is(net):
         rates, losses = _measure(net, dataset, recipe, options, planned, progress)
@@ -148,7 +153,7 @@ def _measure(
             progress.advanced()
             if step % every and step < len(planned):
                 continue
-            loss = evaluate(state.lowered, *held_out)[0]
+            loss = evaluate(state.lowered, *held_out)["loss"]
             if not math.isfinite(loss):
                 break
             rates.append(float(planned[step - 1]))

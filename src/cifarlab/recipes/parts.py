@@ -259,12 +259,68 @@ class CrossEntropy:
     reduction: str = "mean"
 
 
+# What the best epoch can be chosen by, and whether the lowest or the highest value is the best. The
+# validation loss is never weighted by class.
+MONITORS: Mapping[str, str] = {
+    "val_loss": "min",
+    "val_accuracy": "max",
+    "val_balanced_accuracy": "max",
+    "val_macro_f1": "max",
+}
+# Early stopping may also go by the training images.
+STOPPING_MONITORS: Mapping[str, str] = {**MONITORS, "loss": "min", "accuracy": "max"}
+
+
 @dataclass(frozen=True, kw_only=True)
 class EarlyStopping:
-    """Stop after ``patience`` epochs in which the validation ``monitor`` did not improve."""
+    """Stop after ``patience`` epochs in which ``monitor`` did not improve.
+
+    Attributes:
+        monitor: one of ``STOPPING_MONITORS``.
+    """
 
     monitor: str = "val_loss"
     patience: int = 3
+
+    def __post_init__(self) -> None:
+        if self.monitor not in STOPPING_MONITORS:
+            choices = ", ".join(STOPPING_MONITORS)
+            raise UsageError(f"early stopping by {self.monitor!r}: choose from {choices}")
+
+
+# Uneven classes and few images
+
+BALANCED, SHUFFLED = "balanced", "shuffled"
+SAMPLERS = (SHUFFLED, BALANCED)
+
+# What an image's loss is multiplied by: pairs of a class, by name or label, and its weight.
+ClassWeights = tuple[tuple[str | int, float], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FewImages:
+    """How a recipe is adapted to few training images; many images change nothing.
+
+    Attributes:
+        epochs, batch_size: those of the recipe that it is for. A variant of that recipe with
+            others was given them on purpose, and keeps them.
+        steps: an epoch has at least this many, by smaller batches.
+        smallest_batch: batches are not made smaller than this.
+        updates: training has at least this many steps in all, by more epochs.
+        most_epochs: not more than this, however few the images.
+        patience: early stopping waits for at least this many steps.
+        shift: where there are more epochs than the recipe's own, images are shifted by up to this
+            share of their shorter side instead of the recipe's augmentation, or ``None`` for that.
+    """
+
+    epochs: int
+    batch_size: int
+    steps: int = 8
+    smallest_batch: int = 16
+    updates: int = 1
+    most_epochs: int = 300
+    patience: int = 1
+    shift: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -308,5 +364,6 @@ PARTS: tuple[type, ...] = (
     CutMix,
     CrossEntropy,
     EarlyStopping,
+    FewImages,
     TestTimeAugmentation,
 )

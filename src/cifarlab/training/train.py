@@ -19,7 +19,6 @@ from cifarlab.data.from_memory import dataset_from, is_in_memory
 from cifarlab.data.load_options import LoadOptions
 from cifarlab.errors import InputError, ResourceError, UsageError
 from cifarlab.files import check_writable, printable, write_json
-from cifarlab.recipes.fitting import fitted
 from cifarlab.recipes.parts import ModelSpec
 from cifarlab.recipes.recipe import Recipe, differences, to_json
 from cifarlab.runs.directory import (
@@ -48,6 +47,7 @@ from cifarlab.runtime.progress import SILENT, Progress
 from cifarlab.saving.model_file import save_model
 from cifarlab.training.callbacks import SaveBest
 from cifarlab.training.loop import LoopOptions, fit
+from cifarlab.training.remarks import opening_lines
 from cifarlab.training.results import write_results
 from cifarlab.training.run import Run
 from cifarlab.training.saving_check import check_saving
@@ -57,7 +57,6 @@ from cifarlab.training.setup import (
     check_fit,
     compile_model,
     fit_recipe,
-    opening,
     override,
     rebuild_model,
     resolve,
@@ -104,6 +103,9 @@ def train(
     epochs: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
+    class_weights: str | Mapping[Any, float] | None = None,
+    sampler: str | None = None,
+    monitor: str | None = None,
     options: TrainOptions = DEFAULTS,
     directory: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
@@ -125,6 +127,10 @@ def train(
             memory: ``(x, y)``, arrays by split, a PyTorch, ``tf.data`` or Hugging Face dataset.
         model: a Keras model to train by the recipe ``what`` instead of the recipe's own.
         epochs, batch_size, learning_rate: instead of the recipe's.
+        class_weights: ``"balanced"``, or numbers for names or labels of classes; see ``Recipe``.
+        sampler: ``"balanced"`` shows equally many images of each class, ``"shuffled"`` each once.
+        monitor: what to keep the best epoch and stop early by: ``"val_loss"``, ``"val_accuracy"``,
+            ``"val_balanced_accuracy"`` or ``"val_macro_f1"``.
         directory: where to write; by default ``runs/<recipe>-<n>`` in the current directory.
         overwrite: replace an earlier run in ``directory``.
         load: how ``data`` is read, where it is a name or a path.
@@ -151,7 +157,15 @@ def train(
     recipe, own_model = resolve(what)
     if model is not None:
         recipe, own_model = dataclasses.replace(recipe, model=ModelSpec(name=CUSTOM)), model
-    recipe = override(recipe, epochs, batch_size, learning_rate)
+    recipe = override(
+        recipe,
+        epochs,
+        batch_size,
+        learning_rate,
+        class_weights=class_weights,
+        sampler=sampler,
+        monitor=monitor,
+    )
     choose_precision(options.precision, choose_device(options.device))
     if directory is not None:
         check_unused(Path(directory), overwrite=overwrite)
@@ -167,13 +181,14 @@ def train(
             ),
         )
     dataset = data_for(recipe, data)
-    recipe = fit_recipe(recipe, dataset)
+    planned, recipe = recipe, fit_recipe(recipe, dataset)
     net = build_model(recipe, dataset, options.seed) if own_model is None else own_model
     check_fit(net, dataset)
     if own_model is not None:
         for note in check_saving(own_model):
             progress.message(note)
-    progress.message(opening(recipe, dataset))
+    for line in opening_lines(planned, recipe, dataset):
+        progress.message(line)
     if directory is None:
         run = new_run_directory(RUNS, recipe.name)
     else:
@@ -215,18 +230,17 @@ def resume(
     """
     run = find_run(Path(directory))
     saved = read_recipe(directory)
-    changes = [] if recipe is None else differences(saved, fitted(recipe, *saved.image_size))
-    if changes:
-        raise UsageError(
-            f"{run.path} trains another recipe ({'; '.join(changes)}); "
-            "resume without changes, or start a new run"
-        )
     if run.metrics.exists():
         raise UsageError(f"{run.path} is complete: {run.metrics.name} has its numbers; train anew")
     options = _read_options(run)
     choose_precision(options.precision, choose_device(options.device))
     progress.started("loading the run's data")
     dataset = dataset_of(run.path, data, progress=progress.message)
+    if recipe is not None and (changes := differences(saved, fit_recipe(recipe, dataset))):
+        raise UsageError(
+            f"{run.path} trains another recipe ({'; '.join(changes)}); "
+            "resume without changes, or start a new run"
+        )
     if model is None:
         model = rebuild_model(run, saved, dataset, options.seed)
     with lock(run):
@@ -275,6 +289,7 @@ def _train(
         checkpoints=run.checkpoint,
         deterministic=options.deterministic,
         compiled=options.compile,
+        class_names=data.class_names,
     )
     compile_model(model, recipe)
 
@@ -294,12 +309,11 @@ def _train(
 
     own: list[keras.callbacks.Callback] = []
     if recipe.keep == "best":
-        own.append(SaveBest(save_best))
+        own.append(SaveBest(save_best, recipe.monitor))
     if recipe.stop is not None:
         # It restores nothing: the best weights are in the file that SaveBest writes.
-        own.append(
-            keras.callbacks.EarlyStopping(recipe.stop.monitor, patience=recipe.stop.patience)
-        )
+        stop = recipe.stop
+        own.append(keras.callbacks.EarlyStopping(stop.monitor, patience=stop.patience))
     try:
         history = fit(
             model,
