@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cifarlab.cli.loading import takes_load_options
+from cifarlab.data.load_options import LoadOptions
+
 if TYPE_CHECKING:
     from rich.console import Console
 
     from cifarlab.evaluation.comparison import Sample
     from cifarlab.experiments.compare import ComparedRun, RunComparison
 
+DEFAULTS = LoadOptions()
 
+
+@takes_load_options()
 def compare(
     what: Annotated[
         list[str], typer.Argument(help="Recipes, which are trained, or finished runs.")
@@ -27,6 +33,7 @@ def compare(
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the plot goes.")] = Path(
         "compare.png"
     ),
+    load: LoadOptions = DEFAULTS,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Compare recipes over seeds: mean, spread, a paired test, and a verdict in words.
@@ -55,6 +62,7 @@ def compare(
             seeds=seeds,
             epochs=epochs,
             options=TrainOptions(device=device, precision=precision),
+            load=load,
             progress=progress,
         )
     plots.save(plots.comparison(compared.comparison, "test accuracy by seed"), output)

@@ -86,12 +86,14 @@ def check(data: Spec = "cifar10", load: LoadOptions = DEFAULTS, json: Json = Fal
 
 
 @app.command()
+@takes_load_options()
 def show(
     data: Spec = "cifar10",
     output: Annotated[Path, typer.Option("--output", "-o", help="The page, .html.")] = Path(
         "dataset.html"
     ),
     open_page: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+    load: LoadOptions = DEFAULTS,
     json: Json = False,
 ) -> None:
     """Write one HTML page about a dataset: counts, images, duplicates, bad files.
@@ -102,11 +104,17 @@ def show(
       cifarlab data show shapes10 -o shapes.html
     """
     from cifarlab.cli.progress import progress_on_stderr
+    from cifarlab.data import catalog
+    from cifarlab.files import check_writable
     from cifarlab.reporting.dataset_page import show_dataset
 
     warnings_in_one_line()
+    # Before the work, not after it.
+    check_writable(output.absolute().parent)
     with progress_on_stderr() as progress:
-        page = show_dataset(data, output, progress=progress.started)
+        progress.started("loading data")
+        options = replace(load, skip_bad=True, progress=progress.message)
+        page = show_dataset(catalog.load(data, options), output, progress=progress.started)
     if json:
         print_json({"page": str(page)})
     else:
@@ -137,6 +145,7 @@ def download(data: Spec = "cifar10", json: Json = False) -> None:
 
 
 @app.command()
+@takes_load_options()
 def labels(
     data: Spec = "cifar10",
     recipe: Annotated[str, typer.Option(help="Recipe to train on the other parts.")] = "baseline",
@@ -146,6 +155,7 @@ def labels(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="A table of all suspects, .csv.")
     ] = Path("labels.csv"),
+    load: LoadOptions = DEFAULTS,
     json: Json = False,
 ) -> None:
     """Look for wrong labels among the training images.
@@ -160,7 +170,7 @@ def labels(
     from dataclasses import asdict
 
     from cifarlab.cli.progress import progress_on_stderr
-    from cifarlab.data.catalog import load_dataset
+    from cifarlab.data import catalog
     from cifarlab.evaluation.label_issues import find_label_issues
     from cifarlab.experiments.label_audit import out_of_fold
     from cifarlab.files import check_writable, write_csv
@@ -174,7 +184,7 @@ def labels(
     check_writable(output.absolute().parent)
     with progress_on_stderr() as progress:
         progress.started("loading data")
-        loaded = load_dataset(data, progress=progress.message)
+        loaded = catalog.load(data, replace(load, progress=progress.message))
         predictions = out_of_fold(
             chosen,
             loaded,

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cifarlab.data.catalog import load_dataset
+from cifarlab.data import catalog
 from cifarlab.data.dataset import Dataset
+from cifarlab.data.load_options import LoadOptions
 from cifarlab.errors import InputError, UsageError
 from cifarlab.evaluation.comparison import Comparison, PairedImages, compare_accuracies, same_images
 from cifarlab.evaluation.metrics import Metrics
@@ -21,7 +22,7 @@ from cifarlab.runs.directory import RunDirectory, find_run, read_json
 from cifarlab.runs.record import read_recipe
 from cifarlab.runtime.progress import SILENT, Progress
 from cifarlab.training.run import Run
-from cifarlab.training.train import DEFAULTS, TrainOptions, train
+from cifarlab.training.train import DEFAULTS, LOAD_DEFAULTS, TrainOptions, train
 
 # Of two copies of one recipe at most one comparison in a hundred says that they differ. At the
 # usual 5% a bench of twenty such comparisons would often hold two false alarms.
@@ -85,6 +86,7 @@ def compare(
     seeds: int = 3,
     epochs: int | None = None,
     options: TrainOptions = DEFAULTS,
+    load: LoadOptions = LOAD_DEFAULTS,
     progress: Progress = SILENT,
 ) -> RunComparison:
     """Train recipes with several seeds each and compare them, with finished runs too.
@@ -98,6 +100,7 @@ def compare(
         seeds: how many to train each recipe with.
         epochs: instead of the recipes' own.
         options: where and how to train; its seed is not used.
+        load: how ``data`` is read, where it is a name or a path.
         progress: receives messages, progress bars and epochs.
 
     Raises:
@@ -124,7 +127,7 @@ def compare(
     _check_seeds(finished, recipes, seeds)
     if recipes and not isinstance(data, Dataset):
         progress.started("loading data")
-        data = load_dataset(data, progress=progress.message)
+        data = catalog.load(data, dataclasses.replace(load, progress=progress.message))
     for name, recipe in recipes.items():
         for seed in range(seeds):
             progress.message(f"{name}, seed {seed}")
