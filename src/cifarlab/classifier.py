@@ -55,6 +55,7 @@ class Classifier:
             nothing is known of that.
         resize_mode: how images of another size are brought to the model's.
         bits: of the values in 16-bit image files.
+        trained_on: what its file says of the data, in plain JSON values.
 
     Example:
         >>> classifier = Classifier.pretrained("cpu")
@@ -72,6 +73,7 @@ class Classifier:
     not_sure_below: float | None = None
     resize_mode: str = "squash"
     bits: int = 16
+    trained_on: Mapping[str, Any] | None = None
 
     @staticmethod
     def load(path: PathLike, device: str = "auto") -> Classifier:
@@ -334,6 +336,7 @@ def _of_loaded(loaded: LoadedModel, device: str) -> Classifier:
         not_sure_below=loaded.not_sure_below,
         resize_mode=loaded.resize_mode,
         bits=loaded.bits,
+        trained_on=loaded.trained_on,
     )
 
 

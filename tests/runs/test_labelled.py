@@ -16,7 +16,7 @@ from cifarlab.errors import InputError
 from cifarlab.recipes.baseline import BASELINE
 from cifarlab.recipes.recipe import to_json
 from cifarlab.runs.labelled import Labelled, dataset_for, labelled_images
-from cifarlab.runs.record import describe_data, describe_loading
+from cifarlab.runs.record import describe_data, describe_loading, trained_on
 
 FORMAT = ImageFormat(height=16, width=16)
 # The level of grey of each class's images, so that a wrong label shows.
@@ -145,3 +145,23 @@ def test_images_come_in_the_models_format(model: Path, tmp_path: Path) -> None:
     loaded = dataset_for(model, data, class_names=("dog", "cat"), image_format=wanted)
     assert loaded.train.images.shape[1:] == (8, 24, 1)
     assert set(loaded.train.labels[loaded.train.images[:, 4, 12, 0] == 40].tolist()) == {1}
+
+
+def test_a_model_file_knows_the_images_that_it_was_trained_on(
+    run: tuple[Path, Path], model: Path
+) -> None:
+    _, photos = run
+    data = load_dataset(photos, image_size=16, split_seed=5)
+    found = measured(model, photos, trained_on=trained_on(data))
+    assert found.images.names == data.test.names
+    assert found.split == "test"
+    assert str(photos) not in json.dumps(trained_on(data))
+
+
+def test_images_that_it_was_not_trained_on_are_all_measured(
+    run: tuple[Path, Path], model: Path
+) -> None:
+    _, photos = run
+    record = trained_on(load_dataset(photos, image_size=16, split_seed=5))
+    (photos / "cat" / "0.png").unlink()
+    assert len(measured(model, photos, trained_on=record).images) == 39

@@ -83,6 +83,7 @@ def evaluate(
             class_names=classifier.class_names,
             named=classifier.named,
             image_format=classifier.image_format,
+            trained_on=classifier.trained_on,
             options=replace(load, progress=progress.message),
         )
         classifier = replace(classifier, class_names=measured.class_names)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from cifarlab.data.alignment import align, are_numbers
+from cifarlab.data.cache import Decoded
 from cifarlab.data.catalog import NAMES, load, read
 from cifarlab.data.dataset import Dataset, Split
 from cifarlab.data.dividing import divide
 from cifarlab.data.image_format import ImageFormat
 from cifarlab.data.load_options import LoadOptions
 from cifarlab.data.split import joined
-from cifarlab.errors import InputError
+from cifarlab.errors import CifarlabError, InputError
 from cifarlab.files import printable
 from cifarlab.runs.directory import RunDirectory
-from cifarlab.runs.record import DEFAULT_DATASET, dataset_of, dataset_record
+from cifarlab.runs.record import DEFAULT_DATASET, dataset_of, dataset_record, describe_split
 
 DEFAULT_OPTIONS = LoadOptions()
 
@@ -46,6 +50,7 @@ def labelled_images(
     class_names: tuple[str, ...],
     named: bool,
     image_format: ImageFormat,
+    trained_on: Mapping[str, Any] | None = None,
     options: LoadOptions = DEFAULT_OPTIONS,
 ) -> Labelled:
     """Load what to measure a model on: ``data``, else what its run was trained on, else CIFAR-10.
@@ -60,6 +65,8 @@ def labelled_images(
         class_names: the model's, in the order of its outputs.
         named: whether they are known, or only numbered.
         image_format: what the model takes.
+        trained_on: what the model's file says of its data; where ``data`` are the same images,
+            they are divided as they were then.
         options: how to read ``data``, apart from its images' format.
 
     Raises:
@@ -76,7 +83,11 @@ def labelled_images(
     spec = data or DEFAULT_DATASET
     options = in_format(options, image_format)
     decoded, guessed = read(spec, options)
-    if split is not None:
+    before = _divided_as_before(decoded, replace(options, **guessed), trained_on)
+    if before is not None:
+        split = split or "test"
+        images = getattr(before, split)
+    elif split is not None:
         images = getattr(divide(decoded, replace(options, **guessed)), split)
     elif decoded.has("test"):
         split, images = "test", decoded.test
@@ -124,6 +135,29 @@ def in_format(options: LoadOptions, image_format: ImageFormat) -> LoadOptions:
         resize_mode=image_format.resize_mode,
         bits=image_format.bits,
     )
+
+
+def _divided_as_before(
+    decoded: Decoded, options: LoadOptions, trained_on: Mapping[str, Any] | None
+) -> Dataset | None:
+    """Return the splits that the model was trained with, or ``None`` where the data are others."""
+    record = trained_on or {}
+    recorded = record.get("load")
+    if not isinstance(recorded, Mapping) or "train" not in record:
+        return None
+    names = ("validation_fraction", "split_seed", "group_by")
+    kept = {name: recorded[name] for name in names if name in recorded}
+    try:
+        with warnings.catch_warnings():
+            # Said already when the data were read, or not of interest here.
+            warnings.simplefilter("ignore")
+            data = divide(decoded, replace(options, **kept))
+    except CifarlabError:
+        return None
+    for candidate in (data, without_validation(data)):
+        if describe_split(candidate.train, record["train"]) == record["train"]:
+            return candidate
+    return None
 
 
 def _is_own(model: Path, data: str | os.PathLike[str] | None) -> bool:

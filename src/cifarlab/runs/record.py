@@ -51,6 +51,16 @@ def describe_data(data: Dataset) -> dict[str, Any]:
     }
 
 
+def trained_on(data: Dataset) -> dict[str, Any]:
+    """Return what a model file says of its data: enough to know the same images again.
+
+    Where they were is left out, since model files are given to others.
+    """
+    described = {key: value for key, value in describe_data(data).items() if key != "source"}
+    options = {key: value for key, value in data.loading.items() if key != "labels"}
+    return {**described, "load": options}
+
+
 def describe_split(split: Split, like: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return size and fingerprint of one split.
 

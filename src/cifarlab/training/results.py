@@ -17,7 +17,6 @@ from cifarlab import plots
 from cifarlab.backend import KerasModel
 from cifarlab.classifier import Classifier
 from cifarlab.data.dataset import Dataset
-from cifarlab.data.image_format import ImageFormat
 from cifarlab.errors import UsageError
 from cifarlab.evaluation.calibration import fit_temperature, with_temperature
 from cifarlab.evaluation.metrics import measure
@@ -26,7 +25,7 @@ from cifarlab.files import write_json
 from cifarlab.predictions import Predictions, write_predictions
 from cifarlab.recipes.recipe import Recipe, to_json
 from cifarlab.runs.directory import RunDirectory
-from cifarlab.runs.record import describe_data, describe_split
+from cifarlab.runs.record import describe_data, describe_split, trained_on
 from cifarlab.saving.model_file import save_model
 from cifarlab.training.run import Run, RunMetrics
 from cifarlab.training.saving_check import largest_difference
@@ -59,9 +58,8 @@ def choose_confidence(validation: Predictions | None) -> ConfidenceSettings:
 def save_models(
     run: RunDirectory,
     model: KerasModel,
-    class_names: Sequence[str],
     recipe: Recipe,
-    image_format: ImageFormat,
+    data: Dataset,
     confidence: ConfidenceSettings = NOTHING_KNOWN,
 ) -> None:
     """Write ``best.keras`` and ``best.h5``, compiled, with all that they are used with inside.
@@ -73,12 +71,13 @@ def save_models(
             save_model(
                 model,
                 path,
-                class_names=tuple(class_names),
+                class_names=data.class_names,
                 recipe=to_json(recipe),
                 temperature=confidence.temperature,
                 not_sure_below=confidence.not_sure_below,
-                resize_mode=image_format.resize_mode,
-                bits=image_format.bits,
+                resize_mode=data.image_format.resize_mode,
+                bits=data.image_format.bits,
+                trained_on=trained_on(data),
             )
         except UsageError as error:
             if path != run.best_h5:
@@ -126,7 +125,7 @@ def write_results(
     if len(data.validation):
         predictions["validation"] = plain.predict_split(data.validation)
     confidence = choose_confidence(predictions.get("validation"))
-    save_models(directory, model, data.class_names, recipe, data.image_format, confidence)
+    save_models(directory, model, recipe, data, confidence)
     check_files(directory, plain, np.array(data.train.images[:64]))
     predictions["test"] = plain.predict_split(data.test)
     write_predictions(directory.predictions, predictions)
@@ -147,6 +146,7 @@ def write_results(
             not_sure_below=confidence.not_sure_below,
             resize_mode=data.image_format.resize_mode,
             bits=data.image_format.bits,
+            trained_on=trained_on(data),
         ),
         predictions=predictions,
         data=data,

@@ -38,6 +38,7 @@ from cifarlab.runs.record import (
     describe_data,
     describe_loading,
     read_recipe,
+    trained_on,
 )
 from cifarlab.runs.trackers import check_tracker
 from cifarlab.runs.tracking import Tracking, tracked
@@ -293,6 +294,8 @@ def _train(
     )
     compile_model(model, recipe)
 
+    data_record = trained_on(data)
+
     def save_best() -> None:
         save_model(
             model,
@@ -301,6 +304,7 @@ def _train(
             recipe=to_json(recipe),
             resize_mode=data.image_format.resize_mode,
             bits=data.image_format.bits,
+            trained_on=data_record,
         )
 
     def record(rows: Sequence[Mapping[str, float]]) -> None:
