@@ -12,11 +12,11 @@ from typing import Any
 from cifarlab.data.alignment import align, are_numbers
 from cifarlab.data.cache import Decoded
 from cifarlab.data.catalog import NAMES, load, read
-from cifarlab.data.dataset import Dataset, Split
+from cifarlab.data.dataset import Dataset, without_validation
 from cifarlab.data.dividing import divide
 from cifarlab.data.image_format import ImageFormat
 from cifarlab.data.load_options import LoadOptions
-from cifarlab.data.split import joined
+from cifarlab.data.split import Split, joined
 from cifarlab.errors import CifarlabError, InputError
 from cifarlab.files import printable
 from cifarlab.runs.directory import RunDirectory
