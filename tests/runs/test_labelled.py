@@ -151,7 +151,7 @@ def test_a_model_file_knows_the_images_that_it_was_trained_on(
     run: tuple[Path, Path], model: Path
 ) -> None:
     _, photos = run
-    data = load_dataset(photos, image_size=16, split_seed=5)
+    data = load_dataset(photos, image_size=16, split_seed=5, channels="rgb")
     found = measured(model, photos, trained_on=trained_on(data))
     assert found.images.names == data.test.names
     assert found.split == "test"
@@ -162,6 +162,6 @@ def test_images_that_it_was_not_trained_on_are_all_measured(
     run: tuple[Path, Path], model: Path
 ) -> None:
     _, photos = run
-    record = trained_on(load_dataset(photos, image_size=16, split_seed=5))
+    record = trained_on(load_dataset(photos, image_size=16, split_seed=5, channels="rgb"))
     (photos / "cat" / "0.png").unlink()
     assert len(measured(model, photos, trained_on=record).images) == 39
