@@ -200,7 +200,7 @@ def _some(names: Iterable[str], most: int = 3) -> str:
 def _existing(spec: str | os.PathLike[str]) -> Path:
     advice = unsupported.url(os.fspath(spec))
     if advice is not None:
-        raise UsageError(advice)
+        raise UsageError(f"dataset {os.fspath(spec)!r}: {advice}")
     path = Path(spec).expanduser()
     try:
         # An empty string would mean the current directory, which nobody intends.
