@@ -15,8 +15,8 @@ import torch
 from cifarlab.backend import KerasModel, keras
 from cifarlab.data import catalog
 from cifarlab.data.dataset import Dataset
-from cifarlab.data.from_memory import dataset_from, is_in_memory
 from cifarlab.data.load_options import LoadOptions
+from cifarlab.data.memory.from_memory import dataset_from, is_in_memory
 from cifarlab.errors import InputError, ResourceError, UsageError
 from cifarlab.evaluation.split_overlap import warn_of_near_duplicates
 from cifarlab.files import check_writable, printable, write_json
