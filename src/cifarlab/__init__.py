@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cifarlab.experiments.compare import compare
     from cifarlab.experiments.lr_finder import find_learning_rate
     from cifarlab.exporting import export
+    from cifarlab.fitting.fit import fast_fit, fit, predict
     from cifarlab.predictions import Predictions
     from cifarlab.recipes import RECIPES
     from cifarlab.recipes.recipe import Recipe
@@ -46,8 +47,11 @@ __all__ = [
     "demo",
     "evaluate",
     "export",
+    "fast_fit",
     "find_learning_rate",
+    "fit",
     "load_dataset",
+    "predict",
     "report",
     "resume",
     "train",
@@ -70,8 +74,11 @@ _HOMES = {
     "demo": "serving.page.demo",
     "evaluate": "classifier",
     "export": "exporting",
+    "fast_fit": "fitting.fit",
     "find_learning_rate": "experiments.lr_finder",
+    "fit": "fitting.fit",
     "load_dataset": "data.catalog",
+    "predict": "fitting.fit",
     "report": "reporting.build",
     "resume": "training.train",
     "train": "training.train",

@@ -6,18 +6,22 @@ The loops are Keras's own methods; only the work on a batch is done in another w
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import torch
+
 from cifarlab.backend import KerasModel, keras
 from cifarlab.fitting.accelerator import Accelerator, nowhere, on_stderr
+from cifarlab.runtime.device import choose_precision
 
-METHODS = ("fit", "evaluate", "predict")
 # Taken once, so that they are Keras's own inside ``fast_fit`` too.
-KERAS_FIT = keras.Model.fit
-KERAS_EVALUATE = keras.Model.evaluate
-KERAS_PREDICT = keras.Model.predict
+KERAS_OWN: Mapping[str, Callable[..., Any]] = {
+    "fit": keras.Model.fit,
+    "evaluate": keras.Model.evaluate,
+    "predict": keras.Model.predict,
+}
 
 
 def fit(
@@ -75,29 +79,25 @@ def fit(
     """
     message = nowhere if verbose == 0 else on_stderr
     accelerator = Accelerator(precision=precision, strict=strict, message=message)
-
-    def keras_own() -> Any:
-        return KERAS_FIT(
-            model,
-            x=x,
-            y=y,
-            batch_size=batch_size,
-            epochs=epochs,
-            verbose=verbose,
-            callbacks=callbacks,
-            validation_split=validation_split,
-            validation_data=validation_data,
-            shuffle=shuffle,
-            class_weight=class_weight,
-            sample_weight=sample_weight,
-            initial_epoch=initial_epoch,
-            steps_per_epoch=steps_per_epoch,
-            validation_steps=validation_steps,
-            validation_batch_size=validation_batch_size,
-            validation_freq=validation_freq,
-        )
-
-    return accelerator.run("fit", model, keras_own)
+    arguments = {
+        "x": x,
+        "y": y,
+        "batch_size": batch_size,
+        "epochs": epochs,
+        "verbose": verbose,
+        "callbacks": callbacks,
+        "validation_split": validation_split,
+        "validation_data": validation_data,
+        "shuffle": shuffle,
+        "class_weight": class_weight,
+        "sample_weight": sample_weight,
+        "initial_epoch": initial_epoch,
+        "steps_per_epoch": steps_per_epoch,
+        "validation_steps": validation_steps,
+        "validation_batch_size": validation_batch_size,
+        "validation_freq": validation_freq,
+    }
+    return _run(accelerator, model, "fit", arguments)
 
 
 def evaluate(
@@ -126,21 +126,18 @@ def evaluate(
         ValueError, TypeError: whatever ``keras.Model.evaluate`` raises.
     """
     message = nowhere if verbose == 0 else on_stderr
-
-    def keras_own() -> Any:
-        return KERAS_EVALUATE(
-            model,
-            x=x,
-            y=y,
-            batch_size=batch_size,
-            verbose=verbose,
-            sample_weight=sample_weight,
-            steps=steps,
-            callbacks=callbacks,
-            return_dict=return_dict,
-        )
-
-    return Accelerator(strict=strict, message=message).run("evaluate", model, keras_own)
+    accelerator = Accelerator(strict=strict, message=message)
+    arguments = {
+        "x": x,
+        "y": y,
+        "batch_size": batch_size,
+        "verbose": verbose,
+        "sample_weight": sample_weight,
+        "steps": steps,
+        "callbacks": callbacks,
+        "return_dict": return_dict,
+    }
+    return _run(accelerator, model, "evaluate", arguments)
 
 
 def predict(
@@ -174,13 +171,15 @@ def predict(
         (8, 2)
     """
     message = nowhere if verbose == 0 else on_stderr
-
-    def keras_own() -> Any:
-        return KERAS_PREDICT(
-            model, x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks
-        )
-
-    return Accelerator(strict=strict, message=message).run("predict", model, keras_own)
+    accelerator = Accelerator(strict=strict, message=message)
+    arguments = {
+        "x": x,
+        "batch_size": batch_size,
+        "verbose": verbose,
+        "steps": steps,
+        "callbacks": callbacks,
+    }
+    return _run(accelerator, model, "predict", arguments)
 
 
 @contextmanager
@@ -194,6 +193,10 @@ def fast_fit(*, precision: str = "auto", strict: bool = False) -> Iterator[Accel
     Yields:
         An object whose ``records`` say of each call how it ran, why, and how long it took.
 
+    Raises:
+        UsageError: an unknown precision.
+        NoFastFormError: see ``strict``; from the call itself.
+
     Example:
         >>> import numpy as np
         >>> import cifarlab
@@ -205,6 +208,7 @@ def fast_fit(*, precision: str = "auto", strict: bool = False) -> Iterator[Accel
         >>> [(record.plan.call, record.plan.native) for record in fast.records]
         [('fit', True)]
     """
+    choose_precision(precision, torch.device("cpu"))
     accelerator = Accelerator(precision=precision, strict=strict)
     with patched(accelerator):
         yield accelerator
@@ -213,14 +217,14 @@ def fast_fit(*, precision: str = "auto", strict: bool = False) -> Iterator[Accel
 @contextmanager
 def patched(accelerator: Accelerator) -> Iterator[None]:
     """Put fast methods into ``keras.Model`` inside the block."""
-    before = {name: getattr(keras.Model, name) for name in METHODS}
-    own = {name: vars(keras.Model).get(name) for name in METHODS}
-    for name, method in before.items():
-        setattr(keras.Model, name, _fast(accelerator, name, method))
+    # Keras's are inherited: nothing is there to put back, but inside of another such block.
+    before = {name: vars(keras.Model).get(name) for name in KERAS_OWN}
+    for name in KERAS_OWN:
+        setattr(keras.Model, name, _fast(accelerator, name, getattr(keras.Model, name)))
     try:
         yield
     finally:
-        for name, method in own.items():
+        for name, method in before.items():
             if method is None:
                 delattr(keras.Model, name)
             else:
@@ -233,3 +237,13 @@ def _fast(accelerator: Accelerator, name: str, method: Any) -> Any:
         return accelerator.run(name, model, lambda: method(model, *args, **kwargs))
 
     return call
+
+
+def _run(
+    accelerator: Accelerator, model: KerasModel, name: str, arguments: Mapping[str, Any]
+) -> Any:
+    """Call the model's method ``name``, which need not be Keras's, with fast steps."""
+    if getattr(type(model), name) is KERAS_OWN[name] and name not in vars(model):
+        return accelerator.run(name, model, lambda: KERAS_OWN[name](model, **arguments))
+    with patched(accelerator):
+        return getattr(model, name)(**arguments)

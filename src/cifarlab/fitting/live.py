@@ -31,7 +31,8 @@ class Watch:
         return self._settings() != self.before
 
     def _settings(self) -> list[Any]:
-        settings: list[Any] = [variable.trainable for variable in self.variables]
+        # The memory that the native layers work in, too: PyTorch may move a module elsewhere.
+        settings: list[Any] = [(v.trainable, v.value.data_ptr()) for v in self.variables]
         for layer in self.layers:
             own = vars(layer)
             settings.append(
