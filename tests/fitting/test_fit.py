@@ -477,7 +477,6 @@ class TestFastFit:
             model.predict(X, verbose=0)
             slow.fit(X, Y, verbose=0)
         assert (keras.Model.fit, keras.Model.evaluate, keras.Model.predict) == before
-        assert not {"fit", "evaluate", "predict"} & set(vars(keras.Model))
         plans = [record.plan for record in fast_calls.records]
         assert [p.call for p in plans] == ["fit", "evaluate", "predict", "fit"]
         assert [p.native for p in plans] == [True, True, True, False]

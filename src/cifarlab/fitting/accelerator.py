@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -16,6 +16,7 @@ from cifarlab.fitting.steps import Steps, are_in_place, in_place
 from cifarlab.runtime.memory import keeping_freed_memory
 
 Result = TypeVar("Result")
+TIMES = {1: "once", 2: "twice"}
 
 
 def on_stderr(line: str) -> None:
@@ -87,3 +88,39 @@ class Accelerator:
             if line not in self.said:
                 self.said.add(line)
                 self.message(line)
+
+
+def summary(records: Sequence[Record]) -> str:
+    """Return one line about calls: which ran natively, which did not and why, and their time.
+
+    Example:
+        >>> plans = [Plan(call="fit", model="a"), Plan(call="fit", model="b", reasons=("hm",))]
+        >>> summary([Record(plan=plan, seconds=2.0) for plan in plans])
+        'natively: fit once in 2.0 s; at Keras\'s own speed: fit once in 2.0 s (hm)'
+    """
+    fast = [record for record in records if record.plan.native]
+    slow = [record for record in records if not record.plan.native]
+    if not records:
+        return "fit, evaluate and predict were not called"
+    parts = []
+    if fast:
+        kept = _distinct(name for record in fast for name in record.plan.run_by_keras)
+        note = f" (layers run by Keras: {', '.join(kept)})" if kept else ""
+        parts.append(f"natively: {_counted(fast)}{note}")
+    if slow:
+        why = _distinct(reason for record in slow for reason in record.plan.reasons)
+        parts.append(f"at Keras's own speed: {_counted(slow)} ({'; '.join(why)})")
+    return "; ".join(parts)
+
+
+def _counted(records: Sequence[Record]) -> str:
+    said = []
+    for call in _distinct(record.plan.call for record in records):
+        seconds = [record.seconds for record in records if record.plan.call == call]
+        times = TIMES.get(len(seconds), f"{len(seconds)} times")
+        said.append(f"{call} {times} in {sum(seconds):.1f} s")
+    return ", ".join(said)
+
+
+def _distinct(values: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(values))

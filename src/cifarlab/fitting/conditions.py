@@ -47,6 +47,8 @@ def own_functions(model: KerasModel) -> str | None:
 
 def own_call(model: KerasModel) -> str | None:
     """A model whose graph is Python code."""
+    if not isinstance(model, keras.Model):
+        return f"{type(model).__name__} is no keras.Model"
     if type(model).call is not _plain_class(model).call:
         return f"{type(model).__name__} is a subclass of keras.Model with a call of its own"
     return None
@@ -63,7 +65,7 @@ def several_inputs_or_outputs(model: KerasModel) -> str | None:
 
 def built_without_graph(model: KerasModel) -> str | None:
     """A Sequential model whose layers were never connected to one input."""
-    if model.built and not getattr(model, "inputs", None):
+    if isinstance(model, keras.Sequential) and model.built and model._functional is None:
         return f"model {model.name!r} takes nested inputs"
     return None
 

@@ -217,18 +217,20 @@ def fast_fit(*, precision: str = "auto", strict: bool = False) -> Iterator[Accel
 @contextmanager
 def patched(accelerator: Accelerator) -> Iterator[None]:
     """Put fast methods into ``keras.Model`` inside the block."""
-    # Keras's are inherited: nothing is there to put back, but inside of another such block.
-    before = {name: vars(keras.Model).get(name) for name in KERAS_OWN}
-    for name in KERAS_OWN:
-        setattr(keras.Model, name, _fast(accelerator, name, getattr(keras.Model, name)))
+    homes = {name: _home(name) for name in KERAS_OWN}
+    before = {name: vars(home)[name] for name, home in homes.items()}
+    for name, home in homes.items():
+        setattr(home, name, _fast(accelerator, name, before[name]))
     try:
         yield
     finally:
-        for name, method in before.items():
-            if method is None:
-                delattr(keras.Model, name)
-            else:
-                setattr(keras.Model, name, method)
+        for name, home in homes.items():
+            setattr(home, name, before[name])
+
+
+def _home(name: str) -> Any:
+    """Return the class that ``keras.Model`` inherits the method from."""
+    return next(base for base in keras.Model.__mro__ if name in vars(base))
 
 
 def _fast(accelerator: Accelerator, name: str, method: Any) -> Any:
