@@ -14,6 +14,7 @@ from torch import Tensor
 
 from cifarlab.backend import KerasModel, keras
 from cifarlab.errors import InputError, NoFastFormError
+from cifarlab.fitting.updates import apply
 from cifarlab.lowering.model import LoweredModel, lower
 from cifarlab.runtime.device import computing_in
 
@@ -60,7 +61,7 @@ class NativeModel:
         scaled = model.optimizer.scale_loss(loss)
         torch.autograd.backward(scaled)
         with torch.no_grad():
-            model.optimizer.apply(self._gradients(), self.weights)
+            apply(model.optimizer, self._gradients(), self.weights)
             return self._results(x, y, y_pred, sample_weight, loss)
 
     @torch.no_grad()
