@@ -17,6 +17,8 @@ from cifarlab.fitting.accelerator import Accelerator
 from cifarlab.fitting.fit import KERAS_OWN, evaluate, fast_fit, fit, predict
 from cifarlab.fitting.plan import make_plan
 from fitting.comparison import assert_same_outcome, outcome_of
+from lowering.test_graph import NOT_NATIVE
+from lowering.test_graph import classifier as around
 
 layers, optimizers = keras.layers, keras.optimizers
 Callback = keras.callbacks.Callback
@@ -185,6 +187,13 @@ class TestWhatRunsNatively:
         assert losses["bfloat16"] != losses["float32"]
         np.testing.assert_allclose(losses["bfloat16"], losses["float32"], rtol=0.05)
 
+    @pytest.mark.parametrize("name", [n for n in NOT_NATIVE if n != "masked"])
+    def test_layers_run_by_keras_stand_bfloat16(self, name: str) -> None:
+        model = compiled(around(NOT_NATIVE[name]))
+        x = RNG.normal(size=(5, *model.input_shape[1:])).astype("float32")
+        history = fit(model, x, Y[:5], verbose=0, precision="bfloat16", strict=True)
+        assert np.isfinite(history.history["loss"]).all()
+
     def test_an_unknown_precision_is_refused_before_anything(self) -> None:
         with pytest.raises(UsageError, match="precision 'half'"):
             fit(compiled(network()), **arguments(), precision="half")
@@ -266,6 +275,11 @@ def mixed() -> KerasModel:
         keras.config.set_dtype_policy("float32")
 
 
+def wide_end() -> KerasModel:
+    stack = [keras.Input(SHAPE), layers.Flatten(), layers.Dense(3)]
+    return compiled(keras.Sequential([*stack, layers.Activation("softmax", dtype="float64")]))
+
+
 FALL_BACKS: dict[str, Callable[[], KerasModel]] = {
     "OwnTrainStep has a train_step of its own": lambda: compiled(network(OwnTrainStep)),
     "OwnLoss has a compute_loss of its own": lambda: compiled(network(OwnLoss)),
@@ -277,6 +291,7 @@ FALL_BACKS: dict[str, Callable[[], KerasModel]] = {
     "layer 'last' has a PyTorch hook": hooked,
     "was given a train_function of its own": with_own_function,
     "has the dtype policy mixed_bfloat16": mixed,
+    "has the dtype policy float64": wide_end,
     "compile(run_eagerly=True)": lambda: compiled(network(), run_eagerly=True),
 }
 
@@ -333,6 +348,21 @@ class TestFallingBack:
         compiled(model)
         with pytest.warns(UserWarning, match="does not have any trainable weights"):
             fit(model, **arguments())
+
+
+def test_a_layer_that_trains_itself_runs_as_keras_runs_it() -> None:
+    trainer = next(base for base in keras.Model.__mro__ if "fit" in vars(base))
+
+    class Own(trainer, layers.Dense):  # type: ignore[misc, valid-type]
+        def __init__(self) -> None:
+            layers.Dense.__init__(self, 3)
+            trainer.__init__(self)
+
+    model = compiled(Own(), loss="mse")
+    with fast_fit() as calls:
+        model.fit(X[:, 0, 0], np.eye(3)[Y], verbose=0)
+        model.predict(X[:, 0, 0], verbose=0)
+    assert [record.plan.reasons for record in calls.records] == [("Own is no keras.Model",)] * 2
 
 
 class At(Callback):  # type: ignore[misc]

@@ -6,7 +6,7 @@ runs the call itself. To cover something new, weaken or remove the condition tha
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from cifarlab.backend import KerasModel, keras
@@ -26,6 +26,14 @@ STEPS_FROM = ("keras.src.backend.torch.trainer", "cifarlab.fitting.steps")
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
+def failed(model: KerasModel, conditions: Sequence[Condition]) -> tuple[str, ...]:
+    """Return why Keras runs the call itself: all the reasons, none if it can run natively."""
+    if not isinstance(model, keras.Model):
+        # A layer that inherits from Keras's trainer as well.
+        return (f"{type(model).__name__} is no keras.Model",)
+    return tuple(why for check in conditions if (why := check(model)) is not None)
+
+
 def own_methods(model: KerasModel) -> str | None:
     """A method that the user wrote in place of Keras's."""
     for name in REPLACED:
@@ -40,15 +48,13 @@ def own_functions(model: KerasModel) -> str | None:
     """A step that was put in place of the one that Keras makes."""
     for name in ("train_function", "test_function", "predict_function"):
         function = getattr(model, name, None)
-        if function is not None and function.__module__ not in STEPS_FROM:
+        if function is not None and getattr(function, "__module__", None) not in STEPS_FROM:
             return f"model {model.name!r} was given a {name} of its own"
     return None
 
 
 def own_call(model: KerasModel) -> str | None:
     """A model whose graph is Python code."""
-    if not isinstance(model, keras.Model):
-        return f"{type(model).__name__} is no keras.Model"
     if type(model).call is not _plain_class(model).call:
         return f"{type(model).__name__} is a subclass of keras.Model with a call of its own"
     return None
@@ -103,9 +109,8 @@ def other_number_types(model: KerasModel) -> str | None:
         policy = layer.dtype_policy
         if layer.quantization_mode is not None:
             return f"layer {layer.name!r} is quantised to {layer.quantization_mode}"
-        both = (policy.compute_dtype, policy.variable_dtype)
-        weights = any(keras.backend.is_float_dtype(v.dtype) for v in layer.weights)
-        if both != ("float32", "float32") and (weights or policy.name.startswith("mixed")):
+        dtypes = {policy.compute_dtype, policy.variable_dtype}
+        if any(keras.backend.is_float_dtype(d) and d != "float32" for d in dtypes):
             return f"layer {layer.name!r} has the dtype policy {policy.name}"
     return None
 

@@ -9,7 +9,7 @@ import torch
 
 from cifarlab.backend import KerasModel
 from cifarlab.errors import NoFastFormError
-from cifarlab.fitting.conditions import FOR_EVALUATE, FOR_FIT, FOR_PREDICT, Condition
+from cifarlab.fitting.conditions import FOR_EVALUATE, FOR_FIT, FOR_PREDICT, Condition, failed
 from cifarlab.fitting.native import NativeModel
 from cifarlab.runtime.device import choose_precision
 
@@ -79,7 +79,7 @@ def make_plan(
     """
     wanted = _precision(call, model, precision)
     named = str(wanted).removeprefix("torch.")
-    reasons = tuple(why for check in CONDITIONS[call] if (why := check(model)) is not None)
+    reasons = failed(model, CONDITIONS[call])
     if reasons:
         return Plan(call=call, model=model.name, reasons=reasons), None
     if not _is_built(model):
