@@ -31,7 +31,7 @@ def work(job: Message) -> Mapping[str, Any]:
     splits = (data.train, data.validation)
     return {
         "seconds": seconds,
-        "peak_bytes": _peak_bytes(),
+        "peak_bytes": peak_bytes(),
         "data_bytes": sum(split.images.nbytes + split.labels.nbytes for split in splits),
         "hardware": describe_hardware(choose_device()),
     }
@@ -68,7 +68,7 @@ def _seconds(recipe: Recipe, data: Dataset) -> list[float]:
     return [row["seconds"] for row in history]
 
 
-def _peak_bytes() -> int:
+def peak_bytes() -> int:
     """The most memory that this process has held at once, in bytes."""
     # On Linux a child's ru_maxrss begins at its parent's size, so it can be too high.
     status = Path("/proc/self/status")

@@ -111,6 +111,12 @@ def test_a_recipe_that_looks_harder_at_a_few_does_not_make_companions_matter():
     np.testing.assert_allclose(few.predict_proba(images), alone, atol=1e-6)
 
 
+def test_a_shift_beyond_the_image_is_refused():
+    with pytest.raises(InputError) as error:
+        Classifier.from_keras(random_model(), CLASSES, "cpu", TestTimeAugmentation(shift=SIDE))
+    assert "use a smaller shift" in one_line(error)
+
+
 def test_a_temperature_divides_the_logits(classifier):
     images = tiny_split(10, 3).images
     before = classifier.predict(images)

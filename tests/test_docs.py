@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -93,9 +94,12 @@ BEFORE: dict[str, Callable[[Path, dict[str, Any]], None]] = {"docs/export.md": w
 
 @pytest.fixture
 def tiny_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the names of datasets stand for a few drawn images."""
+    """Let the names of datasets stand for a few drawn images, trained on no longer than many."""
+    from cifarlab import recipes
     from cifarlab.data import cache, catalog, shapes
 
+    for name, recipe in recipes.RECIPES.items():
+        monkeypatch.setitem(recipes.RECIPES, name, replace(recipe, few_images=None))
     drawn = cache.get(shapes.key(), shapes.draw)
     train, test = drawn.train.subset(np.arange(300)), drawn.test.subset(np.arange(100))
     for name in catalog.NAMES:

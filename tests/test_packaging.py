@@ -25,7 +25,10 @@ import cifarlab
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-EXTRAS = {"bench", "dev", "docs", "mlflow", "onnx", "serve", "tensorboard", "wandb"}
+EXTRAS = {
+    *("bench", "dev", "docs", "heic", "hub"),
+    *("mlflow", "onnx", "serve", "tensorboard", "wandb"),
+}
 
 # What the program reads at run time.
 DATA = (

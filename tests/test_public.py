@@ -31,8 +31,10 @@ DOCUMENTED = {
     "fit",
     "load_dataset",
     "predict",
+    "predict_files",
     "report",
     "resume",
+    "show_dataset",
     "train",
 }
 HEAVY = ("keras", "torch", "numpy", "PIL", "sklearn", "matplotlib", "pyarrow", "typer", "rich")

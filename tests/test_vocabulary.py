@@ -59,6 +59,7 @@ ALLOWED = (
     ("src/cifarlab/training/batch.py", r'derive\(seed, "pictures"\)', "every seed depends on it"),
     ("src/cifarlab/cli/", r"hidden=True|deprecated", "options of version 0.1"),
     ("src/cifarlab/serving/", r"deprecated|version 0\.1", "fields of version 0.1"),
+    ("src/cifarlab/data/readers/", r'"picture"', "what people call their columns and files"),
     ("CHANGELOG.md", r"^  \| ", "what was called how in version 0.1"),
 )
 

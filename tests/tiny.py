@@ -73,6 +73,8 @@ def tiny_recipe(**changes: Any) -> Recipe:
         schedule=Constant(),
         augment=(Flip(), Translate(pixels=2)),
         stop=EarlyStopping(patience=2),
+        image_size=(SIDE, SIDE),
+        few_images=None,
     )
     return replace(small, **changes)
 
@@ -109,6 +111,7 @@ def rich_recipe(**changes: Any) -> Recipe:
         tta=TestTimeAugmentation(share=0.5),
         keep="last",
         train_on=EVERYTHING_BUT_TEST,
+        image_size=(SIDE, SIDE),
     )
     return replace(rich, **changes)
 

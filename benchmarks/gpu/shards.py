@@ -11,9 +11,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.command import say
-from cifarlab.data.readers import parquet
-from cifarlab.data.dataset import Dataset, Split, fingerprint, stratified_split, without_validation
+from cifarlab.data.dataset import Dataset, Split, without_validation
+from cifarlab.data.decoding import decode_in_memory
 from cifarlab.data.inspection import train_fingerprint
+from cifarlab.data.load_options import LoadOptions
+from cifarlab.data.readers import parquet
+from cifarlab.data.samples import Found
+from cifarlab.data.split import fingerprint, stratified_split
 from cifarlab.errors import InputError
 
 # About what Parquet adds to a file's images, and to each of them.
@@ -113,10 +117,9 @@ def _write(
 
 def check_shards(data: Dataset, folder: Path) -> None:
     """Raise ``InputError`` unless the files in ``folder`` hold the images and names of ``data``."""
-    shards = parquet.find(folder)
-    assert shards is not None
-    content = parquet.read(shards, image_size=data.test.images.shape[1], progress=say)
-    assert content.test is not None
+    shards = parquet.find(folder, LoadOptions())
+    assert isinstance(shards, Found)
+    content = decode_in_memory(shards, LoadOptions(image_size=data.test.images.shape[1:3]))
     for part, read, packed in (
         ("train", fingerprint(content.train), train_fingerprint(data)),
         ("test", fingerprint(content.test), fingerprint(data.test)),

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from cifarlab.experiments.lr_finder import find_learning_rate
     from cifarlab.exporting import export
     from cifarlab.fitting.fit import fast_fit, fit, predict
+    from cifarlab.predicting.files import predict_files
     from cifarlab.predictions import Predictions
     from cifarlab.recipes import RECIPES
     from cifarlab.recipes.recipe import Recipe
     from cifarlab.reporting.build import report
+    from cifarlab.reporting.dataset_page import show_dataset
     from cifarlab.serving.page.demo import demo
     from cifarlab.training.run import Run
     from cifarlab.training.train import TrainOptions, resume, train
@@ -52,8 +54,10 @@ __all__ = [
     "fit",
     "load_dataset",
     "predict",
+    "predict_files",
     "report",
     "resume",
+    "show_dataset",
     "train",
 ]
 
@@ -79,8 +83,10 @@ _HOMES = {
     "fit": "fitting.fit",
     "load_dataset": "data.catalog",
     "predict": "fitting.fit",
+    "predict_files": "predicting.files",
     "report": "reporting.build",
     "resume": "training.train",
+    "show_dataset": "reporting.dataset_page",
     "train": "training.train",
 }
 

@@ -16,7 +16,7 @@ import torch
 from cifarlab.backend import KerasModel, keras
 from cifarlab.data.dataset import Split
 from cifarlab.data.image import read_as
-from cifarlab.data.image_format import ImageFormat, check_resize_mode
+from cifarlab.data.image_format import ImageFormat
 from cifarlab.errors import InputError
 from cifarlab.evaluation.metrics import Metrics, measure
 from cifarlab.fitting.fit import evaluate as evaluate_keras
@@ -56,6 +56,7 @@ class Classifier:
             nothing is known of that.
         resize_mode: how images of another size are brought to the model's.
         bits: of the values in 16-bit image files.
+        trained_on: what its file says of the data, in plain JSON values.
 
     Example:
         >>> classifier = Classifier.pretrained("cpu")
@@ -73,6 +74,7 @@ class Classifier:
     not_sure_below: float | None = None
     resize_mode: str = "squash"
     bits: int = 16
+    trained_on: Mapping[str, Any] | None = None
 
     @staticmethod
     def load(path: PathLike, device: str = "auto") -> Classifier:
@@ -116,8 +118,9 @@ class Classifier:
         """Make a classifier of a Keras model that ends in a softmax.
 
         Raises:
-            InputError: it does not take images of one size, RGB or grey, or does not
-                end in a softmax over ``len(class_names)`` classes.
+            InputError: it does not take images of one size, RGB or grey, does not end in a
+                softmax over ``len(class_names)`` classes, or its images are too small for the
+                shift of ``tta``.
             UsageError: ``device`` is not there.
         """
         names = tuple(class_names)
@@ -127,6 +130,11 @@ class Classifier:
             raise InputError(
                 f"model {model.name!r} gives {list(model.output_shape)}; a classifier ends "
                 f"in a softmax over its {len(names)} classes: add one"
+            )
+        if tta is not None and tta.shift >= min(model.input_shape[1:3]):
+            raise InputError(
+                f"test-time augmentation by {tta.shift} pixels: model {model.name!r} takes images "
+                f"of {model.input_shape[1]}x{model.input_shape[2]}; use a smaller shift"
             )
         return Classifier(
             model=model, class_names=names, lowered=lowered, tta=tta and replace(tta, share=1.0)
@@ -196,10 +204,7 @@ class Classifier:
             names = tuple(str(i) for i in range(len(arrays)))
         else:
             paths = _paths(images)
-            wanted = self.image_format
-            if resize_mode is not None:
-                check_resize_mode(resize_mode)
-                wanted = replace(wanted, resize_mode=resize_mode)
+            wanted = self.image_format.resized_by(resize_mode)
             probabilities = self.predict_proba(np.stack([read_as(wanted, path) for path in paths]))
             names = tuple(map(str, paths))
         return Predictions(probabilities=probabilities, class_names=self.class_names, names=names)
@@ -341,6 +346,7 @@ def _of_loaded(loaded: LoadedModel, device: str) -> Classifier:
         not_sure_below=loaded.not_sure_below,
         resize_mode=loaded.resize_mode,
         bits=loaded.bits,
+        trained_on=loaded.trained_on,
     )
 
 

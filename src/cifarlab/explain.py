@@ -53,7 +53,7 @@ def grad_cam(classifier: Classifier, images: Array, classes: Array | None = None
     enlarged bilinearly.
 
     Args:
-        images: uint8 ``[N, H, W, 3]`` of the model's size, 0 to 255.
+        images: uint8 ``[N, H, W, C]`` of the model's size, 0 to 255.
         classes: int ``[N]``, which class to explain for each image; by default the predicted.
 
     Returns:
@@ -100,12 +100,12 @@ def attributions(
     "Axiomatic attribution for deep networks", ICML 2017).
 
     Args:
-        images: uint8 ``[N, H, W, 3]`` of the model's size, 0 to 255.
+        images: uint8 ``[N, H, W, C]`` of the model's size, 0 to 255.
         classes: int ``[N]``, which class to explain for each image; by default the predicted.
         steps: at how many points of the line, 1 or more; each costs a pass through the model.
 
     Returns:
-        float32 ``[N, H, W, 3]``; positive values speak for the class.
+        float32 ``[N, H, W, C]``; positive values speak for the class.
 
     Raises:
         InputError: images, classes or steps that do not fit.
@@ -128,7 +128,7 @@ def feature_maps(classifier: Classifier, image: Array, layer: str | None = None)
     """Return the output of one layer of the Keras model for one image.
 
     Args:
-        image: uint8 ``[H, W, 3]`` of the model's size, 0 to 255.
+        image: uint8 ``[H, W, C]`` of the model's size, 0 to 255.
         layer: the name of a layer with maps as output; by default the first convolution.
 
     Returns:
@@ -156,21 +156,22 @@ def feature_maps(classifier: Classifier, image: Array, layer: str | None = None)
 
 
 def first_layer_filters(classifier: Classifier) -> Array:
-    """Return the filters of the first convolution, float32 ``[n, height, width, 3]``.
+    """Return the filters of the first convolution, float32 ``[n, height, width, C]``.
 
-    They are the model's weights unscaled: of either sign and any size.
+    They are the model's weights unscaled: of either sign and any size. C is that of the images.
 
     Raises:
-        InputError: the model has no convolution, or its first one does not see the three colours.
+        InputError: the model has no convolution, or its first one does not see the image's
+            channels.
     """
     first = next((m for m in classifier.lowered.modules() if _is_convolution(m)), None)
     if first is None:
         raise _without_convolution(classifier)
     kernel = first.kernel if isinstance(first, Convolution) and first.groups == 1 else None
-    if kernel is None or kernel.shape[1] != 3:
+    if kernel is None or kernel.shape[1] != classifier.input_shape[2]:
         raise InputError(
             f"the first convolution of model {classifier.model.name!r} does not apply its own "
-            "filters to three colours; feature_maps shows its output"
+            "filters to the image's channels; feature_maps shows its output"
         )
     return np.asarray(kernel.detach().permute(0, 2, 3, 1).cpu().numpy(), dtype=np.float32)
 

@@ -12,7 +12,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import BinaryIO
 
 from cifarlab.errors import ResourceError
@@ -27,7 +27,7 @@ _EXHAUSTED = {
 }
 
 
-def printable(name: str | Path) -> str:
+def printable(name: str | PurePath) -> str:
     """Return ``name`` fit for a one-line message: as it is, or quoted with escapes."""
     text = str(name)
     return text if text.isprintable() else repr(text)

@@ -18,8 +18,9 @@ from benchmarks.gpu.pack import main, pack_data, pack_repository, pack_wheels, r
 from benchmarks.gpu.shards import check_shards, write_shards
 from benchmarks.published import RECORDS
 from cifarlab.data.catalog import load_dataset
-from cifarlab.data.dataset import Dataset, Split, fingerprint, stratified_split
+from cifarlab.data.dataset import Dataset, Split
 from cifarlab.data.inspection import train_fingerprint
+from cifarlab.data.split import fingerprint, stratified_split
 from cifarlab.errors import InputError, NetworkError
 
 LIMIT = 100_000

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from cifarlab.classifier import Classifier, evaluate
@@ -37,6 +39,22 @@ def test_the_table_has_a_row_a_class(cifarlab, trained):
     assert "95% interval" in result.out
     rows = [line.split() for line in result.out.splitlines()]
     assert [row[0] for row in rows if row and row[-1] == "2"] == ["blue", "green", "red"]
+
+
+def test_a_class_without_images_has_dashes(cifarlab, trained, photos, monkeypatch):
+    of_photos = load_dataset(photos)
+    without_red = of_photos.test.subset(np.flatnonzero(of_photos.test.labels != 2))
+    monkeypatch.setattr(
+        "cifarlab.runs.record.evaluation_data",
+        lambda *_, **__: replace(of_photos, test=without_red),
+    )
+    result = cifarlab("evaluate", trained)
+    assert (result.code, result.err) == (0, "")
+    assert ["red", "–", "–", "–", "0"] in [line.split() for line in result.out.splitlines()]
+    assert "not measured: there are no images of that class" in result.out
+    assert "macro-F1" in result.out
+    found = json.loads(cifarlab("evaluate", trained, "--json").out)
+    assert found["per_class"]["red"]["recall"] is None
 
 
 def test_a_model_file_is_measured_on_named_data(cifarlab, trained, photos):

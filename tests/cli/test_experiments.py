@@ -44,6 +44,24 @@ def test_two_finished_runs_are_compared_image_by_image(cifarlab, trained, tmp_pa
     )
 
 
+def test_uneven_classes_are_compared_by_class_too(cifarlab, trained, tmp_path):
+    directories = []
+    for name, confusion in (("one", [[50, 0, 0], [0, 5, 0], [3, 0, 2]]), ("two", [[50, 5, 5]] * 3)):
+        directory = shutil.copytree(trained, tmp_path / name)
+        recipe = json.loads((directory / "recipe.json").read_text())
+        (directory / "recipe.json").write_text(json.dumps({**recipe, "name": name}))
+        metrics = json.loads((directory / "metrics.json").read_text())
+        metrics["test"]["confusion"] = confusion
+        (directory / "metrics.json").write_text(json.dumps(metrics))
+        directories.append(directory)
+    rows = [line.split() for line in cifarlab("compare", *directories).out.splitlines()]
+    assert rows[0][-2:] == ["balanced", "macro-F1"]
+    # Recalls 1, 1 and 0.4; F1 100/103, 1 and 4/7.
+    assert next(row for row in rows if row[:1] == ["one"])[-2:] == ["80.00%", "84.74%"]
+    document = json.loads(cifarlab("compare", *directories, "--json").out)
+    assert document["runs"][0]["balanced_accuracy"] == pytest.approx(0.8)
+
+
 def test_what_cannot_be_compared_is_refused_before_anything_is_loaded(
     cifarlab, photos, decoded, tmp_path
 ):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import os
 import shutil
+import subprocess
 import sys
+import time
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +21,9 @@ from PIL import Image
 from cifarlab.classifier import Classifier
 from cifarlab.data import cifar
 from cifarlab.data.image import read_image
+from cifarlab.predicting import answers, files
 from cifarlab.saving.model_file import save_model
+from support import contents, posix_only
 
 
 def predicted(result) -> list[dict]:
@@ -45,7 +51,8 @@ def test_folders_are_opened_where_they_stand(cifarlab, trained, photos):
 
 def test_chunks_leave_the_order_alone(cifarlab, trained, photos, monkeypatch):
     whole = cifarlab("predict", photos, "--model", trained, "--json")
-    monkeypatch.setattr(sys.modules["cifarlab.cli.predict"], "CHUNK", 7)
+    batched = partial(answers.answers, batch_size=7)
+    monkeypatch.setattr(files, "answers", lambda *given: batched(*given[:3]))
     pieces = cifarlab("predict", photos, "--model", trained, "--json")
     assert [row["image"] for row in predicted(pieces)] == [row["image"] for row in predicted(whole)]
     assert classes(pieces) == classes(whole)
@@ -211,3 +218,185 @@ def test_with_runs_the_newest_one_answers(cifarlab, trained, photos, tmp_path):
 def test_a_folder_called_like_the_model_in_the_package_does_not_hide_it(cifarlab, photos):
     Path("cifar10").mkdir()
     assert cifarlab("predict", photos / "red" / "00.png").code == 0
+
+
+def written(path: str = "out.csv") -> list[dict[str, str]]:
+    with Path(path).open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_table_has_a_row_for_each_file_bad_ones_included(cifarlab, trained, photos, tmp_path):
+    shutil.copytree(photos, tmp_path / "mine")
+    Path("mine/red/bad.png").write_text("<html>")
+    result = cifarlab("predict", "mine", "--model", trained, "-o", "out.csv")
+    assert result.code == 3
+    assert "1 of 61 images" in result.err.splitlines()[-1]
+    rows = written()
+    assert len(rows) == 61
+    (bad,) = [row for row in rows if row["error"]]
+    assert bad["path"] == "mine/red/bad.png"
+    assert bad["error"].startswith("not an image that can be read")
+    assert bad["class"] == bad["confidence"] == bad["sure"] == ""
+    good = [row for row in rows if not row["error"]]
+    assert all(row["class"] == row["path"].split("/")[1] for row in good)
+    shown = result.out.splitlines()
+    assert shown[-1].endswith("out.csv")
+    assert all(len(line) <= 80 for line in shown[:-1])
+    accepted = cifarlab("predict", "mine", "--model", trained, "-o", "again.csv", "--skip-bad")
+    assert accepted.code == 0
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.jsonl", "out.parquet"])
+def test_an_existing_table_is_refused_or_gone_on_with(cifarlab, trained, photos, name):
+    call = ("predict", photos, "--model", trained, "-o", name)
+    assert cifarlab("predict", photos / "red", *call[2:]).code == 0
+    before = Path(name).read_bytes()
+    refused = cifarlab(*call)
+    assert refused.code == 2
+    assert "--append" in refused.failure()
+    assert Path(name).read_bytes() == before
+    added = json.loads(cifarlab(*call, "--append", "--json").out)
+    assert (added["skipped"], sum(added["classified"].values())) == (20, 40)
+    nothing = json.loads(cifarlab(*call, "--append", "--json").out)
+    assert (nothing["skipped"], nothing["classified"]) == (60, {})
+
+
+def test_errors_come_before_the_work(cifarlab, trained, photos):
+    good = ("predict", photos, "--model", trained)
+    cases = {
+        "a table ends in .csv, .jsonl, .parquet": ("-o", "out.xlsx"),
+        "choose a directory that exists": ("-o", "nowhere/out.csv"),
+        "name it with -o": ("--append",),
+        "squash, crop, pad": ("-o", "out.csv", "--resize-mode", "melt"),
+        "list.txt: cannot be read": ("-o", "out.csv", "--from-file", "list.txt"),
+        "choose a folder outside": ("-o", "out.csv", "--move-to", photos / "sorted"),
+        "stdin can be read once": ("-o", "out.csv", "--from-file", "-", "-"),
+    }
+    for message, arguments in cases.items():
+        result = cifarlab(*good, *arguments)
+        assert result.code in (2, 3, 6)
+        assert message in result.failure()
+        assert not Path("out.csv").exists()
+    assert "--from-file" in cifarlab("predict").failure()
+    assert "no such run" in cifarlab("predict", photos, "--model", "no", "-o", "out.csv").failure()
+
+
+def test_another_model_or_other_columns_add_nothing(cifarlab, trained, photos):
+    call = ("predict", photos / "red", "--model", trained, "-o", "out.csv")
+    assert cifarlab(*call).code == 0
+    before = Path("out.csv").read_bytes()
+    changes = {
+        "other columns": ("--top", "2"),
+        "rows are of model": ("--resize-mode", "crop"),
+        "rows are of model ": ("--model", "cifar10"),
+    }
+    for message, arguments in changes.items():
+        result = cifarlab(*call, "--append", *arguments)
+        assert result.code == 3
+        assert message in result.failure()
+        assert Path("out.csv").read_bytes() == before
+
+
+def test_the_resize_mode_is_the_models_own_unless_given(cifarlab, trained, tmp_path):
+    whole, path = Classifier.load(trained), tmp_path / "crop.keras"
+    save_model(whole.model, path, class_names=whole.class_names, recipe={}, resize_mode="crop")
+    halves = np.zeros((20, 60, 3), np.uint8)
+    halves[:, 20:40, 2] = 255
+    Image.fromarray(halves).save("wide.png")
+    (own,) = predicted(cifarlab("predict", "wide.png", "--model", path, "--json"))
+    (crop,) = predicted(
+        cifarlab("predict", "wide.png", "--model", path, "--json", "--resize-mode", "crop")
+    )
+    (squash,) = predicted(
+        cifarlab("predict", "wide.png", "--model", path, "--json", "--resize-mode", "squash")
+    )
+    assert own["top"] == crop["top"] != squash["top"]
+
+
+def test_patterns_lists_and_folders_find_the_same_images(cifarlab, trained, photos, monkeypatch):
+    monkeypatch.chdir(photos.parent)
+    name = photos.name
+    names = sorted(str(path) for path in Path(name).rglob("0*.png"))
+    lines = photos.parent / "list.txt"
+    lines.write_bytes(b"\xef\xbb\xbf" + "\r\n".join([*names, ""]).encode())
+    ways = [
+        (f"{name}/**/0*.png",),
+        (f"{name}/*/0*.png",),
+        ("--from-file", lines),
+        ("--from-file", "-"),
+        names,
+    ]
+    for way in ways:
+        nuls = "\0".join(names).encode()
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(nuls)))
+        rows = predicted(cifarlab("predict", *way, "--model", trained, "--json"))
+        assert [row["image"] for row in rows] == names
+    missing = cifarlab("predict", f"{name}/**/*.gif", "--model", trained)
+    assert missing.code == 3
+    assert "fit this pattern" in missing.failure()
+
+
+def test_copies_are_sorted_into_class_folders(cifarlab, trained, photos):
+    call = ("predict", photos, "--model", trained, "--move-to", "sorted")
+    before = contents(photos)
+    assert cifarlab(*call).code == 0
+    assert contents(photos) == before
+    found = {Path(name).parts[0] for name in contents(Path("sorted"))}
+    assert found == {"red", "green", "blue"}
+    assert contents(Path("sorted")) == before
+    assert cifarlab(*call).code == 0
+    assert contents(Path("sorted")) == before
+
+
+def test_what_the_model_is_not_sure_of_has_a_folder_of_its_own(cifarlab, trained, photos, tmp_path):
+    whole, path = Classifier.load(trained), tmp_path / "some.keras"
+    save_model(whole.model, path, class_names=whole.class_names, recipe={}, not_sure_below=2.0)
+    assert cifarlab("predict", photos / "red", "--model", path, "--move-to", "sorted").code == 0
+    assert [place.name for place in Path("sorted").iterdir()] == ["not sure"]
+
+
+def test_an_interruption_keeps_what_was_done(cifarlab, trained, photos, monkeypatch):
+    whole = [row["path"] for row in written_by(cifarlab, trained, photos, "whole.csv")]
+    predict = Classifier.predict_proba
+    calls = []
+
+    def interrupted(self, images):
+        calls.append(len(images))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return predict(self, images)
+
+    monkeypatch.setattr(Classifier, "predict_proba", interrupted)
+    batched = partial(answers.answers, batch_size=16)
+    monkeypatch.setattr(files, "answers", lambda *given: batched(*given[:3]))
+    call = ("predict", photos, "--model", trained, "-o", "out.csv")
+    result = cifarlab(*call)
+    assert result.code == 130
+    assert "--append" in result.failure()
+    assert [row["path"] for row in written()] == whole[:32]
+    assert cifarlab(*call, "--append").code == 0
+    assert [row["path"] for row in written()] == whole
+
+
+def written_by(cifarlab, trained, photos, name: str) -> list[dict[str, str]]:
+    assert cifarlab("predict", photos, "--model", trained, "-o", name).code == 0
+    return written(name)
+
+
+@posix_only
+def test_after_a_kill_the_same_command_completes_the_table(trained, photos, tmp_path):
+    for number in range(20):
+        shutil.copytree(photos, tmp_path / "many" / str(number))
+    call = ["predict", str(tmp_path / "many"), "--model", str(trained), "-o", "out.csv", "--append"]
+    command = [sys.executable, "-m", "cifarlab", *call]
+    child = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    # As soon as there is one whole batch.
+    while child.poll() is None and not (
+        Path("out.csv").exists() and Path("out.csv").stat().st_size > 1000
+    ):
+        time.sleep(0.01)
+    child.kill()
+    child.wait()
+    assert subprocess.run(command, check=True, capture_output=True).returncode == 0
+    paths = [row["path"] for row in written()]
+    assert len(paths) == len(set(paths)) == 1200

@@ -69,6 +69,39 @@ def test_a_model_of_the_users_own_is_trained(cifarlab, photos, trained):
     assert recipe["model"]["name"] == "custom"
 
 
+def test_uneven_classes_are_evened_out_as_asked_for_and_recorded(cifarlab, photos, tmp_path):
+    arguments = ("--class-weights", "red=2.5, blue=0.5", "--monitor", "val_macro_f1")
+    result = cifarlab("train", "--data", photos, "-o", "run", "--epochs", "1", *arguments)
+    assert result.code == 0, result.err
+    assert "class weights from 0.5 (blue) to 2.5 (red)" in result.out
+    recipe = json.loads((tmp_path / "run" / "recipe.json").read_text())
+    assert recipe["class_weights"] == [["red", 2.5], ["blue", 0.5]]
+    assert recipe["monitor"] == "val_macro_f1"
+    header = (tmp_path / "run" / "history.csv").read_text().splitlines()[0]
+    assert {"val_balanced_accuracy", "val_macro_f1"} <= set(header.split(","))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--class-weights", "red"), "write balanced, or a number for each class"),
+        (("--class-weights", "red=much"), "write balanced"),
+        (("--class-weights", "red=-1"), "numbers above 0"),
+        (("--class-weights", "red=nan"), "numbers above 0"),
+        (("--class-weights", "=3"), "no class is called"),
+        (("--class-weights", "fox=2"), "no class is called fox; choose from blue, green, red"),
+        (("--class-weights", "balanced", "--sampler", "balanced"), "makes up for uneven classes"),
+        (("--sampler", "random"), "one of shuffled, balanced"),
+        (("--monitor", "val_f1"), "val_balanced_accuracy, val_macro_f1"),
+    ],
+)
+def test_what_cannot_even_classes_out_is_refused(cifarlab, photos, tmp_path, arguments, words):
+    result = cifarlab("train", "--data", photos, "-o", "run", *arguments)
+    assert result.code == 2
+    assert words in result.failure()
+    assert not (tmp_path / "run").exists()
+
+
 def test_bad_images_are_left_out_on_request_only(cifarlab, broken):
     folder = broken(2)
     refused = cifarlab("train", "--data", folder)

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from cifarlab.data import cifar, download
-from cifarlab.data.dataset import Split, fingerprint
+from cifarlab.data.dataset import Split
+from cifarlab.data.split import fingerprint
 from data.published import PARTS
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -22,7 +23,7 @@ from pathlib import Path
 from cifarlab.data import cache
 from cifarlab.data.dataset import Split
 
-def build():
+def build(_=None):
     with Path(sys.argv[1]).open("a") as log:
         log.write("built\\n")
     images = np.random.default_rng(0).integers(0, 256, (30, 32, 32, 3), np.uint8)
@@ -71,7 +72,7 @@ def decoded(some_images) -> cache.Decoded:
     )
 
 
-def never() -> cache.Decoded:
+def never(_: object = None) -> cache.Decoded:
     raise AssertionError("built although it was in the cache")
 
 
@@ -114,7 +115,7 @@ def test_no_home_is_an_error_that_says_what_to_set(monkeypatch):
 
 
 def test_an_entry_is_read_back_memory_mapped(decoded):
-    built = cache.get("toy", lambda: decoded)
+    built = cache.get("toy", lambda _: decoded)
     again = cache.get("toy", never)
     assert same(built, decoded)
     assert same(again, decoded)
@@ -123,13 +124,13 @@ def test_an_entry_is_read_back_memory_mapped(decoded):
 
 
 def test_names_and_skipped_survive_and_files_are_plain(decoded, own_cache):
-    cache.get("toy", lambda: decoded)
+    cache.get("toy", lambda _: decoded)
     (entry,) = [path for path in own_cache.iterdir() if path.is_dir()]
     assert {path.name for path in entry.iterdir()} == {
         "meta.json",
-        "train_images.npy",
+        "train_images.bin",
         "train_labels.npy",
-        "test_images.npy",
+        "test_images.bin",
         "test_labels.npy",
     }
     assert json.loads((entry / "meta.json").read_text("utf-8"))["skipped"] == ["row 3 is bad"]
@@ -141,8 +142,8 @@ def test_names_and_skipped_survive_and_files_are_plain(decoded, own_cache):
         lambda entry: (entry / "meta.json").unlink(),
         lambda entry: (entry / "meta.json").write_text("{"),
         lambda entry: (entry / "meta.json").write_text("[]"),
-        lambda entry: (entry / "test_images.npy").unlink(),
-        lambda entry: os.truncate(entry / "train_images.npy", 5000),
+        lambda entry: (entry / "test_images.bin").unlink(),
+        lambda entry: os.truncate(entry / "train_images.bin", 5000),
         lambda entry: os.truncate(entry / "train_labels.npy", 20),
         lambda entry: (entry / "test_labels.npy").write_bytes(b""),
         lambda entry: np.save(entry / "test_labels.npy", np.arange(5)),
@@ -150,11 +151,11 @@ def test_names_and_skipped_survive_and_files_are_plain(decoded, own_cache):
     ],
 )
 def test_a_broken_entry_is_built_again(decoded, own_cache, damage):
-    cache.get("toy", lambda: decoded)
+    cache.get("toy", lambda _: decoded)
     (entry,) = [path for path in own_cache.iterdir() if path.is_dir()]
     damage(entry)
     assert cache.read("toy") is None
-    assert same(cache.get("toy", lambda: decoded), decoded)
+    assert same(cache.get("toy", lambda _: decoded), decoded)
     assert same(cache.get("toy", never), decoded)
 
 
@@ -191,7 +192,7 @@ def test_a_directory_that_cannot_be_written_gives_only_a_warning(monkeypatch, tm
     (tmp_path / "plain").write_text("a file, not a directory")
     monkeypatch.setenv("CIFARLAB_CACHE", str(tmp_path / "plain" / "cache"))
     said: list[str] = []
-    assert same(cache.get("toy", lambda: decoded, progress=said.append), decoded)
+    assert same(cache.get("toy", lambda _: decoded, progress=said.append), decoded)
     assert len(said) == 1
     assert said[0].startswith("warning: ")
     assert "CIFARLAB_CACHE" in said[0]
@@ -200,7 +201,7 @@ def test_a_directory_that_cannot_be_written_gives_only_a_warning(monkeypatch, tm
 def test_the_warning_goes_to_the_log_without_progress(monkeypatch, tmp_path, decoded, caplog):
     (tmp_path / "plain").write_text("")
     monkeypatch.setenv("CIFARLAB_CACHE", str(tmp_path / "plain" / "cache"))
-    cache.get("toy", lambda: decoded)
+    cache.get("toy", lambda _: decoded)
     assert "cannot be written" in caplog.text
 
 
@@ -218,7 +219,7 @@ print(len(cache.get("toy", build, progress=said.append).train), len(said), "warn
 
 
 def test_reading_a_filled_cache_writes_nothing(decoded, own_cache):
-    cache.get("toy", lambda: decoded)
+    cache.get("toy", lambda _: decoded)
     for file in own_cache.glob("*.lock"):
         file.unlink()
     before = {path: path.stat().st_mtime_ns for path in [own_cache, *own_cache.rglob("*")]}
@@ -234,7 +235,7 @@ def test_reading_a_filled_cache_writes_nothing(decoded, own_cache):
 
 
 def test_an_error_of_the_builder_is_not_reported_as_one_of_the_cache(own_cache):
-    def fail() -> cache.Decoded:
+    def fail(_: object) -> cache.Decoded:
         raise FileNotFoundError("the source went away")
 
     with pytest.raises(FileNotFoundError):
@@ -248,12 +249,12 @@ def test_an_edited_source_gets_a_new_entry_and_the_old_one_goes(tmp_path, decode
     first = cache.key_for(file, [file], (32,))
     assert cache.key_for(file, [file], (32,)) == first
     assert cache.key_for(file, [file], (64,)) != first
-    cache.get(first, lambda: decoded)
+    cache.get(first, lambda _: decoded)
     file.write_text("another")
     second = cache.key_for(file, [file], (32,))
     assert second != first
-    cache.get(second, lambda: decoded)
-    assert [path.name for path in own_cache.iterdir() if path.is_dir()] == [f"v1-{second}"]
+    cache.get(second, lambda _: decoded)
+    assert [path.name for path in own_cache.iterdir() if path.is_dir()] == [f"v2-{second}"]
 
 
 def test_a_change_that_keeps_the_size_is_seen(tmp_path):
@@ -263,3 +264,30 @@ def test_a_change_that_keeps_the_size_is_seen(tmp_path):
     first = cache.key_for(file, [file])
     os.utime(file, ns=(2, 2))
     assert cache.key_for(file, [file]) != first
+
+
+def test_images_are_decoded_straight_into_the_entry(own_cache, decoded):
+    def build(allocate: cache.Allocate) -> cache.Decoded:
+        images = allocate("train", (40, 32, 32, 3))
+        assert isinstance(images, np.memmap)
+        images[:30] = decoded.train.images
+        train = Split(images=images[:30], labels=decoded.train.labels, names=decoded.train.names)
+        return dataclasses.replace(decoded, train=train)
+
+    # Ten of the forty turned out to be bad, so that the file is shorter than was allocated.
+    assert same(cache.get("toy", build), decoded)
+    (file,) = own_cache.rglob("train_images.bin")
+    assert file.stat().st_size == decoded.train.images.size
+
+
+def test_an_entry_of_version_0_1_is_still_read(own_cache, decoded):
+    entry = own_cache / "v1-toy"
+    entry.mkdir(parents=True)
+    meta = {"name": "toy", "source": "nowhere", "class_names": ["a", "b", "c"], "skipped": []}
+    for part in ("train", "test"):
+        split = getattr(decoded, part)
+        np.save(entry / f"{part}_images.npy", split.images)
+        np.save(entry / f"{part}_labels.npy", split.labels)
+        meta[part] = {"shape": split.images.shape, "names": split.names}
+    (entry / "meta.json").write_text(json.dumps(meta))
+    assert same(cache.get("toy", never), dataclasses.replace(decoded, skipped=()))

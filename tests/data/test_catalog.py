@@ -9,9 +9,9 @@ import sys
 import numpy as np
 import pytest
 
-from cifarlab.data import catalog, cifar, inspection, shapes
-from cifarlab.data.dataset import fingerprint
-from cifarlab.data.readers import parquet
+from cifarlab.data import catalog, cifar, decoding, inspection, shapes
+from cifarlab.data.load_options import LoadOptions
+from cifarlab.data.split import fingerprint
 from cifarlab.errors import CifarlabError, InputError, NetworkError, UnsafeError, UsageError
 from data.published import pack, write_binary
 
@@ -44,7 +44,7 @@ def test_a_folder_of_parquet_files(folder, train, test):
 
 def test_the_second_load_decodes_nothing(folder, monkeypatch):
     first = catalog.load_dataset(folder)
-    monkeypatch.setattr(parquet, "read", stop)
+    monkeypatch.setattr(decoding, "_decode_one", stop)
     second = catalog.load_dataset(str(folder))
     np.testing.assert_array_equal(first.train.images, second.train.images)
     assert isinstance(second.test.images, np.memmap)
@@ -77,7 +77,7 @@ def test_the_seed_decides_which_tenth_that_is(
 ):
     path = write_parquet(tmp_path / "photos.parquet", some_images(60))
     first = catalog.load_dataset(path)
-    monkeypatch.setattr(parquet, "read", stop)
+    monkeypatch.setattr(decoding, "_decode_one", stop)
     again, other = (catalog.load_dataset(path, split_seed=seed) for seed in (0, 5))
     for part in ("train", "validation", "test"):
         assert getattr(again, part).names == getattr(first, part).names
@@ -89,7 +89,10 @@ def test_the_seed_decides_which_tenth_that_is(
 def test_a_test_part_without_good_images_is_not_replaced(tmp_path, train, test, write_parquet):
     write_parquet(tmp_path / "train.parquet", train)
     write_parquet(tmp_path / "test.parquet", test, damage=dict.fromkeys(range(len(test))))
-    with pytest.raises(InputError, match=r"\(test\): holds no images"):
+    with (
+        pytest.warns(UserWarning, match="12 bad images left out"),
+        pytest.raises(InputError, match=r"\(test\): holds no images"),
+    ):
         catalog.load_dataset(tmp_path, skip_bad=True)
 
 
@@ -155,13 +158,12 @@ def test_a_folder_of_images(tmp_path, some_images):
     (tmp_path / "cifar10" / "a" / "bad.png").write_bytes(b"not an image")
     with pytest.raises(InputError):
         catalog.load_dataset(tmp_path / "cifar10")
-    with pytest.warns(UserWarning, match="left out 1"):
+    with pytest.warns(UserWarning, match="1 bad image left out"):
         data = catalog.load_dataset(tmp_path / "cifar10", skip_bad=True, image_size=16)
     assert data.name == "local-cifar10"
     assert data.class_names == ("a", "b", "c")
     assert data.train.images.shape[1:] == (16, 16, 3)
-    with pytest.warns(UserWarning, match="left out 1"):
-        result = inspection.check(tmp_path / "cifar10")
+    result = inspection.check(inspection.load_with_notes(tmp_path / "cifar10")[0])
     assert len(result["bad_files"]) == 1
     assert "bad.png" in result["bad_files"][0]
     assert not result["ok"]
@@ -191,11 +193,10 @@ def test_a_path_of_two_lines_is_shown_in_one(tmp_path, train, test, write_parque
     (path / "no.parquet").write_text("hello")
     (path / "none").mkdir()
     column = write_parquet(path / "column.parquet", train, columns=("a\nb", "label"))
-    labels = write_parquet(path / "labels.parquet", train, labels=["a"] * len(train))
     bad = write_parquet(path / "bad\n.parquet", train, damage={3: None})
     few = write_parquet(path / "few" / "train.parquet", train.subset(np.arange(1)))
     shard = write_parquet(path / "shard" / "train-00000-of-00002.parquet", train).parent
-    files = [toronto, packed, cut_off, column, labels, bad, few, shard, path / "absent"]
+    files = [toronto, packed, cut_off, column, bad, few, shard, path / "absent"]
     files += [path / "notes.txt", path / "no.parquet", path / "none"]
     for file in files:
         refused(file)
@@ -224,18 +225,20 @@ def refused(spec: object, **options: object) -> None:
 def test_bad_rows_are_an_error_or_a_warning_each_time(tmp_path, train, test, write_parquet):
     write_parquet(tmp_path / "train.parquet", train, damage={3: b"?"})
     write_parquet(tmp_path / "test.parquet", test)
-    with pytest.raises(InputError, match="1 bad images"):
+    with pytest.raises(InputError, match=r"1 of 42 images are bad: 3\.png"):
         catalog.load_dataset(tmp_path)
     for _ in range(2):
-        said: list[str] = []
-        assert len(catalog.load_dataset(tmp_path, skip_bad=True, progress=said.append).train) == 26
-        assert any("warning: 1 bad images left out" in line for line in said)
+        with pytest.warns(UserWarning, match="1 bad image left out"):
+            data = catalog.load_dataset(tmp_path, skip_bad=True)
+        assert len(data.train) == 26
+        assert len(data.skipped) == 1
 
 
-def test_labels_below_zero_are_refused(tmp_path, train, write_parquet):
+def test_an_image_whose_label_is_below_zero_is_unlabelled(tmp_path, train, write_parquet):
     write_parquet(tmp_path / "train.parquet", train, labels=[-1, *train.labels[1:].tolist()])
-    with pytest.raises(InputError, match="-1 to 2"):
-        catalog.load_dataset(tmp_path)
+    with pytest.warns(UserWarning, match="left out 1 images without a label"):
+        data = catalog.load_dataset(tmp_path)
+    assert sum(len(part) for part in (data.train, data.validation, data.test)) == 29
 
 
 def test_an_unwritable_cache_costs_a_warning_only(folder, tmp_path, monkeypatch):
@@ -255,9 +258,12 @@ def test_shapes10():
     assert (len(data.train), len(data.validation), len(data.test)) == (4500, 500, 1000)
 
 
-def test_named_datasets_have_one_size():
-    with pytest.raises(UsageError, match="are 32x32"):
-        catalog.load_dataset("shapes10", image_size=64)
+def test_named_datasets_come_in_other_sizes_and_in_grey():
+    data = catalog.load_dataset("shapes10", image_size=(16, 24), channels="grey")
+    assert data.train.images.shape == (4500, 16, 24, 1)
+    assert data.class_names == shapes.CLASSES
+    assert data.loading["image_size"] == [16, 24]
+    assert data.loading["channels"] == "grey"
 
 
 @pytest.mark.usefixtures("tiny_is_known")
@@ -310,13 +316,13 @@ def test_the_real_cifar10(real_cifar10, monkeypatch):
     assert result["splits"]["test"]["fingerprint"] == cifar.CIFAR10_TEST_FINGERPRINT
     assert set(result["splits"]["validation"]["per_class"].values()) == {500}
     assert set(result["splits"]["train"]["per_class"].values()) == {4500}
-    monkeypatch.setattr(parquet, "read", stop)
+    monkeypatch.setattr(decoding, "_decode_one", stop)
     assert catalog.load_dataset("cifar10").validation.names == data.validation.names
 
 
 @pytest.mark.real
 def test_the_real_cifar10_in_torontos_formats(real_cifar10, tmp_path):
-    content = parquet.read(parquet.find(real_cifar10))
+    content, _ = catalog.read(real_cifar10, LoadOptions())
     path = write_binary(tmp_path / "cifar-10-batches-bin", content.train, content.test)
     data = catalog.load_dataset(tmp_path)
     assert data.name == "cifar10"

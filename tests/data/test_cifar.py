@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from cifarlab.data import cifar
-from cifarlab.data.dataset import fingerprint
+from cifarlab.data.split import fingerprint
 from cifarlab.errors import InputError
 
 

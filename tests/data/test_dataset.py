@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cifarlab.data.dataset import Split, check_split, fingerprint, stratified_split
+from cifarlab.data.dataset import Split
+from cifarlab.data.split import check_split, fingerprint, stratified_split
 from cifarlab.errors import InputError
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
-import numpy as np
 import pytest
 
 from cifarlab.data import catalog, inspection
-from cifarlab.data.dataset import fingerprint
+from cifarlab.data.split import fingerprint
 
 
 def test_describe_is_json_and_complete(folder, train, test):
@@ -23,7 +23,7 @@ def test_describe_is_json_and_complete(folder, train, test):
 
 
 def test_check_of_a_good_dataset(folder):
-    result = json.loads(json.dumps(inspection.check(folder)))
+    result = json.loads(json.dumps(inspection.check(catalog.load_dataset(folder))))
     assert result["ok"]
     assert result["bad_files"] == []
     assert result["imbalance"] == 1.0
@@ -41,12 +41,12 @@ def test_check_counts_duplicates_bad_rows_and_imbalance(tmp_path, some_images, w
     train.images[30] = train.images[31]
     write_parquet(tmp_path / "train.parquet", train, damage={5: b"?", 8: b"?"})
     write_parquet(tmp_path / "test.parquet", test)
-    result = inspection.check(tmp_path)
+    result = inspection.check(inspection.load_with_notes(tmp_path)[0])
     duplicates = result["duplicates"]
     between = duplicates["between"]
     assert not result["ok"]
     assert [line.split(":")[0] for line in result["bad_files"]] == [
-        "train.parquet row 5", "train.parquet row 8",
+        "5.png", "8.png",
     ]  # fmt: skip
     assert between["train-test"] + between["validation-test"] == 1
     assert duplicates["within"]["test"] == 1
@@ -54,11 +54,17 @@ def test_check_counts_duplicates_bad_rows_and_imbalance(tmp_path, some_images, w
     assert result["imbalance"] == pytest.approx(24 / 22)
 
 
-def test_check_names_empty_classes(tmp_path, some_images, write_parquet):
-    train = some_images(30)
-    labels = np.where(train.labels == 1, 3, train.labels).tolist()
-    write_parquet(tmp_path / "train.parquet", train, labels=labels)
-    result = inspection.check(tmp_path)
-    assert result["empty_classes"] == ["1"]
+def test_check_names_empty_classes(folder):
+    data = catalog.load_dataset(folder)
+    result = inspection.check(dataclasses.replace(data, class_names=("0", "1", "2", "3")))
+    assert result["empty_classes"] == ["3"]
     assert result["imbalance"] is None
     assert not result["ok"]
+
+
+def test_the_command_reads_the_same_and_leaves_nothing_to_guess(folder):
+    data = catalog.load_dataset(folder, split_seed=3, resize_mode="crop")
+    assert inspection.command(folder, data) == (
+        f"cifarlab train --data {folder} --image-size 32 --channels rgb --resize-mode crop "
+        "--split-seed 3 --image-column img --label-column label"
+    )

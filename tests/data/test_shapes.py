@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cifarlab.data import shapes
-from cifarlab.data.dataset import check_split, fingerprint
+from cifarlab.data.split import check_split, fingerprint
 from cifarlab.errors import UsageError
 
 
@@ -37,8 +37,8 @@ def test_no_image_comes_twice(drawn):
 
 def test_another_process_draws_the_same():
     code = (
-        "from cifarlab.data import shapes, dataset;"
-        "print(dataset.fingerprint(shapes.draw(30, 20, seed=3).train))"
+        "from cifarlab.data import shapes, split;"
+        "print(split.fingerprint(shapes.draw(30, 20, seed=3).train))"
     )
     there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert there.stdout.strip() == fingerprint(shapes.draw(30, 20, seed=3).train)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cifarlab.data import cache, download, sources
-from cifarlab.data.dataset import fingerprint
+from cifarlab.data.split import fingerprint
 from cifarlab.errors import NetworkError
 from data.published import PARTS, pack, write_binary
 

@@ -84,7 +84,8 @@ def test_many_images_are_corrupted_as_few_are(name):
 @settings(max_examples=30)
 @given(
     images=arrays.arrays(
-        np.uint8, st.tuples(st.integers(1, 2), st.integers(1, 9), st.integers(1, 9), st.just(3))
+        np.uint8,
+        st.tuples(st.integers(1, 2), st.integers(1, 9), st.integers(1, 9), st.sampled_from([1, 3])),
     ),
     name=st.sampled_from(list(CORRUPTIONS)),
     severity=st.sampled_from(SEVERITIES),
@@ -105,6 +106,16 @@ def test_larger_images_are_corrupted_as_much(name, images):
     assert there < 2 * here
     if name not in ("jpeg", "pixelate"):
         assert there > here / 2
+
+
+@names
+def test_grey_images_are_corrupted_as_much_and_stay_grey(name, images):
+    grey = images[:12].mean(axis=3, keepdims=True).round().astype(np.uint8)
+    result = corrupt(grey, name, 3)
+    assert result.shape == (12, 32, 32, 1)
+    there, here = damage(grey, result), damage(images[:12], corrupt(images[:12], name, 3))
+    # JPEG loses more of colours than of lightness.
+    assert here / (3 if name == "jpeg" else 2) < there < 2 * here
 
 
 def test_none_and_read_only_images(images):

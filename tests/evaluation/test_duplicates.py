@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from cifarlab.data.readers import parquet
-from cifarlab.data.readers.parquet import Content
+from cifarlab.data.cache import Decoded
+from cifarlab.data.catalog import read
+from cifarlab.data.load_options import LoadOptions
 from cifarlab.errors import InputError, UsageError
 from cifarlab.evaluation.duplicates import DuplicatePair, near_duplicates
 from support import one_line
@@ -161,6 +162,30 @@ def test_other_sizes(height, width):
     assert sorted((pair.index, pair.other) for pair in pairs) == [(i, i + 5) for i in range(20)]
 
 
+@pytest.mark.parametrize(("height", "width"), [(28, 28), (32, 64), (128, 96)])
+def test_grey_images_and_large_ones(height, width):
+    others = photographs(60, height, width).mean(axis=3, keepdims=True).astype(np.uint8)
+    pairs = near_duplicates(noisy(others[5:25])[:, :, ::-1], others)
+    assert sorted((pair.index, pair.other) for pair in pairs) == [(i, i + 5) for i in range(20)]
+    assert all(pair.mirrored for pair in pairs)
+
+
+def test_grey_images_match_as_the_same_images_in_colour():
+    grey = photographs(40)[..., :1]
+    colour = grey.repeat(3, axis=3)
+    assert near_duplicates(noisy(grey), grey) == near_duplicates(
+        noisy(grey).repeat(3, axis=3), colour
+    )
+
+
+def test_of_large_images_a_smaller_shift_is_found_too():
+    others = photographs(60, 96, 96)
+    moved = np.roll(others[5:25], 5, axis=2)
+    moved[:, :, :5] = others[5:25, :, :5]
+    pairs = near_duplicates(moved, others)
+    assert sorted((pair.index, pair.other) for pair in pairs) == [(i, i + 5) for i in range(20)]
+
+
 @settings(max_examples=50)
 @given(
     arrays(
@@ -194,8 +219,8 @@ def test_an_empty_set_has_no_duplicates():
 
 
 @pytest.fixture(scope="module")
-def cifar10(real_cifar10) -> Content:
-    return parquet.read(parquet.find(real_cifar10))
+def cifar10(real_cifar10) -> Decoded:
+    return read(real_cifar10, LoadOptions())[0]
 
 
 @pytest.mark.slow

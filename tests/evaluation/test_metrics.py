@@ -14,7 +14,17 @@ from hypothesis.extra.numpy import arrays
 from sklearn import metrics as sk
 
 from cifarlab.errors import InputError, UsageError
-from cifarlab.evaluation import ClassMetrics, Confusion, measure, most_confused, wilson_interval
+from cifarlab.evaluation import (
+    ClassMetrics,
+    Confusion,
+    Metrics,
+    balanced_accuracy,
+    macro_f1,
+    measure,
+    most_confused,
+    uneven,
+    wilson_interval,
+)
 from cifarlab.predictions import Predictions
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -64,8 +74,11 @@ def test_numbers_worked_out_by_hand():
     assert result.per_class == {
         "cat": ClassMetrics(precision=2 / 3, recall=0.5, f1=4 / 7, support=4),
         "dog": ClassMetrics(precision=0.5, recall=0.5, f1=0.5, support=2),
-        "bird": ClassMetrics(precision=0.0, recall=0.0, f1=0.0, support=0),
+        "bird": ClassMetrics(precision=None, recall=None, f1=None, support=0),
     }
+    assert result.not_measured == ("bird",)
+    assert result.balanced_accuracy == (0.5 + 0.5) / 2
+    assert result.macro_f1 == pytest.approx((4 / 7 + 0.5) / 2)
 
 
 def test_most_confused_by_hand():
@@ -99,10 +112,19 @@ def test_agrees_with_scikit_learn(n, classes):
     assert result.confusion.tolist() == confusion.tolist()
     assert result.accuracy == pytest.approx(sk.accuracy_score(labels, predicted))
     numbers = list(result.per_class.values())
-    assert [c.precision for c in numbers] == pytest.approx(precision)
-    assert [c.recall for c in numbers] == pytest.approx(recall)
-    assert [c.f1 for c in numbers] == pytest.approx(f1)
     assert [c.support for c in numbers] == support.tolist()
+    measured = np.flatnonzero(support)
+    for name, theirs in (("precision", precision), ("recall", recall), ("f1", f1)):
+        ours = [getattr(c, name) for c in numbers]
+        assert [ours[i] for i in measured] == pytest.approx(theirs[measured])
+        assert [v is None for v in ours] == [not n for n in support]
+    with warnings.catch_warnings():
+        # It warns of predicted classes that no image has, and leaves them out too.
+        warnings.simplefilter("ignore", UserWarning)
+        balanced = sk.balanced_accuracy_score(labels, predicted)
+    assert result.balanced_accuracy == pytest.approx(balanced)
+    macro_f1 = sk.f1_score(labels, predicted, labels=measured, average="macro", zero_division=0)
+    assert result.macro_f1 == pytest.approx(macro_f1)
     probabilities = predictions.probabilities.astype(np.float64)
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     assert result.loss == pytest.approx(
@@ -136,13 +158,44 @@ def test_json_holds_plain_numbers_and_exactly_these_names():
     content = measure(HAND).to_json()
     assert json.loads(json.dumps(content, allow_nan=False)) == content
     assert list(content) == [
-        *("accuracy", "accuracy_interval", "top2", "loss", "n", "per_class", "confusion")
+        *("accuracy", "accuracy_interval", "balanced_accuracy", "macro_f1", "top2", "loss", "n"),
+        *("per_class", "confusion"),
     ]
     assert list(content["per_class"]) == ["cat", "dog", "bird"]
     assert list(content["per_class"]["cat"]) == ["precision", "recall", "f1", "support"]
     assert type(content["per_class"]["cat"]["support"]) is int
     assert type(content["confusion"][0][0]) is int
     assert type(content["accuracy_interval"]) is list
+
+
+def test_metrics_come_back_from_json_of_this_version_and_of_the_first():
+    content = measure(HAND).to_json()
+    assert Metrics.from_json(content).to_json() == content
+    del content["balanced_accuracy"], content["macro_f1"]
+    content["per_class"]["bird"] = {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}
+    assert Metrics.from_json(content).to_json() == measure(HAND).to_json()
+
+
+def test_a_rare_class_that_is_never_predicted_shows_in_the_mean_over_classes():
+    result = measure(predictions_of(np.eye(2)[[0] * 100], [0] * 95 + [1] * 5))
+    assert result.accuracy == 0.95
+    assert result.balanced_accuracy == 0.5
+    assert result.macro_f1 == pytest.approx(190 / 195 / 2)
+    assert result.uneven
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [([950, 50], True), ([5, 1, 0], True), ([4, 1], False), ([7, 7], False), ([0, 0], False)],
+)
+def test_classes_are_uneven_from_five_times_as_many_images_on(counts, expected):
+    assert uneven(counts) is expected
+
+
+@pytest.mark.parametrize("of", [balanced_accuracy, macro_f1])
+def test_no_images_at_all_have_no_mean(of):
+    with pytest.raises(InputError, match="0 images"):
+        of(np.zeros((3, 3), np.int64))
 
 
 @pytest.mark.parametrize(
@@ -233,8 +286,11 @@ def test_the_confusion_matrix_accounts_for_every_image(predictions):
     assert result.accuracy <= result.top2 <= 1.0
     assert 0.0 <= result.loss <= -math.log(1e-7) + 1e-9
     for numbers in result.per_class.values():
-        assert 0.0 <= numbers.precision <= 1.0
-        assert 0.0 <= numbers.recall <= 1.0
-        assert 0.0 <= numbers.f1 <= 1.0
+        for share in (numbers.precision, numbers.recall, numbers.f1):
+            assert (share is None) if not numbers.support else 0.0 <= share <= 1.0
+    assert 0.0 <= result.balanced_accuracy <= 1.0
+    assert 0.0 <= result.macro_f1 <= 1.0
+    if result.accuracy == 1.0:
+        assert result.balanced_accuracy == result.macro_f1 == 1.0
     mistakes = most_confused(result, k=100)
     assert sum(mistake.count for mistake in mistakes) == n - result.confusion.trace()

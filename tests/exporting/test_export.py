@@ -15,9 +15,10 @@ import torch
 
 from cifarlab.backend import keras
 from cifarlab.classifier import Classifier
-from cifarlab.errors import CifarlabError, UsageError
+from cifarlab.data.dataset import Dataset, Split
+from cifarlab.errors import CifarlabError, InputError, UsageError
 from cifarlab.exporting import FORMATS, export, runners
-from cifarlab.exporting.parity import comparison_images
+from cifarlab.exporting.parity import comparison_images, count_for
 from cifarlab.exporting.single_model import single_model
 from cifarlab.models.airnet import airnet
 from cifarlab.models.baseline import baseline
@@ -58,11 +59,25 @@ def users_own() -> Any:
     )
 
 
+def grey_and_wide() -> Any:
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((10, 24, 1)),
+            layers.Rescaling(1 / 255),
+            layers.Conv2D(4, 3, activation="relu"),
+            layers.Flatten(),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+
+
 MODELS = {
     "baseline": lambda: baseline((SIDE, SIDE, 3), 3, filters=(4, 6), units=8),
     "airnet": lambda: airnet((SIDE, SIDE, 3), 3, widths=(4, 6, 8)),
     "residual": lambda: airnet((SIDE, SIDE, 3), 3, widths=(4, 6, 8), depth=3, residual=True),
     "own": users_own,
+    "grey": grey_and_wide,
 }
 
 
@@ -72,7 +87,8 @@ def a_classifier(model: str = "airnet", **changes: Any) -> Classifier:
 
 
 def some_images(classifier: Classifier) -> np.ndarray:
-    return comparison_images(classifier.input_shape[:2], 20)
+    height, width, channels = classifier.input_shape
+    return comparison_images((height, width), 20, channels)
 
 
 # --- one Keras model of it all
@@ -115,10 +131,13 @@ def test_every_format_agrees_on_a_thousand_images(tmp_path, model, format):
 
 @pytest.mark.parametrize("format", ["keras", "h5"])
 def test_an_exported_keras_file_comes_back_as_the_same_classifier(tmp_path, format):
-    classifier = a_classifier(tta=TTA[2], temperature=0.7, not_sure_below=0.6)
+    classifier = a_classifier(
+        tta=TTA[2], temperature=0.7, not_sure_below=0.6, resize_mode="pad", bits=12
+    )
     done = export(classifier, format, tmp_path / f"model{FORMATS[format]}")
     back, images = Classifier.load(done.path), some_images(classifier)
     assert (back.class_names, back.not_sure_below) == (NAMES, 0.6)
+    assert back.image_format == classifier.image_format
     assert (back.tta, back.temperature) == (None, 1.0)
     np.testing.assert_allclose(
         back.predict_proba(images), classifier.predict_proba(images), atol=1e-5
@@ -153,7 +172,71 @@ def test_eight_bits_say_what_they_lost(tmp_path):
     assert any(node.op_type == "QuantizeLinear" for node in onnx.load(done.path).graph.node)
 
 
+@pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (32, 64, 3), (64, 64, 3)])
+def test_eight_bits_fit_any_input(tmp_path, shape):
+    data = any_dataset(shape)
+    classifier = Classifier.from_keras(network_of(shape), data.class_names, "cpu")
+    done = export(classifier, "onnx-int8", tmp_path / "m.onnx", data=data)
+    assert done.parity.largest_difference < 0.05
+    model = onnx.load(done.path)
+    assert any(node.op_type == "QuantizeLinear" for node in model.graph.node)
+    facts = {entry.key: entry.value for entry in model.metadata_props}
+    assert json.loads(facts["input_shape"]) == list(shape)
+
+
+def any_dataset(shape: tuple[int, int, int]) -> Dataset:
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (40, *shape), np.uint8)
+    split = Split(images=images, labels=np.arange(40) % 3)
+    return Dataset(
+        name="noise", source="tests", class_names=NAMES, train=split, validation=split, test=split
+    )
+
+
+def network_of(shape: tuple[int, int, int]) -> Any:
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input(shape),
+            layers.Rescaling(1 / 255),
+            layers.Conv2D(4, 3, padding="same", activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Conv2D(6, 3, activation="relu"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+
+
+def test_large_images_are_compared_in_smaller_numbers_and_calls(tmp_path):
+    assert [count_for(*size) for size in ((8, 8), (64, 64), (64, 128), (256, 256))] == [
+        *(1000, 1000, 500, 100)
+    ]
+    assert [runners.batch_size(*size) for size in ((8, 8), (64, 64), (64, 128), (256, 256))] == [
+        *(64, 64, 32, 4)
+    ]
+    classifier = Classifier.from_keras(network_of((64, 128, 1)), NAMES, "cpu")
+    done = export(classifier, "onnx", tmp_path / "m.onnx")
+    assert (done.parity.images, done.parity.batch) == (500, 32)
+    assert done.parity.exact
+
+
 # --- what goes wrong
+
+
+def test_data_of_another_size_or_other_classes_is_refused_before_any_work(tmp_path):
+    data = any_dataset((32, 32, 3))
+    classifier = Classifier.from_keras(network_of((48, 64, 1)), NAMES, "cpu")
+    with pytest.raises(InputError) as error:
+        export(classifier, "onnx-int8", tmp_path / "m.onnx", data=data)
+    assert "its images are 32x32x3; the model takes 48x64x1" in one_line(error)
+    assert "image size 48x64 and channels grey" in one_line(error)
+    for names in (("a", "b"), ("a", "b", "c")):
+        other = replace(any_dataset((48, 64, 1)), class_names=names)
+        with pytest.raises(InputError) as error:
+            export(classifier, "onnx-int8", tmp_path / "m.onnx", data=other)
+        assert "its classes are a, b" in one_line(error)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("format", EXACT)

@@ -61,6 +61,23 @@ def test_the_copies_are_mirrored_and_shifted(mirror: bool, shift: int) -> None:
     assert torch.allclose(logits, by_hand(model, images, mirror=mirror, shift=shift), atol=1e-5)
 
 
+def test_images_that_are_not_square_and_grey_are_shifted_too() -> None:
+    layers = keras.layers
+    model = keras.Sequential(
+        [keras.Input((8, 20, 1)), layers.Rescaling(0.01), layers.Flatten(), layers.Dense(3)]
+    )
+    one = lower(randomised(model))
+    values = np.random.default_rng(0).integers(0, 256, (5, 8, 20, 1), dtype=np.uint8)
+    tta = TestTimeAugmentation(mirror=False, shift=7)
+    logits = tta_logits(one, torch.from_numpy(values), tta, torch.float32)
+    wide = np.pad(values, ((0, 0), (7, 7), (7, 7), (0, 0)), mode="reflect")
+    copies = (values, wide[:, :8, :20], wide[:, 14:, 14:])
+    plain, low, high = (
+        predict_logits(one, torch.from_numpy(copy.copy()), torch.float32) for copy in copies
+    )
+    assert torch.allclose(logits, (plain + (low + high) / 2) / 2, atol=1e-5)
+
+
 def test_a_mirrored_image_gets_the_same_answer() -> None:
     model, images = lowered(), some_images()
     tta = TestTimeAugmentation(mirror=True, shift=0)

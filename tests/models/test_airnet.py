@@ -10,7 +10,7 @@ from cifarlab.backend import keras
 from cifarlab.errors import InputError
 from cifarlab.lowering.model import lower
 from cifarlab.lowering.predict import predict_logits
-from cifarlab.models.airnet import airnet
+from cifarlab.models.airnet import MEANS, airnet
 from cifarlab.models.baseline import baseline
 from cifarlab.models.whitening import whiten, whitening_kernel
 from support import one_line
@@ -113,3 +113,39 @@ def test_impossible_numbers_of_filters_are_refused(filters):
     with pytest.raises(InputError) as error:
         whitening_kernel(np.zeros((2, 4, 4, 3), "float32"), 2, filters, 5e-4)
     assert "up to 24" in one_line(error)
+
+
+def test_grey_images_have_a_third_of_the_filters_and_statistics_of_their_own():
+    model = airnet((28, 28, 1), widths=SMALL)
+    grey = some_images(50, 28)[..., :1]
+    whiten(model, grey, 5e-4)
+    kernel = keras.ops.convert_to_numpy(model.get_layer("whitening").kernel)
+    assert kernel.shape == (2, 2, 1, 8)
+    np.testing.assert_array_equal(kernel[..., 4:], -kernel[..., :4])
+    mean = np.full((1, 28, 28, 1), 255 * MEANS[1][0], "float32")
+    normalised = keras.ops.convert_to_numpy(model.get_layer("normalization")(mean))
+    np.testing.assert_allclose(normalised, 0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "windows"),
+    [
+        ((32, 32, 3), [(2, 2), (2, 2), (2, 2)]),
+        ((10, 256, 3), [(2, 2), (2, 2), (2, 2)]),
+        ((8, 40, 3), [(2, 2), (2, 2), (1, 2)]),
+        ((8, 8, 1), [(2, 2), (2, 2)]),
+    ],
+    ids=str,
+)
+def test_a_pooling_halves_only_sides_of_two_or_more(shape, windows):
+    model = airnet(shape, widths=SMALL)
+    poolings = [x for x in model.layers if isinstance(x, keras.layers.MaxPooling2D)]
+    assert [tuple(pooling.pool_size) for pooling in poolings] == windows
+
+
+def test_whitening_from_parts_of_the_images_gives_the_same_filters(monkeypatch):
+    images = some_images(40).astype("float32") / 128 - 1
+    whole = whitening_kernel(images, 2, 24, 5e-4)
+    monkeypatch.setattr("cifarlab.models.whitening.PIXELS_AT_ONCE", 7 * 32 * 32)
+    parts = whitening_kernel(images, 2, 24, 5e-4)
+    np.testing.assert_allclose(np.abs(parts), np.abs(whole), rtol=1e-3, atol=1e-3)

@@ -27,6 +27,17 @@ def test_pixels_in_probabilities_out(build, shape, classes):
     assert (probabilities >= 0).all()
 
 
+@pytest.mark.parametrize(
+    "shape", [(8, 8, 1), (8, 40, 3), (10, 256, 1), (256, 9, 3), (256, 256, 1)], ids=str
+)
+def test_no_map_vanishes_and_no_layer_explodes(build, shape):
+    model = build(shape, 2)
+    maps = [layer.output.shape for layer in model.layers if len(layer.output.shape) == 4]
+    assert all(min(sides[1:3]) >= 1 for sides in maps)
+    assert max(weight.shape[0] for weight in model.weights) <= 12 * 12 * 64
+    assert lower(model).not_lowered == ()
+
+
 def test_every_layer_is_stock_and_native(build):
     model = build()
     assert all(type(layer).__module__.startswith("keras.") for layer in model.layers)
@@ -53,5 +64,15 @@ def test_the_baseline_is_the_network_that_learners_know():
         "Dense",
         "Dense",
     ]
+    assert model.count_params() == 545_482
     activations = [layer.activation.__name__ for layer in model.layers if hasattr(layer, "kernel")]
     assert activations == ["relu", "relu", "relu", "softmax"]
+
+
+@pytest.mark.parametrize(
+    ("side", "blocks"),
+    [(8, 2), (28, 2), (32, 2), (51, 2), (52, 3), (64, 3), (103, 3), (104, 4), (207, 4), (256, 5)],
+)
+def test_the_baseline_has_more_blocks_for_larger_images(side, blocks):
+    model = MODELS["baseline"]((side, side, 3))
+    assert sum(isinstance(layer, keras.layers.Conv2D) for layer in model.layers) == blocks

@@ -16,13 +16,19 @@ from support import one_line
 
 @settings(max_examples=30)
 @given(
-    image=arrays.arrays(np.uint8, st.sampled_from([(1, 1, 3), (4, 6, 3), (12, 12, 3)])),
+    image=arrays.arrays(
+        np.uint8, st.sampled_from([(1, 1, 3), (4, 6, 3), (12, 12, 1), (8, 256, 1), (48, 32, 3)])
+    ),
     saliency=arrays.arrays(np.float32, (5, 5), elements=st.floats(0, 1, width=32)),
     size=st.integers(1, 60),
 )
-def test_an_overlay_has_the_size_asked_for(image, saliency, size):
+def test_an_overlay_has_the_size_asked_for_and_the_proportions_of_the_image(image, saliency, size):
     result = overlay(image, saliency, size)
-    assert result.shape == (size, size, 3)
+    assert max(result.shape[:2]) == size
+    longer = max(image.shape[:2])
+    for side, own in zip(result.shape, image.shape[:2], strict=False):
+        assert abs(side - size * own / longer) < 1
+    assert result.shape[2] == 3
     assert result.dtype == np.uint8
 
 

@@ -290,6 +290,22 @@ def test_without_labels_only_what_was_predicted_is_shown():
 
 
 @pytest.mark.parametrize(
+    ("shape", "proportion"),
+    [((28, 28, 1), 1.0), ((32, 64, 3), 0.5), ((48, 32, 1), 1.5), ((64, 64, 3), 1.0)],
+    ids=str,
+)
+def test_images_of_any_shape_are_drawn_in_their_proportions_and_grey_as_grey(shape, proportion):
+    images = np.random.default_rng(1).integers(0, 256, (4, *shape), dtype=np.uint8)
+    figure = plots.samples(images, predictions_of(4, numbered(3)), "x")
+    figure.draw_without_rendering()
+    for panel in figure.axes:
+        shown = panel.images[0].get_array()
+        assert shown.shape == (*shape[:2], 3)
+        box = panel.get_window_extent()
+        assert box.height / box.width == pytest.approx(proportion, rel=0.02)
+
+
+@pytest.mark.parametrize(
     ("images", "n"),
     [
         (np.zeros((2, 8, 8, 3)), 2),

@@ -47,6 +47,18 @@ def numbered(classes: int) -> tuple[str, ...]:
     return tuple(f"class {i}" for i in range(classes))
 
 
+@pytest.mark.parametrize("shape", [(28, 28, 1), (32, 64, 3), (48, 32, 1)], ids=str)
+def test_images_of_any_shape_are_in_the_report(shape: tuple[int, int, int]) -> None:
+    images = np.random.default_rng(1).integers(0, 256, (40, *shape), dtype=np.uint8)
+    content = replace(
+        content_of(predictions_of(40, numbered(3)), images), counterparts=tuple(images[:4])
+    )
+    html = render(content)
+    longer = max(shape[:2])
+    assert f"--width: calc({shape[1]} * var(--unit)); --height: calc({shape[0]} *" in html
+    assert f"--unit: calc(var(--side) / {longer})" in html
+
+
 def content_of(predictions: Predictions, images: np.ndarray | None = None) -> Content:
     return Content(
         title="a title",

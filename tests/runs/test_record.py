@@ -12,7 +12,7 @@ from cifarlab.data.catalog import load_dataset
 from cifarlab.errors import InputError, UsageError
 from cifarlab.recipes.baseline import BASELINE
 from cifarlab.recipes.recipe import to_json
-from cifarlab.runs.record import dataset_of, describe_data, describe_loading, evaluation_data
+from cifarlab.runs.record import dataset_of, describe_data, describe_loading
 
 
 @pytest.fixture
@@ -55,9 +55,3 @@ def test_data_that_is_gone_has_to_be_named(run: Path, photos: Path, tmp_path: Pa
     with pytest.raises(UsageError, match="--data"):
         dataset_of(run)
     assert len(dataset_of(run, tmp_path / "elsewhere").train) > 0
-
-
-def test_a_model_is_measured_on_named_data_else_on_its_runs(run: Path, photos: Path) -> None:
-    assert evaluation_data(run).train.images.shape[1] == 16
-    named = evaluation_data(run / "best.keras", photos, image_size=8)
-    assert named.train.images.shape[1] == 8

@@ -125,7 +125,13 @@ def test_names_and_recipe_can_be_read_without_cifarlab(tmp_path: Path) -> None:
         in_keras = json.loads(archive.read("cifarlab.json"))
     with h5py.File(saved(tmp_path / "m.h5")) as file:
         in_h5 = json.loads(file.attrs["cifarlab"])
-    plain = {"temperature": 1.0, "not_sure_below": None, "resize_mode": "squash", "bits": 16}
+    plain = {
+        "temperature": 1.0,
+        "not_sure_below": None,
+        "resize_mode": "squash",
+        "bits": 16,
+        "trained_on": None,
+    }
     assert in_keras == in_h5 == {"class_names": list(NAMES), "recipe": RECIPE, **plain}
 
 

@@ -234,6 +234,12 @@ def test_cutout_paints_one_whole_square_of_its_colour() -> None:
     assert painted.any(0).all()
 
 
+def test_cutout_paints_grey_images_with_the_mean_of_its_colour() -> None:
+    grey = torch.zeros(20, 1, 5, 9, dtype=torch.uint8)
+    result = changed(grey, [Cutout(size=2, colour=(10, 20, 60))], seeded())
+    assert set(result.unique().tolist()) == {0, 30}
+
+
 def test_a_square_larger_than_the_image_is_refused() -> None:
     with pytest.raises(InputError) as error:
         changed(some_images(), [Cutout(size=5)], seeded())

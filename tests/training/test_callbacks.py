@@ -12,7 +12,14 @@ import torch
 
 from cifarlab.backend import keras
 from cifarlab.errors import UsageError
-from cifarlab.training.callbacks import MEMORY, SaveBest, check_callbacks, recall, remind
+from cifarlab.training.callbacks import (
+    MEMORY,
+    SaveBest,
+    check_callbacks,
+    give_directions,
+    recall,
+    remind,
+)
 from cifarlab.training.loop import LoopOptions, fit
 from cifarlab.training.setup import compile_model
 from support import one_line
@@ -109,6 +116,38 @@ def test_save_best_saves_at_every_new_low():
         best.on_epoch_end(epoch, {"val_loss": loss})
     # A first epoch is always kept, so that there is a model at all.
     assert (len(saved), best.best, best.best_epoch) == (3, 1.0, 3)
+
+
+@pytest.mark.parametrize("monitor", ["val_accuracy", "val_balanced_accuracy", "val_macro_f1"])
+def test_save_best_saves_at_every_new_high_of_what_should_be_high(monitor):
+    saved: list[int] = []
+    best = SaveBest(lambda: saved.append(len(saved)), monitor)
+    for epoch, value in enumerate([float("nan"), 0.2, 0.1, 0.3, 0.3]):
+        best.on_epoch_end(epoch, {monitor: value})
+    assert (len(saved), best.best_epoch) == (3, 3)
+
+
+@pytest.mark.parametrize("monitor", ["val_balanced_accuracy", "val_macro_f1"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        callbacks.EarlyStopping,
+        callbacks.ReduceLROnPlateau,
+        lambda monitor: callbacks.ModelCheckpoint("x.keras", monitor, save_best_only=True),
+    ],
+)
+def test_stock_callbacks_know_that_more_is_better(monitor, kind):
+    hook = kind(monitor=monitor)
+    give_directions([hook])
+    hook._set_monitor_op()
+    assert hook._is_improvement(0.9, 0.1)
+    assert not hook._is_improvement(0.1, 0.9)
+
+
+def test_a_direction_that_was_given_stays():
+    hook = callbacks.EarlyStopping("val_accuracy", mode="min")
+    give_directions([hook])
+    assert hook.mode == "min"
 
 
 @pytest.mark.parametrize("kind", list(MEMORY), ids=lambda kind: kind.__name__)

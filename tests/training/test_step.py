@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cifarlab.backend import keras
+from cifarlab.errors import InputError
 from cifarlab.recipes.parts import SGD, CrossEntropy, Mixup
 from cifarlab.recipes.recipe import Recipe
 from cifarlab.runtime.randomness import generator
@@ -17,7 +19,8 @@ from cifarlab.training.batch import Batch, batches
 from cifarlab.training.loop import LoopOptions, start
 from cifarlab.training.resize import resized
 from cifarlab.training.state import TrainState
-from cifarlab.training.step import train_step
+from cifarlab.training.step import mean_loss, train_step
+from support import one_line
 from tiny import CLASSES, SIDE, tiny_recipe, tiny_split
 
 COUNT = 30
@@ -51,9 +54,12 @@ def batch() -> Batch:
     )
 
 
-def stepped(of: Recipe) -> tuple[TrainState, torch.Tensor]:
+def stepped(
+    of: Recipe, class_weights: torch.Tensor | None = None
+) -> tuple[TrainState, torch.Tensor]:
     state = start(model(), of, OPTIONS)
-    loss = train_step(state, batch(), of, torch.float32, generator(0, "augment", 0, 0))
+    draws = generator(0, "augment", 0, 0)
+    loss = train_step(state, batch(), of, torch.float32, draws, class_weights)
     return state, loss
 
 
@@ -61,20 +67,61 @@ def weights(state: TrainState) -> list[torch.Tensor]:
     return [b.tensor.detach() for b in state.lowered.bindings]
 
 
+WEIGHTS = torch.tensor([0.5, 1.0, 4.0])
+
+
+@pytest.mark.parametrize("class_weights", [None, WEIGHTS], ids=["plain", "weighted"])
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("size", [1, 7, 15, 100])
-def test_micro_batches_add_up_to_the_step(reduction: str, size: int) -> None:
+def test_micro_batches_add_up_to_the_step(
+    reduction: str, size: int, class_weights: torch.Tensor | None
+) -> None:
     loss = CrossEntropy(label_smoothing=0.1, reduction=reduction)
     # A sum of 30 losses takes steps 30 times as long.
     rate = 0.1 if reduction == "mean" else 0.1 / COUNT
     whole, expected = stepped(
-        recipe(loss=CrossEntropy(label_smoothing=0.1), optimizers=(SGD(lr=0.1),))
+        recipe(loss=CrossEntropy(label_smoothing=0.1), optimizers=(SGD(lr=0.1),)), class_weights
     )
-    parts, found = stepped(recipe(loss=loss, optimizers=(SGD(lr=rate),), micro_batch=size))
+    parts, found = stepped(
+        recipe(loss=loss, optimizers=(SGD(lr=rate),), micro_batch=size), class_weights
+    )
     assert float(found) == pytest.approx(float(expected), rel=1e-5)
     assert parts.totals.means() == pytest.approx(whole.totals.means(), rel=1e-5)
     for one, other in zip(weights(parts), weights(whole), strict=True):
         assert torch.allclose(one, other, atol=1e-6)
+
+
+def test_class_weights_do_what_class_weight_does_in_keras() -> None:
+    theirs = model()
+    theirs.compile(
+        keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True),
+        loss=keras.losses.CategoricalCrossentropy(label_smoothing=0.1),
+    )
+    given = batch()
+    images = given.images.permute(0, 2, 3, 1).numpy().astype("float32")
+    loss = theirs.train_on_batch(
+        images, given.shares.numpy(), class_weight=dict(enumerate(WEIGHTS.tolist()))
+    )
+    ours, found = stepped(recipe(loss=CrossEntropy(label_smoothing=0.1)), WEIGHTS)
+    assert float(found) == pytest.approx(float(loss), rel=1e-5)
+    ours.lowered.write_back()
+    for one, other in zip(ours.lowered.bindings, theirs.weights, strict=True):
+        np.testing.assert_allclose(one.variable.numpy(), other.numpy(), atol=1e-6)
+
+
+def test_mixed_images_count_by_their_share_of_each_class() -> None:
+    logits = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
+    targets = torch.tensor([[0.25, 0.75], [1.0, 0.0]])
+    losses = -(targets * logits.log_softmax(1)).sum(1)
+    expected = (losses[0] * (0.25 * 1 + 0.75 * 3) + losses[1] * 1) / 2
+    found = mean_loss(logits, targets, 0.0, torch.tensor([1.0, 3.0]))
+    assert float(found) == pytest.approx(float(expected))
+
+
+def test_weights_of_one_change_no_gradient() -> None:
+    plain, ones = stepped(recipe()), stepped(recipe(), torch.ones(3))
+    for one, other in zip(weights(plain[0]), weights(ones[0]), strict=True):
+        assert torch.allclose(one, other, atol=1e-7)
 
 
 def test_accuracy_counts_the_images_own_classes_when_labels_are_mixed() -> None:
@@ -83,19 +130,27 @@ def test_accuracy_counts_the_images_own_classes_when_labels_are_mixed() -> None:
     assert state.totals.count == COUNT
 
 
-@pytest.mark.parametrize("side", [8, 16])
+@pytest.mark.parametrize(
+    ("resolution", "size"), [(8, (8, 8)), (16, (16, 16)), ((8, 10), (8, 10))], ids=str
+)
 def test_images_are_trained_on_at_the_recipes_resolution(
-    side: int, monkeypatch: pytest.MonkeyPatch
+    resolution: Any, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    of = recipe(resolution=(side,))
+    of = recipe(resolution=(resolution,))
     state = start(model(), of, OPTIONS)
     forward = state.lowered.forward
     monkeypatch.setattr(
         state.lowered, "forward", lambda x: [seen.append(tuple(x.shape)), forward(x)][1]
     )
     train_step(state, batch(), of, torch.float32, generator(0))
-    assert seen == [(COUNT, side, side, 3)]
+    assert seen == [(COUNT, *size, 3)]
+
+
+def test_a_resolution_that_the_network_cannot_take_is_found_before_the_first_step() -> None:
+    with pytest.raises(InputError) as error:
+        start(model(), recipe(resolution=(2, 12)), OPTIONS)
+    assert "no images of 2x2" in one_line(error)
 
 
 def test_frozen_weights_stay() -> None:
@@ -132,7 +187,9 @@ def test_resizing_keeps_colours_and_dtype() -> None:
     assert resized(images, 5).shape == (2, 3, 5, 5)
     assert resized(images, 5).dtype == torch.uint8
     assert (resized(images, 12) == 77).all()
+    assert resized(images, (5, 7)).shape == (2, 3, 5, 7)
     assert resized(images, None) is images
+    assert resized(images, (8, 8)) is images
     assert resized(images, 8) is images
 
 

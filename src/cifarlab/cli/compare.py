@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from cifarlab.cli.loading import takes_load_options
+from cifarlab.data.load_options import LoadOptions
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -13,7 +17,10 @@ if TYPE_CHECKING:
     from cifarlab.evaluation.comparison import Sample
     from cifarlab.experiments.compare import ComparedRun, RunComparison
 
+DEFAULTS = LoadOptions()
 
+
+@takes_load_options()
 def compare(
     what: Annotated[
         list[str], typer.Argument(help="Recipes, which are trained, or finished runs.")
@@ -26,6 +33,7 @@ def compare(
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the plot goes.")] = Path(
         "compare.png"
     ),
+    load: LoadOptions = DEFAULTS,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Compare recipes over seeds: mean, spread, a paired test, and a verdict in words.
@@ -54,6 +62,7 @@ def compare(
             seeds=seeds,
             epochs=epochs,
             options=TrainOptions(device=device, precision=precision),
+            load=load,
             progress=progress,
         )
     plots.save(plots.comparison(compared.comparison, "test accuracy by seed"), output)
@@ -83,8 +92,11 @@ def _show(out: Console, compared: RunComparison, plot: Path) -> None:
 
     samples, pairs = compared.comparison.samples, compared.comparison.pairs
     images = _image_by_image(compared.runs)
-    rows = [_row(sample) for sample in samples]
-    out.print(table(("", "mean", "spread", "95% interval", "seeds"), rows, align="lrrrr"))
+    columns, rows = ["", "mean", "spread", "95% interval", "seeds"], [_row(s) for s in samples]
+    if any(run.uneven for run in compared.runs):
+        columns += ["balanced", "macro-F1"]
+        rows = [(*row, *_by_class(s, compared.runs)) for row, s in zip(rows, samples, strict=True)]
+    out.print(table(columns, rows, align="l" + "r" * (len(columns) - 1)))
     out.print()
     for pair in pairs:
         which = f"{pair.first}, {pair.second}: " if len(pairs) > 1 else ""
@@ -92,6 +104,13 @@ def _show(out: Console, compared: RunComparison, plot: Path) -> None:
     if images:
         out.print(images, markup=False)
     out.print(f"\nplot: {plot.absolute()}", markup=False, soft_wrap=True)
+
+
+def _by_class(sample: Sample, runs: tuple[ComparedRun, ...]) -> tuple[str, str]:
+    """Return the mean balanced accuracy and macro-F1 of a sample's runs."""
+    own = [run for run in runs if run.name == sample.name]
+    balanced, macro_f1 = (run.balanced_accuracy for run in own), (run.macro_f1 for run in own)
+    return f"{fmean(balanced):.2%}", f"{fmean(macro_f1):.2%}"
 
 
 def _row(sample: Sample) -> tuple[str, ...]:

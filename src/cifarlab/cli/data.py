@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from cifarlab.cli.loading import takes_load_options
 from cifarlab.cli.output import one_line, print_json, warnings_in_one_line
+from cifarlab.data.load_options import LoadOptions
 from cifarlab.errors import InputError
+from cifarlab.files import printable
 
 # Longer lists are cut for people; programs get all of them.
 MOST_LISTED = 20
+
+DEFAULTS = LoadOptions()
 
 app = typer.Typer(
     help="Describe a dataset, check it, or download it.",
@@ -24,7 +30,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 @app.command()
-def info(data: Spec = "cifar10", json: Json = False) -> None:
+@takes_load_options()
+def info(data: Spec = "cifar10", load: LoadOptions = DEFAULTS, json: Json = False) -> None:
     """Print sizes, classes and fingerprints.
 
     \b
@@ -33,18 +40,19 @@ def info(data: Spec = "cifar10", json: Json = False) -> None:
       cifarlab data info shapes10 --json
     """
     from cifarlab.cli.progress import progress_on_stderr
-    from cifarlab.data.catalog import load_dataset
+    from cifarlab.data import catalog
     from cifarlab.data.inspection import describe
 
     warnings_in_one_line()
     with progress_on_stderr() as progress:
         progress.started("loading data")
-        described = describe(load_dataset(data, progress=progress.message))
+        described = describe(catalog.load(data, replace(load, progress=progress.message)))
     _show(described, as_json=json)
 
 
 @app.command()
-def check(data: Spec = "cifar10", json: Json = False) -> None:
+@takes_load_options()
+def check(data: Spec = "cifar10", load: LoadOptions = DEFAULTS, json: Json = False) -> None:
     """Look for unreadable images, duplicates and lopsided classes.
 
     Exits 3 when there are unreadable images.
@@ -56,11 +64,18 @@ def check(data: Spec = "cifar10", json: Json = False) -> None:
     """
     from cifarlab.cli.progress import progress_on_stderr
     from cifarlab.data import inspection
+    from cifarlab.evaluation.split_overlap import near_duplicates_of_train
 
     warnings_in_one_line()
     with progress_on_stderr() as progress:
         progress.started("checking every image")
-        checked = inspection.check(data, progress=progress.message)
+        loaded, notes = inspection.load_with_notes(data, replace(load, progress=progress.message))
+        checked = {
+            **inspection.check(loaded),
+            "near_duplicates_of_train": dict(near_duplicates_of_train(loaded)),
+            "notes": notes,
+            "read_with": inspection.command(data, loaded),
+        }
     _show(checked, as_json=json)
     bad = checked["bad_files"]
     if bad:
@@ -68,6 +83,44 @@ def check(data: Spec = "cifar10", json: Json = False) -> None:
             f"{data}: {len(bad)} images cannot be read; mend or remove them, "
             "or train with --skip-bad"
         )
+
+
+@app.command()
+@takes_load_options()
+def show(
+    data: Spec = "cifar10",
+    output: Annotated[Path, typer.Option("--output", "-o", help="The page, .html.")] = Path(
+        "dataset.html"
+    ),
+    open_page: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+    load: LoadOptions = DEFAULTS,
+    json: Json = False,
+) -> None:
+    """Write one HTML page about a dataset: counts, images, duplicates, bad files.
+
+    \b
+    Examples:
+      cifarlab data show photos/ --open
+      cifarlab data show shapes10 -o shapes.html
+    """
+    from cifarlab.cli.progress import progress_on_stderr
+    from cifarlab.data import catalog
+    from cifarlab.files import check_writable
+    from cifarlab.reporting.dataset_page import show_dataset
+
+    warnings_in_one_line()
+    # Before the work, not after it.
+    check_writable(output.absolute().parent)
+    with progress_on_stderr() as progress:
+        progress.started("loading data")
+        options = replace(load, skip_bad=True, progress=progress.message)
+        page = show_dataset(catalog.load(data, options), output, progress=progress.started)
+    if json:
+        print_json({"page": str(page)})
+    else:
+        typer.echo(printable(page))
+    if open_page:
+        typer.launch(page.as_uri())
 
 
 @app.command()
@@ -92,6 +145,7 @@ def download(data: Spec = "cifar10", json: Json = False) -> None:
 
 
 @app.command()
+@takes_load_options()
 def labels(
     data: Spec = "cifar10",
     recipe: Annotated[str, typer.Option(help="Recipe to train on the other parts.")] = "baseline",
@@ -101,6 +155,7 @@ def labels(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="A table of all suspects, .csv.")
     ] = Path("labels.csv"),
+    load: LoadOptions = DEFAULTS,
     json: Json = False,
 ) -> None:
     """Look for wrong labels among the training images.
@@ -115,7 +170,7 @@ def labels(
     from dataclasses import asdict
 
     from cifarlab.cli.progress import progress_on_stderr
-    from cifarlab.data.catalog import load_dataset
+    from cifarlab.data import catalog
     from cifarlab.evaluation.label_issues import find_label_issues
     from cifarlab.experiments.label_audit import out_of_fold
     from cifarlab.files import check_writable, write_csv
@@ -129,7 +184,7 @@ def labels(
     check_writable(output.absolute().parent)
     with progress_on_stderr() as progress:
         progress.started("loading data")
-        loaded = load_dataset(data, progress=progress.message)
+        loaded = catalog.load(data, replace(load, progress=progress.message))
         predictions = out_of_fold(
             chosen,
             loaded,

@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cifarlab.errors import InputError, UsageError
+from cifarlab.cli.loading import IMAGE_FORMAT, takes_load_options
+from cifarlab.data.load_options import LoadOptions
+from cifarlab.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from cifarlab.classifier import Classifier
-    from cifarlab.data.dataset import Dataset
     from cifarlab.evaluation.metrics import Metrics
 
 SPLITS = ("train", "validation", "test")
+DEFAULTS = LoadOptions()
 
 
+@takes_load_options(leave_out=IMAGE_FORMAT)
 def evaluate(
     model: Annotated[
         Path,
@@ -31,86 +34,102 @@ def evaluate(
         str | None,
         typer.Option(help="Dataset name or path. Default: the run's own, else cifar10."),
     ] = None,
-    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="train, validation or test. Default: test; all images of data that have no test "
+            "split and were not trained on."
+        ),
+    ] = None,
+    class_names: Annotated[
+        str | None,
+        typer.Option(
+            help="For a model file without class names: a,b,c in the order of its outputs."
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave out images that cannot be read.")
-    ] = False,
+    load: LoadOptions = DEFAULTS,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Measure a model on labelled images.
 
+    Classes are matched by name; images are read in the model's size, channels and resize mode.
+
     \b
     Examples:
       cifarlab evaluate runs/baseline-1
-      cifarlab evaluate best.keras --data photos/ --split validation --json
+      cifarlab evaluate best.keras --data photos/
+      cifarlab evaluate runs/baseline-1 --split validation --json
     """
-    if split not in SPLITS:
+    if split is not None and split not in SPLITS:
         raise UsageError(f"split {split!r}: choose from {', '.join(SPLITS)}")
     from cifarlab.classifier import Classifier
     from cifarlab.cli.output import console, print_json, warnings_in_one_line
     from cifarlab.cli.progress import progress_on_stderr
-    from cifarlab.runs.record import evaluation_data
+    from cifarlab.runs.labelled import labelled_images
 
     warnings_in_one_line()
     classifier = Classifier.load(model, device)
+    if class_names is not None:
+        classifier = _named(classifier, class_names.split(","), model)
     if split == "validation" and classifier.saw_validation:
         raise UsageError(f"{model} was trained on the validation images; use --split test")
     with progress_on_stderr() as progress:
         progress.started("loading data")
-        dataset = evaluation_data(
+        measured = labelled_images(
             model,
             data,
-            image_size=classifier.input_shape[0],
-            skip_bad=skip_bad,
-            progress=progress.message,
+            split,
+            class_names=classifier.class_names,
+            named=classifier.named,
+            image_format=classifier.image_format,
+            trained_on=classifier.trained_on,
+            options=replace(load, progress=progress.message),
         )
-        classifier = _with_classes_of(classifier, dataset, model)
+        classifier = replace(classifier, class_names=measured.class_names)
         progress.started("measuring")
-        metrics = classifier.evaluate(getattr(dataset, split))
+        metrics = classifier.evaluate(measured.images)
     if json:
-        print_json({"dataset": dataset.name, "split": split, **metrics.to_json()})
+        print_json({"dataset": measured.dataset, "split": measured.split, **metrics.to_json()})
     else:
         _show(
             console(as_json=json),
-            f"{model} on {dataset.name}, {split}",
+            f"{model} on {measured.dataset}, {measured.split}",
             metrics,
             classifier.temperature,
         )
 
 
-def _with_classes_of(classifier: Classifier, data: Dataset, model: Path) -> Classifier:
-    """Return the classifier with the data's class names, which must be its own if it has some.
-
-    Raises:
-        InputError: the model knows other classes.
-    """
-    if not classifier.named and len(classifier.class_names) == len(data.class_names):
-        # A plain Keras file has no class names: the data's, in order, are the best guess.
-        return replace(classifier, class_names=data.class_names)
-    if data.class_names != classifier.class_names:
-        raise InputError(
-            f"{model} knows the classes {', '.join(classifier.class_names)}; {data.name} has "
-            f"{', '.join(data.class_names)}: name its own data with --data"
+def _named(classifier: Classifier, names: list[str], model: Path) -> Classifier:
+    if classifier.named:
+        raise UsageError(f"{model} has class names of its own; leave out --class-names")
+    if len(names) != len(classifier.class_names) or len(set(names)) != len(names):
+        raise UsageError(
+            f"--class-names: {len(names)} names for {len(classifier.class_names)} outputs; give "
+            "one for each, all different"
         )
-    return classifier
+    return replace(classifier, class_names=tuple(names))
 
 
 def _show(out: Console, title: str, metrics: Metrics, temperature: float) -> None:
-    from cifarlab.cli.output import summary_of, table
+    from cifarlab.cli.output import percent, summary_of, table
     from cifarlab.evaluation.metrics import most_confused
 
     out.print(title, markup=False, soft_wrap=True)
     out.print(f"  accuracy  {summary_of(metrics.to_json())}")
+    out.print(f"  balanced  {metrics.balanced_accuracy:.2%}  (mean recall of the classes)")
+    out.print(f"  macro-F1  {metrics.macro_f1:.2%}")
     out.print(f"  top 2     {metrics.top2:.2%}")
     # As the report says it: a run's metrics.json has the loss before temperature.
     applied = "" if temperature == 1.0 else f", with temperature {temperature:.2f} applied"
     out.print(f"  loss      {metrics.loss:.4f} (cross-entropy{applied})\n")
     rows = [
-        (name, f"{c.precision:.1%}", f"{c.recall:.1%}", f"{c.f1:.1%}", f"{c.support:,}")
+        (name, *(percent(share) for share in (c.precision, c.recall, c.f1)), f"{c.support:,}")
         for name, c in metrics.per_class.items()
     ]
     out.print(table(("class", "precision", "recall", "F1", "images"), rows))
+    if metrics.not_measured:
+        out.print("\n– not measured: there are no images of that class")
     confused = most_confused(metrics)
     if confused:
         out.print("\nmost confused:")

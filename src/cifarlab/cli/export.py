@@ -45,10 +45,11 @@ def export(
     from cifarlab.classifier import find_model, resolve_model
     from cifarlab.cli.output import console, print_json, say, warnings_in_one_line
     from cifarlab.cli.progress import progress_on_stderr
+    from cifarlab.data.load_options import LoadOptions
     from cifarlab.exporting import FORMATS, about, check_packages
     from cifarlab.exporting import export as export_model
     from cifarlab.exporting.exporter import INT8
-    from cifarlab.runs.record import evaluation_data
+    from cifarlab.runs.labelled import dataset_for
 
     warnings_in_one_line()
     if format not in FORMATS:
@@ -63,7 +64,13 @@ def export(
         dataset = None
         if format == INT8:
             progress.started("loading data to calibrate with")
-            dataset = evaluation_data(chosen, data, progress=progress.message)
+            dataset = dataset_for(
+                chosen,
+                data,
+                class_names=classifier.class_names,
+                image_format=classifier.image_format,
+                options=LoadOptions(progress=progress.message),
+            )
         progress.started(f"writing and comparing {format}")
         done = export_model(
             classifier,
@@ -89,7 +96,7 @@ def _table(done: Exported) -> Any:
         ("size", f"{done.size / 2**20:.2f} MiB"),
         ("same class", f"{parity.agreement:.2%} of {parity.images:,} {parity.source} images"),
         ("largest difference", f"{parity.largest_difference:.1e} of a probability"),
-        ("speed", f"{parity.images_per_second:,.0f} images/s in batches of 64"),
+        ("speed", f"{parity.images_per_second:,.0f} images/s in batches of {parity.batch}"),
         ("the classifier's", f"{parity.classifier_images_per_second:,.0f} images/s"),
     ]
     if done.loss is not None:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cifarlab.cli.loading import takes_load_options
+from cifarlab.data.load_options import LoadOptions
 from cifarlab.errors import UsageError
 from cifarlab.recipes import RECIPES
 
 if TYPE_CHECKING:
     from cifarlab.evaluation.lr_range import RangeTest
 
+DEFAULTS = LoadOptions()
 
+
+@takes_load_options()
 def lr_find(
     recipe: Annotated[
         str, typer.Argument(help=f"A .keras file, or a recipe: {', '.join(RECIPES)}.")
@@ -32,12 +38,10 @@ def lr_find(
     ] = None,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave out images that cannot be read.")
-    ] = False,
     output: Annotated[Path, typer.Option("--output", "-o", help="The plot, a .png file.")] = Path(
         "lr_find.png"
     ),
+    load: LoadOptions = DEFAULTS,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Find a learning rate: try ever higher ones and watch the validation loss.
@@ -52,7 +56,7 @@ def lr_find(
     from cifarlab import plots
     from cifarlab.cli.output import console, print_json, warnings_in_one_line
     from cifarlab.cli.progress import progress_on_stderr
-    from cifarlab.data.catalog import load_dataset
+    from cifarlab.data import catalog
     from cifarlab.experiments import lr_finder
     from cifarlab.files import check_writable
     from cifarlab.plots.lr_range import learning_rates
@@ -67,7 +71,7 @@ def lr_find(
     choose_device(device)
     with progress_on_stderr() as progress:
         progress.started("loading data")
-        dataset = load_dataset(data, skip_bad=skip_bad, progress=progress.message)
+        dataset = catalog.load(data, replace(load, progress=progress.message))
         test = lr_finder.find_learning_rate(
             recipe,
             dataset,

@@ -78,6 +78,11 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], align: str = ""
     return made
 
 
+def percent(share: float | None) -> str:
+    """Return ``"93.8%"``, or a dash for what was not measured."""
+    return "–" if share is None else f"{share:.1%}"
+
+
 def summary_of(metrics: Mapping[str, Any]) -> str:
     """Return accuracy with its interval and the number of images behind it."""
     low, high = metrics["accuracy_interval"]

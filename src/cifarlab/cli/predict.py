@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from cifarlab.errors import InputError
+from cifarlab.errors import InputError, RunInterruptedError, UsageError
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from cifarlab.classifier import Classifier
+    from cifarlab.predicting.sources import Source
 
 STDIN = "-"
-CHUNK = 1000
+SHOWN, WRITTEN = 3, 1
 
 
 def predict(
     images: Annotated[
-        list[str], typer.Argument(help="Image files, folders of them, or - for stdin.")
-    ],
+        list[str] | None,
+        typer.Argument(
+            help="Image files, folders, patterns in quotes ('photos/**/*.jpg'), - for stdin."
+        ),
+    ] = None,
+    from_file: Annotated[
+        str | None,
+        typer.Option(help="A list of files: one per line, or NUL-separated; - for stdin."),
+    ] = None,
     model: Annotated[
         Path | None,
         typer.Option(
@@ -31,10 +39,32 @@ def predict(
             "model. Default: the newest run, else cifar10."
         ),
     ] = None,
-    top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 3,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write a table: .csv, .jsonl or .parquet."),
+    ] = None,
+    append: Annotated[
+        bool,
+        typer.Option("--append", help="Go on with --output; leave out files that have a row."),
+    ] = False,
+    top: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many classes to show (default 3) or write (default 1)."),
+    ] = None,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Write a column for every class.")
+    ] = False,
+    move_to: Annotated[
+        Path | None,
+        typer.Option(help="Copy the images here, into a folder per class; originals stay."),
+    ] = None,
     resize_mode: Annotated[
-        str, typer.Option(help="squash, crop or pad images of another shape.")
-    ] = "squash",
+        str | None,
+        typer.Option(help="squash, crop or pad. Default: as the model was trained."),
+    ] = None,
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="Read what links out of folders lead to.")
+    ] = False,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Exit 0 although some images cannot be read.")
     ] = False,
@@ -43,118 +73,145 @@ def predict(
 ) -> None:
     """Say what is in images of any size.
 
-    Images that cannot be read are listed, the others classified all the same.
+    Images that cannot be read are listed, the others classified all the same. For many images
+    write a table: it takes any number, and an interruption costs nothing.
 
     \b
     Examples:
       cifarlab predict cat.jpg
       cifarlab predict photos/ cat.png --model best.keras --top 1 --json
+      cifarlab predict photos/ -o photos.csv
+      cifarlab predict photos/ -o photos.csv --append
+      cifarlab predict 'photos/**/*.jpg' --move-to sorted/
+      find photos/ -mtime -1 -print0 | cifarlab predict --from-file - -o new.jsonl
       cat cat.jpg | cifarlab predict - --model runs/baseline-1
     """
     from cifarlab.classifier import find_model, resolve_model
-    from cifarlab.cli.output import console, print_json, table, warnings_in_one_line
+    from cifarlab.cli.output import warnings_in_one_line
+    from cifarlab.cli.predictions import show_answers, show_summary
     from cifarlab.cli.progress import progress_on_stderr
-    from cifarlab.data.image import check_options
-    from cifarlab.files import printable
+    from cifarlab.data.image_format import check_resize_mode
+    from cifarlab.files import check_writable, printable
+    from cifarlab.predicting.files import check_output, predict_files, predict_stream
+    from cifarlab.predicting.sources import check_names, known_count
 
     warnings_in_one_line()
-    check_options(None, resize_mode)
-    names = list(_names(images))
+    names = images or []
+    _check_together(names, from_file, output, append=append, probabilities=probabilities)
+    if resize_mode is not None:
+        check_resize_mode(resize_mode)
+    if output is not None:
+        check_output(output, append=append)
+    if move_to is not None:
+        check_writable(_nearest_folder(move_to))
+    given = [_stdin() if name == STDIN else name for name in names]
+    check_names(given, copy_to=move_to, follow_links=follow_links)
     if model is None:
         print(f"model: {printable(str(find_model()))}", file=sys.stderr)
-    classifier = resolve_model(model, device)
-    predicted: list[dict[str, Any]] = []
-    bad: list[str] = []
-    with progress_on_stderr() as progress:
-        progress.started("classifying", len(names))
-        for start in range(0, len(names), CHUNK):
-            chunk = names[start : start + CHUNK]
-            results, problems = _classify(classifier, chunk, resize_mode, top)
-            progress.advanced(len(chunk))
-            predicted += results
-            bad += problems
-    if json:
-        print_json({"predictions": predicted, "bad": bad})
-    elif predicted:
-        rows = [_row(printable(result["image"]), result) for result in predicted]
-        console(as_json=json).print(table(("image", "class", "", "or else"), rows, align="llrl"))
-    for problem in bad:
-        print(f"cifarlab: bad image: {problem}", file=sys.stderr)
+    total = None if from_file else known_count(given)
+    with _listed(from_file) as listed, progress_on_stderr() as progress, _interruptible(output):
+        classifier = resolve_model(model, device)
+        progress.started("classifying", total)
+        found = chain(given, listed)
+        if output is None:
+            stream = predict_stream(
+                classifier,
+                found,
+                resize_mode=resize_mode,
+                copy_to=move_to,
+                follow_links=follow_links,
+                progress=progress,
+            )
+            answers = [answer for batch in stream for answer in batch]
+        else:
+            summary = predict_files(
+                classifier,
+                found,
+                output,
+                append=append,
+                top=top or WRITTEN,
+                probabilities=probabilities,
+                resize_mode=resize_mode,
+                copy_to=move_to,
+                follow_links=follow_links,
+                progress=progress,
+            )
+    if output is None:
+        bad, total = show_answers(answers, classifier, top or SHOWN, as_json=json)
+    else:
+        bad, total = show_summary(summary, as_json=json)
     if bad and not skip_bad:
         raise InputError(
-            f"{len(bad)} of {len(names)} images could not be read; "
+            f"{bad:,} of {total:,} images could not be read; "
             "fix or remove them, or accept that with --skip-bad"
         )
 
 
-def _names(images: Sequence[str]) -> Iterator[str]:
-    """Yield every image's path, folders opened, in the order given."""
-    from cifarlab.data.listing import list_images
-
-    for name in images:
-        if name != STDIN and Path(name).is_dir():
-            inside = list_images(Path(name))
-            if not inside:
-                raise InputError(f"{name}: no images in this folder; name one that has some")
-            yield from map(str, inside)
-        else:
-            yield name
-
-
-def _row(image: str, result: dict[str, Any]) -> tuple[str, str, str, str]:
-    best, others = result["top"][0], result["top"][1:]
-    name = best["class"]
-    if result["sure"] is False:
-        name = f"{name} (not sure)"
-    return image, name, _percent(best), _rest(others)
+def _check_together(
+    names: Sequence[str],
+    from_file: str | None,
+    output: Path | None,
+    *,
+    append: bool,
+    probabilities: bool,
+) -> None:
+    if not names and from_file is None:
+        raise UsageError("no images: name files or folders, or a list of them with --from-file")
+    if [*names, from_file].count(STDIN) > 1:
+        raise UsageError("stdin can be read once only; name - once")
+    if output is None and (append or probabilities):
+        raise UsageError("--append and --probabilities are about a table; name it with -o out.csv")
 
 
-def _percent(choice: dict[str, Any]) -> str:
-    return f"{choice['probability']:.1%}"
+def _stdin() -> Source:
+    from cifarlab.data.image import MAX_BYTES
+    from cifarlab.predicting.sources import Source
+
+    return Source(name=STDIN, read=lambda: sys.stdin.buffer.read(MAX_BYTES + 1))
 
 
-def _rest(choices: Sequence[dict[str, Any]]) -> str:
-    return ", ".join(f"{choice['class']} {_percent(choice)}" for choice in choices)
+@contextmanager
+def _listed(from_file: str | None) -> Iterator[Iterable[str]]:
+    """Open the list of names, which is read as it is needed."""
+    from cifarlab.predicting.sources import listed_names
+
+    if from_file is None:
+        yield ()
+    elif from_file == STDIN:
+        yield listed_names(sys.stdin.buffer)
+    else:
+        with _opened(from_file) as file:
+            yield listed_names(file)
 
 
-def _classify(
-    classifier: Classifier, names: Sequence[str], resize_mode: str, top: int
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return a result for each readable image, and a line for each other."""
-    import numpy as np
+def _opened(path: str) -> BinaryIO:
+    from cifarlab.files import printable
 
-    from cifarlab.predictions import Predictions
-
-    images: list[np.ndarray[Any, Any]] = []
-    read: list[str] = []
-    bad: list[str] = []
-    for name in names:
-        try:
-            images.append(_read(name, classifier.input_shape[0], resize_mode))
-            read.append(name)
-        except InputError as error:
-            bad.append(str(error))
-    if not images:
-        return [], bad
-    probabilities = classifier.predict_proba(np.stack(images))
-    predictions = Predictions(
-        probabilities=probabilities, class_names=classifier.class_names, names=tuple(read)
-    )
-    results = [
-        {
-            "image": name,
-            "top": [{"class": c, "probability": p} for c, p in best],
-            "sure": classifier.sure(best[0][1]),
-        }
-        for name, best in zip(read, predictions.top(top), strict=True)
-    ]
-    return results, bad
+    try:
+        return Path(path).open("rb")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"{printable(path)}: cannot be read ({reason}); name a list of files"
+        ) from None
 
 
-def _read(name: str, size: int, resize_mode: str) -> np.ndarray[Any, Any]:
-    from cifarlab.data.image import decode_image, read_image
+@contextmanager
+def _interruptible(output: Path | None) -> Iterator[None]:
+    from cifarlab.files import printable
 
-    if name == STDIN:
-        content = sys.stdin.buffer.read()
-        return decode_image(content, name="stdin", size=size, resize_mode=resize_mode)
-    return read_image(Path(name), size=size, resize_mode=resize_mode)
+    try:
+        yield
+    except KeyboardInterrupt:
+        if output is None:
+            raise
+        raise RunInterruptedError(
+            f"interrupted; {printable(output)} keeps what was classified: go on with the same "
+            "command and --append",
+            signal.SIGINT,
+        ) from None
+
+
+def _nearest_folder(folder: Path) -> Path:
+    """Return the folder itself, or the one that it will be made in."""
+    return next(place for place in (folder, *folder.absolute().parents) if place.exists())

@@ -65,7 +65,9 @@ class TerminalProgress:
         self.console.print(epoch_line(row, epochs), markup=False, soft_wrap=True)
 
     def _counted(self) -> str:
-        return "" if self.total is None else f"{self.done:,}/{self.total:,}"
+        if self.total is None:
+            return f"{self.done:,}" if self.done else ""
+        return f"{self.done:,}/{self.total:,}"
 
     def _clear(self) -> None:
         if self.task is not None:

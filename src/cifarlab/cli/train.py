@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cifarlab.cli.loading import takes_load_options
+from cifarlab.data.load_options import LoadOptions
 from cifarlab.errors import NetworkError, UsageError
 from cifarlab.recipes import RECIPES
+from cifarlab.recipes.parts import BALANCED, MONITORS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,12 +24,14 @@ if TYPE_CHECKING:
     from cifarlab.runtime.progress import Progress
     from cifarlab.training.run import Run
 
+DEFAULTS = LoadOptions()
 # Longer lines are hard to read on a terminal.
 WIDTH = 80
 # A space at which no line is broken.
 UNBROKEN = "\u00a0"
 
 
+@takes_load_options()
 def train(
     recipe: Annotated[
         str | None,
@@ -43,6 +48,17 @@ def train(
         int | None, typer.Option("--batch-size", "-b", help="Batch size.")
     ] = None,
     lr: Annotated[float | None, typer.Option("--lr", help="Learning rate.")] = None,
+    class_weights: Annotated[
+        str | None,
+        typer.Option(help="For uneven classes: balanced, or cat=1,dog=20 (others weigh 1)."),
+    ] = None,
+    sampler: Annotated[
+        str | None,
+        typer.Option(help="balanced shows each class equally often, shuffled each image once."),
+    ] = None,
+    monitor: Annotated[
+        str | None, typer.Option(help=f"What the best epoch has: {', '.join(MONITORS)}.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
@@ -66,19 +82,10 @@ def train(
         str | None,
         typer.Option(help="Dataset to use, and say so, when --data cannot be downloaded."),
     ] = None,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave out images that cannot be read.")
-    ] = False,
-    class_folder: Annotated[
-        str,
-        typer.Option(help="Folder that names the class, if nested: auto, first or last."),
-    ] = "auto",
-    follow_links: Annotated[
-        bool, typer.Option("--follow-links", help="Read what links out of the folder lead to.")
-    ] = False,
     track: Annotated[
         str | None, typer.Option(help="Log to tensorboard, mlflow or wandb, offline.")
     ] = None,
+    load: LoadOptions = DEFAULTS,
     no_report: Annotated[bool, typer.Option("--no-report", help="Leave out report.html.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -98,8 +105,10 @@ def train(
     from cifarlab.cli.output import console, warnings_in_one_line
     from cifarlab.cli.progress import TerminalProgress
     from cifarlab.training import train as training
+    from cifarlab.training.setup import override
 
     warnings_in_one_line()
+    weights = None if class_weights is None else _weights(class_weights)
     out = console(as_json=json)
     options = training.TrainOptions(
         seed=seed, device=device, precision=precision, deterministic=deterministic, compile=compiled
@@ -107,13 +116,22 @@ def train(
     with TerminalProgress(out) as progress:
         if resume is not None:
             elsewhere = output is not None or overwrite or fallback is not None or track is not None
-            if elsewhere or options != training.DEFAULTS:
+            if elsewhere or options != training.DEFAULTS or load != DEFAULTS:
                 raise UsageError(
-                    "--resume goes on in the same directory, on the same data, with the same "
-                    "options; leave out --output, --overwrite, --fallback, --track, --seed, "
-                    "--device, --precision, --deterministic and --compile"
+                    "--resume goes on in the same directory, on the same data, read the same way, "
+                    "with the same options; leave out --output, --overwrite, --fallback, --track, "
+                    "--seed, --device, --precision, --deterministic, --compile, and all options of "
+                    "how data are read"
                 )
-            expected = _expected(resume, recipe, epochs, batch_size, lr)
+            expected = override(
+                _believed(resume, recipe),
+                epochs,
+                batch_size,
+                lr,
+                class_weights=weights,
+                sampler=sampler,
+                monitor=monitor,
+            )
             run = training.resume(resume, data, recipe=expected, progress=progress)
         else:
             start = partial(
@@ -122,12 +140,13 @@ def train(
                 epochs=epochs,
                 batch_size=batch_size,
                 learning_rate=lr,
+                class_weights=weights,
+                sampler=sampler,
+                monitor=monitor,
                 options=options,
                 directory=output,
                 overwrite=overwrite,
-                skip_bad=skip_bad,
-                class_folder=class_folder,
-                follow_links=follow_links,
+                load=load,
                 track=track,
                 progress=progress,
             )
@@ -137,19 +156,35 @@ def train(
     _close(run, out, as_json=json)
 
 
-def _expected(
-    directory: Path,
-    recipe: str | None,
-    epochs: int | None,
-    batch_size: int | None,
-    learning_rate: float | None,
-) -> Recipe:
-    """Return what the user believes the run in ``directory`` trains."""
+def _believed(directory: Path, recipe: str | None) -> Recipe:
+    """Return the recipe that the user believes the run in ``directory`` trains."""
     from cifarlab.runs.record import read_recipe
-    from cifarlab.training.setup import override, resolve
+    from cifarlab.training.setup import resolve
 
-    believed = resolve(recipe)[0] if recipe else read_recipe(directory)
-    return override(believed, epochs, batch_size, learning_rate)
+    return resolve(recipe)[0] if recipe else read_recipe(directory)
+
+
+def _weights(text: str) -> str | dict[str, float]:
+    """Return what ``--class-weights`` says: ``"balanced"``, or a number for each class named.
+
+    Raises:
+        UsageError: neither.
+    """
+    if text == BALANCED:
+        return text
+    weights = {}
+    for part in text.split(","):
+        name, equals, number = part.rpartition("=")
+        try:
+            weights[name.strip()] = float(number)
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise UsageError(
+                f"class weights {text!r}: write balanced, or a number for each class that does not "
+                "weigh 1, such as cat=1,dog=20"
+            )
+    return weights
 
 
 def _with_fallback(
@@ -211,17 +246,20 @@ def closing_lines(run: Run) -> list[str]:
     """Return what a person wants to know when training is over."""
     from cifarlab.cli.output import duration, summary_of
     from cifarlab.evaluation.metrics import most_confused
+    from cifarlab.files import printable
     from cifarlab.runs.directory import RunDirectory
     from cifarlab.training.results import paths
 
+    test = run.metrics.test
     seconds = sum(row["seconds"] for row in run.history)
     kept = run.chosen_epoch
     confused = [
         f"{c.true} as {c.predicted} ({c.share:.0%})".replace(" ", UNBROKEN)
-        for c in most_confused(run.metrics.test)
+        for c in most_confused(test)
     ]
     files = [path.name for path in paths(RunDirectory(path=run.directory))]
     directory = shlex.quote(str(run.directory))
+    by_class = f"balanced accuracy {test.balanced_accuracy:.2%}, macro-F1 {test.macro_f1:.2%}"
     weights = f"the weights of epoch {kept} of {len(run.history)}, which are kept"
     validation = f"none: those images were trained on; {weights}"
     if run.metrics.validation is not None:
@@ -229,7 +267,9 @@ def closing_lines(run: Run) -> list[str]:
     return [
         "",
         f"{run.recipe.name} on {run.dataset}",
-        f"  test accuracy  {summary_of(run.metrics.test.to_json())}",
+        f"  test accuracy  {summary_of(test.to_json())}",
+        *(_wrapped("  by class       ", by_class) if test.uneven else ()),
+        *_wrapped("  not measured   ", ", ".join(map(printable, test.not_measured))),
         *_wrapped("  validation     ", validation),
         f"  training time  {duration(seconds)}",
         *_wrapped("  mistakes       ", ", ".join(confused) or "none"),

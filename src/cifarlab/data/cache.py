@@ -1,7 +1,9 @@
 """The cache: decoded images on disk, memory-mapped when they are read again.
 
-An entry is a directory of ``.npy`` files and one ``meta.json``. It is written under a
-temporary name and renamed when complete, so a reader sees all of it or nothing.
+An entry is a directory of files with raw pixels, labels in ``.npy`` files, and one ``meta.json``.
+It is written under a temporary name and renamed when complete, so a reader sees all of it or
+nothing. Images are written straight to the disk while they are decoded, so that they need not fit
+into memory.
 """
 
 from __future__ import annotations
@@ -10,36 +12,49 @@ import contextlib
 import hashlib
 import json
 import logging
+import math
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cifarlab.data.dataset import Split
+from cifarlab.data.split import Split
 from cifarlab.errors import UsageError
 from cifarlab.files import printable, sync_directory
 
 Progress = Callable[[str], None] | None
+# Images that are written at once.
+ROWS = 1024
+
+NOTHING = Split(images=np.empty((0, 0, 0, 3), np.uint8), labels=np.empty(0, np.int64))
 
 # Part of every entry's name: raise it when the layout of an entry changes.
-LAYOUT = 1
+LAYOUT = 2
+# Entries of version 0.1, with ``.npy`` files: named datasets need no second download.
+OLD_LAYOUT = "v1-"
+
+
+# Returns a uint8 array of a shape to be filled, for the split of that name.
+Allocate = Callable[[str, tuple[int, ...]], np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decoded:
-    """A dataset as its source stores it, before the validation split is taken out.
+    """A dataset as its source divides it.
 
     Attributes:
         name: the name in every output.
         source: where it was read from.
         class_names: one name per class, in label order.
-        train: images to divide into training and validation.
-        test: images to report on; empty where the source has no test part.
+        train: images to train on, and to take the missing splits from.
+        test: images to report on; empty where the source has no test split.
+        validation: images to choose by; empty where the source has no validation split.
         skipped: one line for each image that was left out because it is bad.
+        bits: of the values in 16-bit files.
     """
 
     name: str
@@ -47,7 +62,23 @@ class Decoded:
     class_names: tuple[str, ...]
     train: Split
     test: Split
+    validation: Split = NOTHING
     skipped: tuple[str, ...] = ()
+    bits: int = 16
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The splits by name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+    def has(self, split: str) -> bool:
+        """Whether the source has that split, good images in it or not."""
+        return bool(self.splits[split].images.shape[1])
+
+
+def in_memory(_: str, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    """Allocate memory for images of ``shape``, where nothing can be kept."""
+    return np.empty(shape, dtype=np.uint8)
 
 
 def directory() -> Path:
@@ -71,7 +102,7 @@ def directory() -> Path:
         ) from error
 
 
-def key_for(path: Path, files: list[Path], options: tuple[object, ...] = ()) -> str:
+def key_for(path: Path, files: Sequence[Path], options: Sequence[object] = ()) -> str:
     """Return the name of the entry for a local source in its present state.
 
     It depends on the absolute path and the options, and on the files' sizes and
@@ -86,11 +117,15 @@ def _short_hash(value: object) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]
 
 
-def get(key: str, build: Callable[[], Decoded], *, progress: Progress = None) -> Decoded:
+def get(key: str, build: Callable[[Allocate], Decoded], *, progress: Progress = None) -> Decoded:
     """Return the entry ``key``, calling ``build`` to make it when there is none.
 
     Of several processes that ask at once, one builds and the others wait for it.
     Where the cache cannot be written the result stays in memory, with a warning.
+
+    Args:
+        build: is given a function that allocates arrays, on the disk where that can be; the images
+            that it returns may be such arrays, or their first rows, or others.
 
     Raises:
         whatever ``build`` raises.
@@ -103,17 +138,23 @@ def get(key: str, build: Callable[[], Decoded], *, progress: Progress = None) ->
             stack.enter_context(lock(key, progress=progress))
         except OSError as error:
             say(progress, _not_kept(error))
-            return build()
+            return build(in_memory)
         # Another process may have written it while this one waited for the lock.
         entry = read(key)
         if entry is not None:
             return entry
-        decoded = build()
         try:
-            write(key, decoded)
+            with _new_entry(key) as folder:
+                decoded = build(_allocating_in(folder, progress))
+                try:
+                    _fill(folder, decoded)
+                    _keep(folder, key)
+                except OSError as error:
+                    say(progress, _not_kept(error))
+                    return _copied(decoded)
         except OSError as error:
             say(progress, _not_kept(error))
-            return decoded
+            return build(in_memory)
     return read(key) or decoded
 
 
@@ -160,6 +201,9 @@ def lock(key: str, *, progress: Progress = None) -> Iterator[None]:
 def read(key: str) -> Decoded | None:
     """Return entry ``key``, images memory-mapped, or ``None`` if it is absent or broken."""
     entry = _entry(key)
+    old = directory() / f"{OLD_LAYOUT}{key}"
+    if not entry.exists() and old.exists():
+        entry = old
     try:
         meta = json.loads((entry / "meta.json").read_text(encoding="utf-8"))
         return Decoded(
@@ -167,42 +211,76 @@ def read(key: str) -> Decoded | None:
             source=meta["source"],
             class_names=tuple(meta["class_names"]),
             train=_read_split(entry, "train", meta["train"]),
-            test=_read_split(entry, "test", meta["test"]),
+            test=_read_split(entry, "test", meta.get("test")),
+            validation=_read_split(entry, "validation", meta.get("validation")),
             skipped=tuple(meta["skipped"]),
+            bits=meta.get("bits", 16),
         )
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return None
 
 
-def _read_split(entry: Path, part: str, meta: dict[str, Any]) -> Split:
-    images = np.load(entry / f"{part}_images.npy", mmap_mode="r")
+def _read_split(entry: Path, part: str, meta: dict[str, Any] | None) -> Split:
+    if meta is None:
+        return NOTHING
+    shape = tuple(meta["shape"])
+    file = entry / f"{part}_images.bin"
     labels = np.load(entry / f"{part}_labels.npy")
-    if list(images.shape) != meta["shape"] or labels.shape != images.shape[:1]:
-        raise ValueError(f"{part}: the arrays do not match meta.json")
+    if entry.name.startswith(OLD_LAYOUT):
+        images = np.load(entry / f"{part}_images.npy", mmap_mode="r")
+        return Split(images=images, labels=labels, names=tuple(meta["names"]))
+    if file.stat().st_size != math.prod(shape) or labels.shape != shape[:1]:
+        raise ValueError(f"{part}: the files do not match meta.json")
+    # An empty file cannot be mapped.
+    images = in_memory(part, shape)
+    if images.size:
+        images = np.memmap(file, np.uint8, "r", shape=shape)
     return Split(images=images, labels=labels, names=tuple(meta["names"]))
 
 
-def write(key: str, decoded: Decoded) -> None:
-    """Store ``decoded`` as entry ``key``; call it while holding ``lock(key)``.
-
-    Entries for earlier states of the same local source are removed.
+@contextlib.contextmanager
+def _new_entry(key: str) -> Iterator[Path]:
+    """Give a temporary directory for entry ``key``; hold ``lock(key)`` meanwhile.
 
     Raises:
-        OSError: the disk is full or the cache cannot be written; nothing is left behind.
+        OSError: the cache cannot be written.
     """
     entry = _entry(key)
     # While the lock is held, any other temporary directory of this key is a dead process's.
     for stale in entry.parent.glob(f"{entry.name}.tmp-*"):
         shutil.rmtree(stale, ignore_errors=True)
     temporary = entry.with_name(f"{entry.name}.tmp-{os.getpid()}")
+    temporary.mkdir(parents=True)
     try:
-        temporary.mkdir(parents=True)
-        _fill(temporary, decoded)
-        shutil.rmtree(entry, ignore_errors=True)
-        temporary.replace(entry)
-    except BaseException:
+        yield temporary
+    finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise
+
+
+def _allocating_in(folder: Path, progress: Progress) -> Allocate:
+    def allocate(part: str, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+        size = math.prod(shape)
+        try:
+            if size == 0:
+                return in_memory(part, shape)
+            with (folder / f"{part}_images.bin").open("wb") as file:
+                # Reserved now: a full disk would otherwise kill the process while it writes.
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(file.fileno(), 0, size)
+                file.truncate(size)
+            return np.memmap(folder / f"{part}_images.bin", np.uint8, "r+", shape=shape)
+        except OSError as error:
+            say(progress, _not_kept(error))
+            return in_memory(part, shape)
+
+    return allocate
+
+
+def _keep(folder: Path, key: str) -> None:
+    """Give a complete entry its name, and remove those of earlier states of the same source."""
+    entry = _entry(key)
+    shutil.rmtree(entry, ignore_errors=True)
+    folder.replace(entry)
     sync_directory(entry.parent)
     if key.startswith("local-"):
         for old in entry.parent.glob(f"{entry.name.rpartition('-')[0]}-*"):
@@ -217,19 +295,46 @@ def _fill(folder: Path, decoded: Decoded) -> None:
         "source": decoded.source,
         "class_names": decoded.class_names,
         "skipped": decoded.skipped,
+        "bits": decoded.bits,
     }
-    for part, split in (("train", decoded.train), ("test", decoded.test)):
-        for field, array in (("images", split.images), ("labels", split.labels)):
-            with (folder / f"{part}_{field}.npy").open("wb") as file:
-                np.save(file, array, allow_pickle=False)
-                file.flush()
-                os.fsync(file.fileno())
+    for part, split in decoded.splits.items():
+        if not decoded.has(part):
+            continue
+        _write_images(folder / f"{part}_images.bin", split.images)
+        with (folder / f"{part}_labels.npy").open("wb") as file:
+            np.save(file, split.labels, allow_pickle=False)
+            file.flush()
+            os.fsync(file.fileno())
         meta[part] = {"shape": split.images.shape, "names": split.names}
     with (folder / "meta.json").open("w", encoding="utf-8") as text:
         json.dump(meta, text)
         text.flush()
         os.fsync(text.fileno())
     sync_directory(folder)
+
+
+def _write_images(file: Path, images: np.ndarray[Any, Any]) -> None:
+    """Write the images to ``file``, unless they are the file itself; either way all of it."""
+    if isinstance(images, np.memmap) and Path(str(images.filename)) == file:
+        images.flush()
+        with file.open("r+b") as opened:
+            # Fewer images than were expected may have been good, or they turned out grey.
+            opened.truncate(images.size)
+            os.fsync(opened.fileno())
+        return
+    with file.open("wb") as opened:
+        for start in range(0, len(images), ROWS):
+            opened.write(np.ascontiguousarray(images[start : start + ROWS]).data)
+        opened.flush()
+        os.fsync(opened.fileno())
+
+
+def _copied(decoded: Decoded) -> Decoded:
+    """Return the same in memory, for when the files that hold it go."""
+    train, validation, test = (
+        replace(split, images=np.array(split.images)) for split in decoded.splits.values()
+    )
+    return replace(decoded, train=train, validation=validation, test=test)
 
 
 def _entry(key: str) -> Path:

@@ -3,92 +3,100 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from cifarlab.data import cache, cifar, cifar_files, cifar_formats, shapes, sources
-from cifarlab.data.dataset import Dataset, Split, check_split, stratified_split
-from cifarlab.data.readers import parquet
+from cifarlab.data import cache, cifar, cifar_files, shapes, sources
+from cifarlab.data.dataset import Dataset
+from cifarlab.data.decoding import decode
+from cifarlab.data.dividing import divide
+from cifarlab.data.fetch_named import NAMED, fetch_named
+from cifarlab.data.hub import PREFIX as HUB
+from cifarlab.data.load_options import AUTO, CHANNELS, LoadOptions
+from cifarlab.data.named import labelled
+from cifarlab.data.readers import (
+    archives,
+    folder,
+    idx,
+    npz,
+    parquet,
+    pixel_tables,
+    svhn,
+    tiny_imagenet,
+    unsupported,
+)
+from cifarlab.data.samples import Found, Rejected, Samples
+from cifarlab.data.split import Split
 from cifarlab.errors import InputError, UsageError
 from cifarlab.files import printable
 
 VARIABLE = "CIFARLAB_DATA"
-# A source without test images gives this share of each class.
-TEST_FRACTION = 0.1
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoadOptions:
-    """How to load a dataset; see ``load_dataset`` for the fields."""
-
-    validation_fraction: float = 0.1
-    split_seed: int = 0
-    image_size: int = 32
-    resize_mode: str = "squash"
-    skip_bad: bool = False
-    class_folder: str = "auto"
-    follow_links: bool = False
-    offline: bool = False
-    progress: Callable[[str], None] | None = None
-
-    @property
-    def recorded(self) -> dict[str, Any]:
-        """Those that decide what the images are and which split each is in."""
-        names = (
-            "validation_fraction",
-            "split_seed",
-            "image_size",
-            "resize_mode",
-            "class_folder",
-            "follow_links",
-        )
-        return {name: getattr(self, name) for name in names}
+Reader = Callable[[Path, LoadOptions], Found | Rejected]
+# A layout of its own, which other readers would take for class folders.
+FIRST_READERS: tuple[Reader, ...] = (tiny_imagenet.find,)
+READERS: tuple[Reader, ...] = (
+    parquet.find,
+    pixel_tables.find,
+    folder.find,
+    archives.find,
+    npz.find,
+    idx.find,
+    svhn.find,
+    unsupported.find,
+)
+KINDS = (
+    "a folder of images, a table of labels, a .parquet, .npz, .zip or .tar file, IDX files, or one "
+    "of Toronto's CIFAR .tar.gz archives"
+)
 
 
 def load_dataset(
     spec: str | os.PathLike[str] | None = "cifar10",
     *,
+    image_size: int | tuple[int, int] | str = AUTO,
+    channels: str = AUTO,
+    resize_mode: str = "squash",
+    bits: int | None = None,
     validation_fraction: float = 0.1,
     split_seed: int = 0,
-    image_size: int = 32,
-    resize_mode: str = "squash",
+    group_by: str | None = None,
     skip_bad: bool = False,
-    class_folder: str = "auto",
+    class_folder: str = AUTO,
     follow_links: bool = False,
+    labels: str | None = None,
+    image_column: str | None = None,
+    label_column: str | None = None,
+    label_pattern: str | None = None,
     offline: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Dataset:
     """Load a dataset by name or from a path.
 
-    A path may be a folder of images (one subfolder per class), parquet files in the Hugging
-    Face schema, or Toronto's CIFAR archives, packed or unpacked. A string that is a name is
+    A path may be a folder of images (one subfolder per class), files of tables or arrays, an
+    archive, or Toronto's CIFAR archives; docs/own_images.md lists them. A string that is a name is
     taken as the name; write ``./cifar10`` for a folder of that name.
 
     Args:
-        spec: ``"cifar10"``, ``"cifar100"``, ``"shapes10"``, or a path.
-        validation_fraction: share of each class of the training images that becomes the
-            validation split, above 0 and below 1.
-        split_seed: the same seed gives the same validation images.
-        image_size: height and width that images from a path are resized to.
-        resize_mode: ``"squash"``, ``"crop"`` or ``"pad"``.
+        spec: ``"cifar10"``, ``"cifar100"``, ``"shapes10"``, ``"mnist"`` or another name in
+            docs/own_images.md, ``"hf:OWNER/NAME"``, or a path.
+        image_size, channels, resize_mode, bits: what every image is brought to.
+        validation_fraction, split_seed, group_by: how images are divided into splits.
         skip_bad: leave out images that cannot be decoded instead of raising.
-        class_folder: which folder names the class where folders of images are nested:
-            ``"first"``, ``"last"``, or ``"auto"`` for the only possible one.
-        follow_links: read what links out of a folder of images lead to.
+        class_folder, follow_links: how folders are read.
+        labels, image_column, label_column, label_pattern: where the classes are told.
         offline: never use the network.
         progress: called with one line of text now and then.
+            ``LoadOptions`` describes each of them.
 
     Returns:
-        Three splits of uint8 images ``[N, image_size, image_size, 3]``, 0 to 255, with int64
-        labels ``[N]``.
+        Three splits of uint8 images ``[N, H, W, C]``, 0 to 255, with int64 labels ``[N]``.
 
     Raises:
-        UsageError: ``spec`` is neither a name nor an existing path.
+        UsageError: ``spec`` is neither a name nor an existing path, or an option is not possible.
         InputError: the content is damaged, or not what it claims to be.
         UnsafeError: a file could run code or fill the memory.
         NetworkError: nothing could be downloaded, or the downloaded files are not the dataset.
@@ -100,52 +108,99 @@ def load_dataset(
         ('shapes10', (4500, 32, 32, 3))
     """
     options = LoadOptions(
+        image_size=image_size,
+        channels=channels,
+        resize_mode=resize_mode,
+        bits=bits,
         validation_fraction=validation_fraction,
         split_seed=split_seed,
-        image_size=image_size,
-        resize_mode=resize_mode,
+        group_by=group_by,
         skip_bad=skip_bad,
         class_folder=class_folder,
         follow_links=follow_links,
+        labels=labels,
+        image_column=image_column,
+        label_column=label_column,
+        label_pattern=label_pattern,
         offline=offline,
         progress=progress,
     )
-    return load_and_list_bad("cifar10" if spec is None else spec, options)[0]
+    return load("cifar10" if spec is None else spec, options)
 
 
-def load_and_list_bad(
+def load(spec: str | os.PathLike[str], options: LoadOptions) -> Dataset:
+    """Load like ``load_dataset``, by options that are one value."""
+    decoded, guessed = read(spec, options)
+    return divide(decoded, replace(options, **guessed))
+
+
+def read(
     spec: str | os.PathLike[str], options: LoadOptions
-) -> tuple[Dataset, tuple[str, ...] | None]:
-    """Load like ``load_dataset``; also return one line for each bad image that was left out.
-
-    For a folder of images that list is ``None``: the folder loader does not keep one.
-    """
-    data, skipped = _load(spec, options)
-    return replace(data, loading=options.recorded), skipped
-
-
-def _load(
-    spec: str | os.PathLike[str], options: LoadOptions
-) -> tuple[Dataset, tuple[str, ...] | None]:
-    if isinstance(spec, str) and spec in NAMES:
-        _require_cifar_size(options, spec)
-        return _divide(NAMES[spec](options), options)
+) -> tuple[cache.Decoded, Mapping[str, Any]]:
+    """Return all images, divided as the source divides them, and the options that were guessed."""
+    if isinstance(spec, str) and spec in KNOWN_CONTENT:
+        return _in_format(KNOWN_CONTENT[spec](options), options, spec), {}
+    if isinstance(spec, str) and (spec in NAMED or spec.startswith(HUB)):
+        return _decoded(_named(spec, options), options)
     path = _existing(spec)
-    reader = _recognise(path, options)
-    if reader is None:
-        return _load_images(path, options), None
-    return _divide(_load_local(path, reader, options), options)
+    archive = _toronto(path)
+    if archive is not None:
+        return _in_format(_cached(path, archive, options), options, str(path)), {}
+    return _decoded(find(path, options), options)
 
 
-def _require_cifar_size(options: LoadOptions, what: str) -> None:
-    if options.image_size != cifar_formats.SIDE:
-        raise UsageError(
-            f"image size {options.image_size}: the images of {printable(what)} are 32x32; "
-            "leave the size at 32, or give a folder of images"
+def _named(spec: str, options: LoadOptions) -> Found:
+    found = find(fetch_named(spec, options), options)
+    if spec in NAMED:
+        return labelled(found, NAMED[spec])
+    return replace(found, name=spec)
+
+
+def _decoded(found: Found, options: LoadOptions) -> tuple[cache.Decoded, Mapping[str, Any]]:
+    for note in found.notes:
+        warnings.warn(f"{printable(found.source)}: {note}", stacklevel=2)
+    decoded = decode(found, replace(options, **found.options), _named_by_content)
+    if decoded.skipped:
+        _warn_of_skipped(decoded)
+    return decoded, found.options
+
+
+def find(path: Path, options: LoadOptions) -> Found:
+    """Return what the one reader that can read ``path`` found.
+
+    Raises:
+        InputError: none can, or several could.
+    """
+    for reader in FIRST_READERS:
+        answer = reader(path, options)
+        if isinstance(answer, Found):
+            return answer
+    answers = [reader(path, options) for reader in READERS]
+    found = [answer for answer in answers if isinstance(answer, Found)]
+    if len(found) > 1:
+        ways = " and ".join(f"{one.what} ({_some(one.class_names)})" for one in found)
+        raise InputError(
+            f"{printable(str(path))}: holds {ways}; name the one that is meant by its own path, "
+            "or, for the folders, say --class-folder first"
         )
+    if not found:
+        reasons = [answer.reason for answer in answers if isinstance(answer, Rejected)]
+        said = "; ".join(dict.fromkeys(filter(None, reasons)))
+        raise InputError(f"{printable(str(path))}: {said or 'not a dataset; give ' + KINDS}")
+    (one,) = found
+    return replace(one, name=f"local-{one.name}") if one.name in NAMES else one
+
+
+def _some(names: Iterable[str], most: int = 3) -> str:
+    names = list(names)
+    shown = ", ".join(printable(name) for name in names[:most])
+    return shown if len(names) <= most else f"{shown} …"
 
 
 def _existing(spec: str | os.PathLike[str]) -> Path:
+    advice = unsupported.url(os.fspath(spec))
+    if advice is not None:
+        raise UsageError(advice)
     path = Path(spec).expanduser()
     try:
         # An empty string would mean the current directory, which nobody intends.
@@ -155,94 +210,36 @@ def _existing(spec: str | os.PathLike[str]) -> Path:
     except OSError as error:
         reason = error.strerror or "cannot be opened"
     raise UsageError(
-        f"dataset {os.fspath(spec)!r}: {reason}; give {', '.join(NAMES)}, "
-        "or the path of a folder of images, a parquet file or a CIFAR archive"
+        f"dataset {os.fspath(spec)!r}: {reason}; give {', '.join(NAMES)}, or the path of {KINDS}"
     )
 
 
-def _divide(decoded: cache.Decoded, options: LoadOptions) -> tuple[Dataset, tuple[str, ...]]:
-    if decoded.skipped:
-        cache.say(
-            options.progress,
-            f"warning: {len(decoded.skipped)} bad images left out, "
-            f"the first is {decoded.skipped[0]}",
-        )
-    train, test, shown = decoded.train, decoded.test, printable(decoded.source)
-    check_split(train, decoded.class_names, f"{shown} (train)")
-    if not len(test):
-        cache.say(
-            options.progress,
-            f"{shown}: no test images; a tenth of each class becomes the test split",
-        )
-        train, test = _hold_out(train, TEST_FRACTION, options.split_seed)
-    check_split(test, decoded.class_names, f"{shown} (test)")
-    train, validation = _hold_out(train, options.validation_fraction, options.split_seed)
-    check_split(validation, decoded.class_names, f"{shown} (validation)")
-    data = Dataset(
-        name=decoded.name,
-        source=decoded.source,
-        class_names=decoded.class_names,
-        train=train,
-        validation=validation,
-        test=test,
+def _warn_of_skipped(decoded: cache.Decoded) -> None:
+    count = len(decoded.skipped)
+    images = "1 bad image" if count == 1 else f"{count:,} bad images"
+    warnings.warn(
+        f"{printable(decoded.source)}: {images} left out, the first is {decoded.skipped[0]}",
+        stacklevel=2,
     )
-    return data, decoded.skipped
 
 
-def _hold_out(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
-    kept, held = stratified_split(split.labels, fraction, seed)
-    return split.subset(kept), split.subset(held)
+# --- the CIFAR datasets, whose content is known
 
 
-# --- local sources
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reader:
-    """A recognised local source: its files, and a function that decodes them."""
-
-    files: list[Path]
-    read: Callable[[], cache.Decoded]
-
-
-def _recognise(path: Path, options: LoadOptions) -> Reader | None:
-    """Return how to read ``path``, or ``None`` for a folder of images."""
-    if files := parquet.find(path):
-        read = partial(_read_parquet, path, files, options)
-        return Reader(files=[*files.train, *files.test], read=read)
+def _toronto(path: Path) -> Callable[[], cache.Decoded] | None:
+    """Return what reads Toronto's files at ``path``, or ``None`` where there are none."""
+    for variant, layout, inner in cifar_files.find(path, cifar.VARIANTS):
+        return lambda: _verified(variant, *cifar_files.read_folder(variant, layout, inner), inner)
     archives = [path] if path.is_file() else sorted(path.glob("cifar-10*-*.tar.gz"))
-    for variant, layout, folder in cifar_files.find(path, cifar.VARIANTS):
-        _require_cifar_size(options, str(path))
-        present = [folder / name for name in layout.train + layout.test if (folder / name).exists()]
-        return Reader(files=present, read=partial(_read_toronto, variant, layout, folder))
     for archive in archives:
-        if archive.name.endswith((".tar.gz", ".tgz")):
-            _require_cifar_size(options, str(path))
-            return Reader(files=[archive], read=partial(_read_archive, archive))
-    if path.is_dir():
-        return None
-    raise InputError(
-        f"{printable(path)}: not a dataset; give a folder of images, a .parquet file, "
-        "or one of Toronto's CIFAR .tar.gz archives"
-    )
-
-
-def _load_local(path: Path, reader: Reader, options: LoadOptions) -> cache.Decoded:
-    decoding = (options.image_size, options.resize_mode, options.skip_bad)
-    key = cache.key_for(path, reader.files, decoding)
-    return cache.get(key, reader.read, progress=options.progress)
+        if cifar_files.is_archive(archive):
+            return partial(_read_archive, archive)
+    return None
 
 
 def _read_archive(path: Path) -> cache.Decoded:
     variant, train, test = cifar_files.read_archive(path, cifar.VARIANTS)
     return _verified(variant, train, test, path)
-
-
-def _read_toronto(
-    variant: cifar.CifarVariant, layout: cifar_formats.Layout, folder: Path
-) -> cache.Decoded:
-    train, test = cifar_files.read_folder(variant, layout, folder)
-    return _verified(variant, train, test, folder)
 
 
 def _verified(variant: cifar.CifarVariant, train: Split, test: Split, path: Path) -> cache.Decoded:
@@ -256,53 +253,41 @@ def _verified(variant: cifar.CifarVariant, train: Split, test: Split, path: Path
     )
 
 
-def _read_parquet(path: Path, files: parquet.Files, options: LoadOptions) -> cache.Decoded:
-    content = parquet.read(
-        files,
-        image_size=options.image_size,
-        resize_mode=options.resize_mode,
-        skip_bad=options.skip_bad,
-        progress=options.progress,
+def _cached(path: Path, build: Callable[[], cache.Decoded], options: LoadOptions) -> cache.Decoded:
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    return cache.get(cache.key_for(path, files), lambda _: build(), progress=options.progress)
+
+
+def _named_by_content(decoded: cache.Decoded) -> cache.Decoded:
+    variant = cifar.identify(decoded.train, decoded.test)
+    if variant is None:
+        return decoded
+    return replace(decoded, name=variant.name, class_names=variant.class_names)
+
+
+def _in_format(decoded: cache.Decoded, options: LoadOptions, what: str) -> cache.Decoded:
+    """Bring a dataset of known content to another size or to grey, where that is asked for."""
+    shape = decoded.train.images.shape[1:]
+    wanted = options.size or shape[:2], CHANNELS[options.channels] or shape[2]
+    if (*wanted[0], wanted[1]) == shape:
+        return decoded
+    found = Found(
+        what=what,
+        name=decoded.name,
+        source=decoded.source,
+        class_names=decoded.class_names,
+        splits={
+            part: Samples(
+                labels=split.labels,
+                names=split.names or tuple(f"{part} {i}" for i in range(len(split))),
+                contents=partial(iter, split.images),
+            )
+            for part, split in decoded.splits.items()
+            if len(split)
+        },
+        files=(),
     )
-    train, test = content.train, content.test
-    name, class_names = _own_name(path), content.class_names
-    if test is None:
-        test = train.subset(np.arange(0))
-    else:
-        check_split(test, class_names, f"{printable(path)} (test)")
-        if variant := cifar.identify(train, test):
-            name, class_names = variant.name, variant.class_names
-    return cache.Decoded(
-        name=name,
-        source=str(path.absolute()),
-        class_names=class_names,
-        train=train,
-        test=test,
-        skipped=content.skipped,
-    )
-
-
-def _own_name(path: Path) -> str:
-    """Name a dataset after its path, but never like one whose content is known."""
-    name = path.resolve().name.removesuffix(".parquet")
-    return f"local-{name}" if name in NAMES else name
-
-
-def _load_images(path: Path, options: LoadOptions) -> Dataset:
-    from cifarlab.data.readers import folder
-
-    data = folder.load_folder(
-        path,
-        image_size=options.image_size,
-        resize_mode=options.resize_mode,
-        skip_bad=options.skip_bad,
-        class_folder=options.class_folder,
-        follow_links=options.follow_links,
-        validation_fraction=options.validation_fraction,
-        split_seed=options.split_seed,
-        progress=options.progress,
-    )
-    return replace(data, name=_own_name(path)) if data.name in NAMES else data
+    return decode(found, replace(options, image_size=wanted[0]))
 
 
 # --- named sources
@@ -317,19 +302,23 @@ def _cifar10(options: LoadOptions) -> cache.Decoded:
 
 def _from_variable(variant: cifar.CifarVariant, value: str, options: LoadOptions) -> cache.Decoded:
     path = Path(value).expanduser()
+    shown = f"{VARIABLE}={printable(value)}"
     if not path.exists():
-        raise UsageError(
-            f"{VARIABLE}={printable(value)}: no such path; set it to a copy of {variant.name}"
-        )
-    reader = _recognise(path, options)
-    if reader is None:
-        raise InputError(
-            f"{VARIABLE}={printable(value)}: holds no {variant.name}; set it to its parquet files "
-            "or one of Toronto's archives, packed or not"
-        )
-    decoded = _load_local(path, reader, options)
+        raise UsageError(f"{shown}: no such path; set it to a copy of {variant.name}")
+    plain = LoadOptions(progress=options.progress)
+    archive = _toronto(path)
+    if archive is not None:
+        decoded = _cached(path, archive, plain)
+    else:
+        found = parquet.find(path, plain)
+        if isinstance(found, Rejected):
+            raise InputError(
+                f"{shown}: holds no {variant.name}; set it to its parquet files "
+                "or one of Toronto's archives, packed or not"
+            )
+        decoded = decode(found, plain, _named_by_content)
     if decoded.name != variant.name:
-        cifar.verify(variant, decoded.train, decoded.test, f"{VARIABLE}={printable(value)}")
+        cifar.verify(variant, decoded.train, decoded.test, shown)
     return decoded
 
 
@@ -340,11 +329,12 @@ def _from_sources(variant: cifar.CifarVariant, options: LoadOptions, remedy: str
 
 
 def _shapes10(options: LoadOptions) -> cache.Decoded:
-    return cache.get(shapes.key(), shapes.draw, progress=options.progress)
+    return cache.get(shapes.key(), lambda _: shapes.draw(), progress=options.progress)
 
 
-NAMES: dict[str, Callable[[LoadOptions], cache.Decoded]] = {
+KNOWN_CONTENT: Mapping[str, Callable[[LoadOptions], cache.Decoded]] = {
     "cifar10": _cifar10,
     "cifar100": lambda options: _from_sources(cifar.CIFAR100, options, sources.REMEDY),
     "shapes10": _shapes10,
 }
+NAMES: tuple[str, ...] = (*KNOWN_CONTENT, *NAMED)

@@ -12,8 +12,8 @@ from functools import partial
 import numpy as np
 
 from cifarlab.data.cifar_formats import SIDE, Layout, decode_pickle, decode_records
-from cifarlab.data.dataset import Split, fingerprint
 from cifarlab.data.download import RemoteFile
+from cifarlab.data.split import Split, fingerprint
 from cifarlab.errors import InputError
 
 _NAMES10 = "airplane automobile bird cat deer dog frog horse ship truck"

@@ -12,7 +12,7 @@ import numpy as np
 
 from cifarlab.data.cifar import CifarVariant
 from cifarlab.data.cifar_formats import Layout
-from cifarlab.data.dataset import Split
+from cifarlab.data.split import Split
 from cifarlab.errors import InputError, UnsafeError
 from cifarlab.files import printable
 
@@ -31,6 +31,20 @@ def find(
                 named = folder.name == layout.folder and folder.is_dir()
                 if named or all((folder / n).is_file() for n in (layout.train[0], layout.test[0])):
                     yield variant, layout, folder
+
+
+def is_archive(path: Path) -> bool:
+    """Whether ``path`` is one of Toronto's archives, by its name or by what it begins with."""
+    if not path.name.endswith((".tar.gz", ".tgz")):
+        return False
+    if path.name.startswith("cifar-10"):
+        return True
+    try:
+        with tarfile.open(path) as archive:
+            first = archive.next()
+    except (tarfile.TarError, OSError, EOFError, zlib.error):
+        return False
+    return first is not None and first.name.startswith("cifar-10")
 
 
 def read_folder(variant: CifarVariant, layout: Layout, folder: Path) -> tuple[Split, Split]:

@@ -6,31 +6,44 @@ the same pixels everywhere.
 
 from __future__ import annotations
 
-import io
 import os
+import stat
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile
 
+from cifarlab.data.image_colours import load_rgb
+from cifarlab.data.image_failures import clear_errors
 from cifarlab.data.image_format import ImageFormat, check_resize_mode
-from cifarlab.errors import InputError, TooLargeError, UnsupportedFormatError, UsageError
+from cifarlab.data.image_kinds import ACCEPTED, FORMATS
+from cifarlab.data.image_opening import MAX_BYTES, MAX_PIXELS, open_image
+from cifarlab.errors import InputError, UsageError
 from cifarlab.files import printable
 
-# No TIFF: its decoder is the one with the longest record of memory faults.
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
-ACCEPTED = ", ".join(FORMATS)
+__all__ = [
+    "ACCEPTED",
+    "FORMATS",
+    "MAX_BYTES",
+    "MAX_PIXELS",
+    "DecodedImage",
+    "Header",
+    "check_options",
+    "decode_as",
+    "decode_details",
+    "decode_image",
+    "details_as",
+    "probe",
+    "read_as",
+    "read_bytes",
+    "read_image",
+    "resize_pixels",
+]
 
-# One decoded image of this size takes about 100 MB in Pillow.
-MAX_PIXELS = 25_000_000
-MAX_BYTES = 64 * 1024 * 1024
 MAX_SIZE = 4096
-
-# JPEG files with a second frame, such as a depth map, are no animations.
-_NOT_ANIMATED = ("JPEG", "MPO")
 
 # One number for both, or height and width.
 Size = int | tuple[int, int]
@@ -43,12 +56,27 @@ class DecodedImage:
     Attributes:
         pixels: uint8 ``[H, W, C]``.
         grey: whether red, green and blue are the same everywhere.
-        highest: the largest value of a 16-bit file, before scaling; ``None`` for other files.
+        highest: the largest colour value, before scaling, of a file of 16-bit values that does
+            not say how many of the bits are used; ``None`` for other files.
     """
 
     pixels: np.ndarray[Any, Any]
     grey: bool
     highest: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """What is known of an image before it is decoded.
+
+    Attributes:
+        height, width: in pixels, after the EXIF orientation is applied.
+        grey: whether grey values are stored; colour files, too, may hold a grey image.
+    """
+
+    height: int
+    width: int
+    grey: bool
 
 
 def decode_image(
@@ -59,18 +87,18 @@ def decode_image(
     resize_mode: str = "squash",
     channels: int = 3,
     bits: int = 16,
-    max_pixels: int = MAX_PIXELS,
+    max_pixels: int | None = None,
 ) -> np.ndarray[Any, Any]:
     """Decode one image.
 
-    PNG, JPEG, WEBP, GIF and BMP are accepted; the content decides, not the file's name.
-    The steps, in this order:
+    PNG, JPEG, WEBP, GIF, BMP, AVIF, TIFF, PPM, PGM and JPEG 2000 are accepted, and HEIC with
+    the extra ``heic``; the content decides, not the file's name. The steps, in this order:
 
-    1. Of an animation the first frame is used, with a warning.
+    1. Of an animation or of several pages the first one is used, with a warning.
     2. The EXIF orientation is applied.
     3. The colours become 8-bit RGB. Grey is repeated three times; 16-bit values keep
-       their upper 8 bits; palettes are resolved; transparent pixels are put on white;
-       CMYK is converted by Pillow's plain formula. Colour profiles are not applied.
+       the upper 8 of their ``bits``; palettes are resolved; transparent pixels are put on
+       white; CMYK is converted by Pillow's plain formula. Colour profiles are not applied.
     4. The image becomes ``size`` by ``size`` with Pillow's bicubic filter, which widens
        with the reduction and so does not alias (Parmar et al., "On Aliased Resizing and
        Surprising Subtleties in GAN Evaluation", 2022), and which rings less than Lanczos
@@ -83,16 +111,20 @@ def decode_image(
             ``None`` for the original size.
         resize_mode: ``"squash"`` stretches and loses nothing, ``"crop"`` cuts the largest part of
             the wanted shape out of the middle, ``"pad"`` adds black bars.
-        channels: 3 for RGB, 1 for grey.
-        bits: of the values in 16-bit files: a value of ``2 ** bits - 1`` is white.
-        max_pixels: images with more are refused before they are decoded.
+        channels: 3 for RGB, 1 for grey: Pillow's luminance of the resized RGB.
+        bits: of the values in 16-bit files that do not say it themselves: a value of
+            ``2 ** bits - 1`` is white.
+        max_pixels: images with more are refused before they are decoded. ``None`` for what fits
+            into memory: 25 million pixels, and in JPEG files up to 200 million, of which more
+            than 25 million are decoded at a half, a quarter or an eighth of their size.
 
     Returns:
         uint8 ``[height, width, channels]``, 0 to 255.
 
     Raises:
-        UnsupportedFormatError: not an image of an accepted format.
-        TooLargeError: too many bytes or pixels.
+        UnsupportedFormatError: not an image of an accepted format, an extra for it is missing,
+            or its values have no agreed range.
+        TooLargeError: too many bytes, pixels or tags.
         InputError: empty, damaged or truncated.
         UsageError: ``size`` or ``resize_mode`` is not a possible value.
     """
@@ -115,47 +147,62 @@ def decode_details(
     resize_mode: str = "squash",
     channels: int = 3,
     bits: int = 16,
-    max_pixels: int = MAX_PIXELS,
+    max_pixels: int | None = None,
 ) -> DecodedImage:
     """Decode one image as ``decode_image`` does, and say what was seen in it."""
     check_options(size, resize_mode)
     shown = printable(name)
-    if not data:
-        raise InputError(f"{shown}: the file is empty (0 bytes); give an image ({ACCEPTED})")
-    if len(data) > MAX_BYTES:
-        raise _too_many_bytes(shown, len(data))
-    try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            width, height = image.size
-            if width * height > max_pixels:
-                raise _too_many_pixels(shown, f"{width} x {height} pixels", max_pixels)
-            animated = image.format not in _NOT_ANIMATED and getattr(image, "n_frames", 1) > 1
-            image.load()
-            highest = int(np.asarray(image).max()) if image.mode.startswith("I") else None
-            rgb = _to_rgb(ImageOps.exif_transpose(image), bits)
-    except InputError:
-        raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise _too_many_pixels(shown, "far too many pixels", max_pixels) from None
-    except UnidentifiedImageError:
-        raise UnsupportedFormatError(
-            f"{shown}: not an image that can be read; accepted formats are {ACCEPTED}; convert it"
-        ) from None
-    # Damaged files make Pillow's decoders raise nearly every built-in exception.
-    except Exception as error:
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise InputError(
-            f"{shown}: damaged or truncated image ({reason}); replace the file"
-        ) from None
-    if animated:
-        warnings.warn(f"{shown}: animated; only its first frame is used", stacklevel=2)
-    if size is not None:
-        rgb = _resize(rgb, _pair(size), resize_mode)
+    wanted = None if size is None else _pair(size)
+    with clear_errors(data, shown, MAX_PIXELS if max_pixels is None else max_pixels):
+        opened = open_image(data, shown, max_pixels)
+        opened.check_size(wanted)
+        rgb, highest = load_rgb(opened.image, opened.open_again, shown, bits)
+        opened.check_is_whole(rgb)
+        rgb = opened.turned(rgb)
+    if opened.several:
+        warnings.warn(f"{shown}: {opened.several}", stacklevel=2)
+    if wanted is not None:
+        rgb = _resize(rgb, wanted, resize_mode)
+    return _finished(rgb, channels, highest)
+
+
+def _finished(rgb: Image.Image, channels: int, highest: int | None = None) -> DecodedImage:
     pixels = np.array(rgb)
     grey = bool((pixels == pixels[:, :, :1]).all())
     if channels == 1:
         pixels = pixels[:, :, :1] if grey else np.array(rgb.convert("L"))[:, :, None]
     return DecodedImage(pixels=pixels, grey=grey, highest=highest)
+
+
+def resize_pixels(pixels: np.ndarray[Any, Any], image_format: ImageFormat) -> DecodedImage:
+    """Bring pixels, uint8 ``[H, W]`` or ``[H, W, 1 or 3]``, to what a model takes."""
+    single = pixels.ndim == 2 or pixels.shape[2] == 1
+    rgb = Image.fromarray(pixels.reshape(pixels.shape[:2]) if single else pixels).convert("RGB")
+    size = image_format.height, image_format.width
+    return _finished(_resize(rgb, size, image_format.resize_mode), image_format.channels)
+
+
+def probe(stored: Path | bytes, *, name: str = "image") -> Header:
+    """Read the header of an image, without decoding it.
+
+    Args:
+        stored: the path of a file, or its content.
+        name: what messages call content; a file is called by its path.
+
+    Raises:
+        InputError: as ``decode_image``, as far as the header shows it.
+
+    Example:
+        >>> probe(b"P5 28 14 255 ...")
+        Header(height=14, width=28, grey=True)
+    """
+    if isinstance(stored, Path):
+        stored, name = read_bytes(stored), str(stored)
+    shown = printable(name)
+    with clear_errors(stored, shown, MAX_PIXELS):
+        opened = open_image(stored, shown, None)
+    height, width = opened.upright
+    return Header(height=height, width=width, grey=opened.grey)
 
 
 def read_image(
@@ -179,7 +226,7 @@ def read_image(
 
 
 def decode_as(
-    image_format: ImageFormat, data: bytes, *, name: str, max_pixels: int = MAX_PIXELS
+    image_format: ImageFormat, data: bytes, *, name: str, max_pixels: int | None = None
 ) -> np.ndarray[Any, Any]:
     """Decode one image as ``decode_image`` does, to what a model takes: uint8 ``[H, W, C]``."""
     return decode_image(
@@ -193,6 +240,18 @@ def decode_as(
     )
 
 
+def details_as(image_format: ImageFormat, data: bytes, *, name: str) -> DecodedImage:
+    """Decode one image as ``decode_as`` does, and say what was seen in it."""
+    return decode_details(
+        data,
+        name=name,
+        size=(image_format.height, image_format.width),
+        resize_mode=image_format.resize_mode,
+        channels=image_format.channels,
+        bits=image_format.bits,
+    )
+
+
 def read_as(image_format: ImageFormat, path: str | os.PathLike[str]) -> np.ndarray[Any, Any]:
     """Read a file and decode it to what a model takes: uint8 ``[H, W, C]``."""
     return decode_as(image_format, read_bytes(path), name=str(path))
@@ -201,17 +260,24 @@ def read_as(image_format: ImageFormat, path: str | os.PathLike[str]) -> np.ndarr
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
     """Return the content of an image file, which is not decoded.
 
+    Anything but an ordinary file is not opened: reading a pipe or a device may never end.
+
     Raises:
         InputError: it is missing, no ordinary file, or cannot be read.
     """
     shown = printable(str(path))
     try:
-        if not Path(path).exists():
-            raise InputError(f"{shown}: no such file; check the path")
-        if not Path(path).is_file():
-            raise InputError(f"{shown}: not a file; give the path of an image")
+        kind = Path(path).stat().st_mode
+        if stat.S_ISDIR(kind):
+            raise InputError(f"{shown}: not a file but a folder; give the path of an image")
+        if not stat.S_ISREG(kind):
+            raise InputError(
+                f"{shown}: not a file but a pipe, device or socket; give the path of an image"
+            )
         with Path(path).open("rb") as file:
             return file.read(MAX_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{shown}: no such file; check the path") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{shown}: cannot be read ({reason}); check the file") from None
@@ -229,36 +295,8 @@ def check_options(size: Size | None, resize_mode: str) -> None:
         )
 
 
-def _too_many_bytes(shown: str, count: int) -> TooLargeError:
-    return TooLargeError(
-        f"{shown}: {count:,} bytes or more; at most {MAX_BYTES:,} are read; shrink it"
-    )
-
-
-def _too_many_pixels(shown: str, size: str, most: int) -> TooLargeError:
-    return TooLargeError(f"{shown}: {size}; at most {most:,} are decoded; shrink it")
-
-
 def _pair(size: Size) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else size
-
-
-def _to_rgb(image: Image.Image, bits: int) -> Image.Image:
-    if image.mode.startswith("I"):
-        return _grey16_to_rgb(image, bits)
-    if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
-    return image.convert("RGB")
-
-
-def _grey16_to_rgb(image: Image.Image, bits: int) -> Image.Image:
-    """Keep the upper 8 bits, as Pillow does for 16-bit colour; its ``convert`` would clip."""
-    values = np.asarray(image)
-    grey = (np.clip(values, 0, 2**bits - 1) >> (bits - 8)).astype(np.uint8)
-    if "transparency" in image.info:
-        grey[values == image.info["transparency"]] = 255
-    return Image.fromarray(grey).convert("RGB")
 
 
 def _resize(image: Image.Image, size: tuple[int, int], resize_mode: str) -> Image.Image:

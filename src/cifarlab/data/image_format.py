@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cifarlab.errors import UsageError
 
@@ -34,6 +34,21 @@ class ImageFormat:
     def shape(self) -> tuple[int, int, int]:
         """Height, width and channels."""
         return self.height, self.width, self.channels
+
+    def resized_by(self, resize_mode: str | None) -> ImageFormat:
+        """Return it with another resize mode; ``None`` keeps its own.
+
+        Raises:
+            UsageError: it is not one of ``RESIZE_MODES``.
+
+        Example:
+            >>> ImageFormat(resize_mode="pad").resized_by(None).resize_mode
+            'pad'
+        """
+        if resize_mode is None:
+            return self
+        check_resize_mode(resize_mode)
+        return replace(self, resize_mode=resize_mode)
 
 
 def check_resize_mode(resize_mode: str) -> None:

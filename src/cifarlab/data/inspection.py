@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import itertools
 import os
-from collections.abc import Callable
-from pathlib import Path
+import shlex
+import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from cifarlab.data.catalog import LoadOptions, load_and_list_bad
-from cifarlab.data.dataset import Dataset, Split, fingerprint
-from cifarlab.errors import InputError
+from cifarlab.data.catalog import load
+from cifarlab.data.dataset import Dataset
+from cifarlab.data.load_options import LoadOptions
+from cifarlab.data.split import Split, fingerprint
+
+DEFAULTS = LoadOptions()
 
 
 def train_fingerprint(data: Dataset) -> str:
@@ -32,53 +37,51 @@ def train_fingerprint(data: Dataset) -> str:
 
 def describe(data: Dataset) -> dict[str, Any]:
     """Return names, counts, sizes and fingerprints of a dataset as plain JSON values."""
-    one_byte = len(data.class_names) <= 256
     return {
         "name": data.name,
         "source": data.source,
         "class_names": list(data.class_names),
-        "train_fingerprint": train_fingerprint(data) if one_byte else None,
+        "train_fingerprint": train_fingerprint(data),
         "splits": {
             part: {
                 "count": len(split),
                 "per_class": _per_class(data, split),
                 "image_size": list(split.images.shape[1:3]),
-                "fingerprint": fingerprint(split) if one_byte else None,
+                "fingerprint": fingerprint(split),
             }
             for part, split in _splits(data).items()
         },
     }
 
 
-def check(
-    spec: str | os.PathLike[str],
-    *,
-    image_size: int = 32,
-    resize_mode: str = "squash",
-    offline: bool = False,
-    progress: Callable[[str], None] | None = None,
-) -> dict[str, Any]:
-    """Load a dataset without its bad images, and return its problems as plain JSON values.
-
-    ``bad_files`` has one line for each image that cannot be used. ``duplicates`` counts
-    images whose pixels equal an earlier one's: ``within`` a split, and ``between`` two (how
-    many images of the second are in the first too). ``imbalance`` is the largest class over the
-    smallest, in all splits together, or ``None`` when a class is empty. ``ok`` says that
-    there are no bad files, duplicates or empty classes.
+def load_with_notes(
+    spec: str | os.PathLike[str], options: LoadOptions = DEFAULTS
+) -> tuple[Dataset, list[str]]:
+    """Load a dataset without its bad images, and what is said about how it is read.
 
     Raises:
         CifarlabError: as ``load_dataset``, when nothing can be loaded.
     """
-    options = LoadOptions(
-        image_size=image_size,
-        resize_mode=resize_mode,
-        skip_bad=True,
-        offline=offline,
-        progress=progress,
-    )
-    data, bad = load_and_list_bad(spec, options)
-    if bad is None:
-        bad = _bad_images(Path(spec).expanduser())
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        data = load(spec, replace(options, skip_bad=True))
+    return data, [str(warning.message) for warning in caught]
+
+
+def check(data: Dataset) -> dict[str, Any]:
+    """Return the problems of a dataset as plain JSON values.
+
+    ``bad_files`` has one line for each image that cannot be used. ``duplicates`` counts
+    images whose pixels equal an earlier one's: ``within`` a split, and ``between`` two (how
+    many images of the second are in the first too). ``imbalance`` is the largest class over the
+    smallest, in all splits together, or ``None`` when a class is empty. ``ok`` says that there
+    are no bad files, duplicates or empty classes.
+
+    Example:
+        >>> from cifarlab.data.catalog import load_dataset
+        >>> check(load_dataset("shapes10"))["ok"]
+        True
+    """
     splits = _splits(data)
     digests = {part: _digests(split) for part, split in splits.items()}
     unique = {part: set(digests[part]) for part in splits}
@@ -93,14 +96,37 @@ def check(
     return {
         "name": data.name,
         "source": data.source,
-        "ok": not bad and not empty and not any([*within.values(), *between.values()]),
-        "bad_files": list(bad),
+        "ok": not data.skipped and not empty and not any([*within.values(), *between.values()]),
+        "bad_files": list(data.skipped),
         "duplicates": {"within": within, "between": between},
         "per_class": {part: _per_class(data, split) for part, split in splits.items()},
         "imbalance": None if empty else float(totals.max() / totals.min()),
         "empty_classes": empty,
         "label_range": [int(labels.min()), int(labels.max())],
     }
+
+
+def command(spec: str | os.PathLike[str], data: Dataset) -> str:
+    """Return a command that trains on the same images, with nothing left to be guessed.
+
+    Example:
+        >>> from cifarlab.data.catalog import load_dataset
+        >>> command("shapes10", load_dataset("shapes10"))
+        'cifarlab train --data shapes10 --image-size 32 --channels rgb'
+    """
+    height, width, channels = data.train.images.shape[1:]
+    size = str(height) if height == width else f"{height}x{width}"
+    words = ["cifarlab", "train", "--data", os.fspath(spec), "--image-size", size]
+    words += ["--channels", "grey" if channels == 1 else "rgb"]
+    for field in dataclasses.fields(LoadOptions):
+        value = data.loading.get(field.name, field.default)
+        if field.name in ("image_size", "channels") or value == field.default:
+            continue
+        if (field.name, value) == ("bits", 16):
+            continue
+        option = "--" + field.name.replace("_", "-")
+        words += [option] if value is True else [option, str(value)]
+    return shlex.join(words)
 
 
 def _splits(data: Dataset) -> dict[str, Split]:
@@ -114,16 +140,3 @@ def _per_class(data: Dataset, split: Split) -> dict[str, int]:
 
 def _digests(split: Split) -> list[bytes]:
     return [hashlib.sha256(image.tobytes()).digest() for image in split.images]
-
-
-def _bad_images(path: Path) -> tuple[str, ...]:
-    """Return one line for every image in a folder that cannot be decoded."""
-    from cifarlab.data import image, listing
-
-    bad = []
-    for file in listing.list_images(path):
-        try:
-            image.read_image(file)
-        except InputError as error:
-            bad.append(str(error))
-    return tuple(bad)

@@ -39,7 +39,7 @@ class LoadOptions:
         class_folder: which folder names the class where folders are nested: ``"first"``,
             ``"last"``, or ``"auto"`` for the only possible one.
         follow_links: read what links out of a folder of images lead to.
-        labels: a CSV, TSV, JSON Lines or Parquet file that names the class of each image file.
+        labels: a table, CSV, TSV, JSON (Lines) or Parquet, that names the class of each image file.
         image_column, label_column: its columns; ``None`` to guess.
         label_pattern: a regular expression whose first group finds the class in a file's name.
         offline: never use the network.

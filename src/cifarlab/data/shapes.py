@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cifarlab.data.cache import Decoded
-from cifarlab.data.dataset import Split
+from cifarlab.data.split import Split
 from cifarlab.errors import UsageError
 
 SIDE = 32

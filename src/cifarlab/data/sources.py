@@ -7,7 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cifarlab.data import cache, cifar, cifar_files, download
+from cifarlab.data.decoding import decode_in_memory
+from cifarlab.data.load_options import LoadOptions
 from cifarlab.data.readers import parquet
+from cifarlab.data.samples import Found
 from cifarlab.errors import InputError, NetworkError, UnsafeError
 from cifarlab.files import printable
 
@@ -37,7 +40,7 @@ def obtain(
         except NetworkError as error:
             raise NetworkError(f"{error}; {remedy}") from error
 
-    return cache.get(variant.name, produce, progress=progress)
+    return cache.get(variant.name, lambda _: produce(), progress=progress)
 
 
 def _download(
@@ -88,10 +91,11 @@ def _from_source(
         for remote in source.files
     ]
     urls = ", ".join(remote.url for remote in source.files)
-    if files := parquet.find(folder):
-        content = parquet.read(files, progress=progress)
-        if content.test is None:
+    found = parquet.find(folder, LoadOptions())
+    if isinstance(found, Found):
+        if "test" not in found.splits:
             raise InputError(f"{urls}: it has no test images; use another source")
+        content = decode_in_memory(found, LoadOptions(image_size=32, progress=progress))
         train, test = content.train, content.test
     else:
         _, train, test = cifar_files.read_archive(paths[0], (variant,))

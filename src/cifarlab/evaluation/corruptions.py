@@ -2,7 +2,8 @@
 
 They are corruptions of CIFAR-10-C, most with its severities (Hendrycks & Dietterich, "Benchmarking
 neural network robustness to common corruptions and perturbations", ICLR 2019); defocus, motion,
-fog and snow are computed in other ways with a similar effect. Lengths scale with the image size.
+fog and snow are computed in other ways with a similar effect. Lengths scale with the image's
+shorter side. Grey images are corrupted as such: noise has one value for each pixel.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from cifarlab.errors import InputError, UsageError
 
 Array = np.ndarray[Any, Any]
 Generators = Sequence[np.random.Generator]
-# Pixels (float32 ``[n, H, W, 3]``, 0 to 1), severity (1 to 5) and a generator for each image;
+# Pixels (float32 ``[n, H, W, C]``, 0 to 1), severity (1 to 5) and a generator for each image;
 # the result may be beyond 0 to 1, and is clipped and rounded afterwards.
 Corruption = Callable[[Array, int, Generators], Array]
 
@@ -37,13 +38,13 @@ def corrupt(images: Array, name: str, severity: int, seed: int = 0) -> Array:
     severities differ in strength alone.
 
     Args:
-        images: uint8 ``[N, H, W, 3]``, 0 to 255; not changed.
+        images: uint8 ``[N, H, W, C]``, 0 to 255, C is 3 or 1; not changed.
         name: one of ``CORRUPTIONS``.
         severity: 1 (slight) to 5 (strong).
         seed: 0 or more.
 
     Returns:
-        uint8 ``[N, H, W, 3]``, a new array.
+        uint8 ``[N, H, W, C]``, a new array.
 
     Raises:
         UsageError: an unknown name, another severity, or a negative seed.
@@ -58,10 +59,10 @@ def corrupt(images: Array, name: str, severity: int, seed: int = 0) -> Array:
     if severity not in SEVERITIES or seed < 0:
         what = f"severity {severity} with seed {seed}"
         raise UsageError(f"{what}: use a severity from 1 to 5 and a seed of 0 or more")
-    if images.dtype != np.uint8 or images.shape[3:] != (3,) or 0 in images.shape[1:]:
+    if images.dtype != np.uint8 or images.shape[3:] not in ((1,), (3,)) or 0 in images.shape[1:]:
         raise InputError(
             f"images are {images.dtype} {list(images.shape)}; "
-            "they must be uint8 [N, height, width, 3]; convert them first"
+            "they must be uint8 [N, height, width, 1 or 3]; convert them first"
         )
     result = np.empty_like(images, order="C")
     for start in range(0, len(images), CHUNK):
@@ -168,15 +169,13 @@ def contrast(pixels: Array, severity: int, _: Generators) -> Array:
 
 def pixelate(pixels: Array, severity: int, _: Generators) -> Array:
     """Reduce the image to fewer, larger pixels."""
-    from PIL import Image
+    from PIL.Image import Resampling
 
     share = (0.95, 0.9, 0.85, 0.75, 0.65)[severity - 1]
     height, width = pixels.shape[1:3]
     few = max(1, round(width * share)), max(1, round(height * share))
-    box = Image.Resampling.BOX
-    images = [Image.fromarray(image) for image in _as_bytes(pixels)]
-    large = [np.asarray(p.resize(few, box).resize((width, height), box)) for p in images]
-    return np.stack(large).astype(np.float32) / np.float32(255)
+    box = Resampling.BOX
+    return _pillow(pixels, lambda image: image.resize(few, box).resize((width, height), box))
 
 
 def jpeg(pixels: Array, severity: int, _: Generators) -> Array:
@@ -184,13 +183,13 @@ def jpeg(pixels: Array, severity: int, _: Generators) -> Array:
     from PIL import Image
 
     quality = (80, 65, 58, 50, 40)[severity - 1]
-    decoded = []
-    for image in _as_bytes(pixels):
+
+    def decoded(image: Any) -> Any:
         file = io.BytesIO()
-        Image.fromarray(image).save(file, "JPEG", quality=quality)
-        with Image.open(file) as opened:
-            decoded.append(np.asarray(opened))
-    return np.stack(decoded).astype(np.float32) / np.float32(255)
+        image.save(file, "JPEG", quality=quality)
+        return Image.open(file)
+
+    return _pillow(pixels, decoded)
 
 
 CORRUPTIONS: dict[str, Corruption] = {
@@ -221,6 +220,16 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 
 def _as_bytes(pixels: Array) -> Array:
     return np.asarray((pixels * 255).clip(0, 255).round(), dtype=np.uint8)
+
+
+def _pillow(pixels: Array, change: Callable[[Any], Any]) -> Array:
+    """Change images as Pillow's; ``change`` keeps their size and mode."""
+    from PIL import Image
+
+    # Pillow has grey images without an axis for the channel.
+    shape = pixels.shape[1:3] if pixels.shape[3] == 1 else pixels.shape[1:]
+    changed = [np.asarray(change(Image.fromarray(p.reshape(shape)))) for p in _as_bytes(pixels)]
+    return np.stack(changed).reshape(pixels.shape).astype(np.float32) / np.float32(255)
 
 
 def _scale(pixels: Array) -> float:

@@ -1,9 +1,13 @@
-"""Metrics of predictions: accuracy with its interval, loss, and numbers for each class."""
+"""Metrics of predictions: accuracy with its interval, loss, and numbers for each class.
+
+A class of which there are no images is not measured: its numbers are ``None``, and it is left out
+of every mean over classes.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import Any
@@ -14,22 +18,26 @@ from cifarlab.errors import InputError, UsageError
 from cifarlab.predictions import Predictions
 
 SMALLEST_PROBABILITY = 1e-7
+# From this ratio of the largest to the smallest class on, a classifier that never predicts the
+# smallest one is still right on 5 of 6 images of the two.
+UNEVEN = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassMetrics:
-    """One class against all others; a ratio whose denominator is 0 is 0.0.
+    """One class against all others; all ``None`` where there are no images of the class.
 
     Attributes:
-        precision: share of the images predicted as this class that have it; 0 to 1.
+        precision: share of the images predicted as this class that have it, 0.0 where there are
+            none; 0 to 1.
         recall: share of the images of this class that are predicted as it; 0 to 1.
         f1: harmonic mean of the two; 0 to 1.
         support: number of images of this class.
     """
 
-    precision: float
-    recall: float
-    f1: float
+    precision: float | None
+    recall: float | None
+    f1: float | None
     support: int
 
 
@@ -57,11 +65,33 @@ class Metrics:
     per_class: dict[str, ClassMetrics]
     confusion: np.ndarray[Any, Any]
 
+    @property
+    def balanced_accuracy(self) -> float:
+        """The mean recall of the classes that have images; 0 to 1."""
+        return balanced_accuracy(self.confusion)
+
+    @property
+    def macro_f1(self) -> float:
+        """The mean F1 of the classes that have images; 0 to 1."""
+        return macro_f1(self.confusion)
+
+    @property
+    def not_measured(self) -> tuple[str, ...]:
+        """The names of the classes that have no images."""
+        return tuple(name for name, numbers in self.per_class.items() if not numbers.support)
+
+    @property
+    def uneven(self) -> bool:
+        """Whether a class has so many more images than another that accuracy is not enough."""
+        return uneven([numbers.support for numbers in self.per_class.values()])
+
     def to_json(self) -> dict[str, Any]:
         """Return the numbers as plain Python values; the order of ``per_class`` is label order."""
         return {
             "accuracy": self.accuracy,
             "accuracy_interval": list(self.accuracy_interval),
+            "balanced_accuracy": self.balanced_accuracy,
+            "macro_f1": self.macro_f1,
             "top2": self.top2,
             "loss": self.loss,
             "n": self.n,
@@ -71,18 +101,19 @@ class Metrics:
 
     @staticmethod
     def from_json(values: Mapping[str, Any]) -> Metrics:
-        """Return the metrics that ``to_json`` gave the values of."""
+        """Return the metrics that ``to_json`` gave the values of, of earlier versions too."""
         low, high = values["accuracy_interval"]
-        per_class = {name: ClassMetrics(**one) for name, one in values["per_class"].items()}
+        class_names = tuple(values["per_class"])
+        confusion = np.array(values["confusion"], np.int64)
         return Metrics(
             accuracy=values["accuracy"],
             accuracy_interval=(low, high),
             top2=values["top2"],
             loss=values["loss"],
             n=values["n"],
-            class_names=tuple(per_class),
-            per_class=per_class,
-            confusion=np.array(values["confusion"], np.int64),
+            class_names=class_names,
+            per_class=_per_class(confusion, class_names),
+            confusion=confusion,
         )
 
 
@@ -137,6 +168,59 @@ def measure(predictions: Predictions) -> Metrics:
         per_class=_per_class(confusion, predictions.class_names),
         confusion=confusion,
     )
+
+
+def balanced_accuracy(confusion: np.ndarray[Any, Any]) -> float:
+    """Return the mean recall of the classes that have images; 0 to 1.
+
+    Brodersen et al., "The balanced accuracy and its posterior distribution", 2010.
+
+    Args:
+        confusion: counts ``[K, K]``, rows the true and columns the predicted class.
+
+    Raises:
+        InputError: there are no images.
+
+    Example:
+        >>> round(balanced_accuracy(np.array([[90, 0], [8, 2]])), 3)  # accuracy is 0.92
+        0.6
+    """
+    hits, support, _ = _counts(confusion)
+    return _mean([hit / n for hit, n in zip(hits, support, strict=True) if n])
+
+
+def macro_f1(confusion: np.ndarray[Any, Any]) -> float:
+    """Return the mean F1 of the classes that have images; 0 to 1.
+
+    The mean of each class's F1, not the F1 of mean precision and recall (Opitz and Burst, "Macro F1
+    and macro F1", 2019).
+
+    Args:
+        confusion: counts ``[K, K]``, rows the true and columns the predicted class.
+
+    Raises:
+        InputError: there are no images.
+
+    Example:
+        >>> round(macro_f1(np.array([[90, 0], [8, 2]])), 3)
+        0.645
+    """
+    counts = zip(*_counts(confusion), strict=True)
+    return _mean([2 * hit / (n + predicted) for hit, n, predicted in counts if n])
+
+
+def uneven(counts: Sequence[int]) -> bool:
+    """Return whether the largest class has at least ``UNEVEN`` times the images of the smallest.
+
+    Args:
+        counts: the number of images of each class; classes without images do not count.
+
+    Example:
+        >>> uneven([950, 50, 0]), uneven([100, 40])
+        (True, False)
+    """
+    present = [count for count in counts if count]
+    return bool(present) and max(present) >= UNEVEN * min(present)
 
 
 def most_confused(metrics: Metrics, k: int = 3) -> tuple[Confusion, ...]:
@@ -226,25 +310,33 @@ def _cross_entropy(probabilities: np.ndarray[Any, Any]) -> float:
     return abs(math.fsum(np.log(clipped))) / len(clipped)
 
 
-def _per_class(
-    confusion: np.ndarray[Any, Any], class_names: tuple[str, ...]
-) -> dict[str, ClassMetrics]:
-    numbers = {}
-    for name, hits, support, predicted in zip(
-        class_names,
+def _counts(confusion: np.ndarray[Any, Any]) -> tuple[list[int], list[int], list[int]]:
+    """Return right predictions, images and predictions of each class."""
+    return (
         confusion.diagonal().tolist(),
         confusion.sum(axis=1).tolist(),
         confusion.sum(axis=0).tolist(),
-        strict=True,
-    ):
-        numbers[name] = ClassMetrics(
-            precision=_ratio(hits, predicted),
-            recall=_ratio(hits, support),
-            f1=_ratio(2 * hits, support + predicted),
+    )
+
+
+def _mean(values: Sequence[float]) -> float:
+    if not values:
+        raise InputError("predictions of 0 images: there is nothing to measure; give at least 1")
+    return math.fsum(values) / len(values)
+
+
+def _per_class(
+    confusion: np.ndarray[Any, Any], class_names: tuple[str, ...]
+) -> dict[str, ClassMetrics]:
+    counts = zip(class_names, *_counts(confusion), strict=True)
+    return {
+        name: ClassMetrics(
+            precision=hits / predicted if predicted else 0.0,
+            recall=hits / support,
+            f1=2 * hits / (support + predicted),
             support=support,
         )
-    return numbers
-
-
-def _ratio(part: int, whole: int) -> float:
-    return part / whole if whole else 0.0
+        if support
+        else ClassMetrics(precision=None, recall=None, f1=None, support=0)
+        for name, hits, support, predicted in counts
+    }

@@ -84,10 +84,10 @@ def measure_robustness(
     these, but not the same.
 
     Args:
-        predict: from uint8 ``[N, H, W, 3]`` to probabilities (or logits) ``[N, K]``, such as
+        predict: from uint8 ``[N, H, W, C]`` to probabilities (or logits) ``[N, K]``, such as
             ``Classifier.predict_proba``; called once for the images themselves and once for
             each corruption and severity.
-        images: uint8 ``[N, H, W, 3]``, 0 to 255.
+        images: uint8 ``[N, H, W, C]``, 0 to 255, C is 3 or 1.
         labels: int ``[N]``, the true classes.
         seed: seed of the corruptions, 0 or more.
         names: which of ``CORRUPTIONS``.

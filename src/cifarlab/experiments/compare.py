@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cifarlab.data.catalog import load_dataset
+from cifarlab.data import catalog
 from cifarlab.data.dataset import Dataset
+from cifarlab.data.load_options import LoadOptions
 from cifarlab.errors import InputError, UsageError
 from cifarlab.evaluation.comparison import Comparison, PairedImages, compare_accuracies, same_images
+from cifarlab.evaluation.metrics import Metrics
 from cifarlab.predictions import Predictions, read_predictions
 from cifarlab.recipes import RECIPES
 from cifarlab.recipes.recipe import Recipe
@@ -20,7 +22,7 @@ from cifarlab.runs.directory import RunDirectory, find_run, read_json
 from cifarlab.runs.record import read_recipe
 from cifarlab.runtime.progress import SILENT, Progress
 from cifarlab.training.run import Run
-from cifarlab.training.train import DEFAULTS, TrainOptions, train
+from cifarlab.training.train import DEFAULTS, LOAD_DEFAULTS, TrainOptions, train
 
 # Of two copies of one recipe at most one comparison in a hundred says that they differ. At the
 # usual 5% a bench of twenty such comparisons would often hold two false alarms.
@@ -34,7 +36,8 @@ class ComparedRun:
     Attributes:
         name: what it is an example of: its recipe's name.
         seed: what it was trained with.
-        accuracy: on the test split, 0 to 1.
+        accuracy, balanced_accuracy, macro_f1: on the test split, 0 to 1.
+        uneven: whether some classes have many more test images than others.
         directory: the run's.
         test: fingerprint of the test split, or ``None`` where it has none.
     """
@@ -42,6 +45,9 @@ class ComparedRun:
     name: str
     seed: int
     accuracy: float
+    balanced_accuracy: float
+    macro_f1: float
+    uneven: bool
     directory: Path
     test: str | None
 
@@ -61,7 +67,13 @@ class RunComparison:
     def to_json(self) -> dict[str, Any]:
         """Return the numbers, and name, seed and directory of each run, as plain values."""
         runs = [
-            {"name": run.name, "seed": run.seed, "directory": str(run.directory)}
+            {
+                "name": run.name,
+                "seed": run.seed,
+                "directory": str(run.directory),
+                "balanced_accuracy": run.balanced_accuracy,
+                "macro_f1": run.macro_f1,
+            }
             for run in self.runs
         ]
         return {**self.comparison.to_json(), "runs": runs}
@@ -74,6 +86,7 @@ def compare(
     seeds: int = 3,
     epochs: int | None = None,
     options: TrainOptions = DEFAULTS,
+    load: LoadOptions = LOAD_DEFAULTS,
     progress: Progress = SILENT,
 ) -> RunComparison:
     """Train recipes with several seeds each and compare them, with finished runs too.
@@ -87,6 +100,7 @@ def compare(
         seeds: how many to train each recipe with.
         epochs: instead of the recipes' own.
         options: where and how to train; its seed is not used.
+        load: how ``data`` is read, where it is a name or a path.
         progress: receives messages, progress bars and epochs.
 
     Raises:
@@ -113,7 +127,7 @@ def compare(
     _check_seeds(finished, recipes, seeds)
     if recipes and not isinstance(data, Dataset):
         progress.started("loading data")
-        data = load_dataset(data, progress=progress.message)
+        data = catalog.load(data, dataclasses.replace(load, progress=progress.message))
     for name, recipe in recipes.items():
         for seed in range(seeds):
             progress.message(f"{name}, seed {seed}")
@@ -134,14 +148,18 @@ def read_compared_run(directory: Path, name: str | None = None) -> ComparedRun:
         raise InputError(f"{directory}: not finished; go on with cifarlab train --resume")
     metrics, record = read_json(run.metrics), read_json(run.environment)
     try:
+        test = Metrics.from_json(metrics["test"])
         return ComparedRun(
             name=name or read_recipe(directory).name,
             seed=record["options"]["seed"],
-            accuracy=metrics["test"]["accuracy"],
+            accuracy=test.accuracy,
+            balanced_accuracy=test.balanced_accuracy,
+            macro_f1=test.macro_f1,
+            uneven=test.uneven,
             directory=run.path,
             test=metrics["dataset"]["test"]["fingerprint"],
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{directory}: its record cannot be read ({error}); train again"
         ) from error

@@ -31,7 +31,7 @@ from cifarlab.runtime.device import choose_device, choose_precision, computing_i
 from cifarlab.runtime.memory import keeping_freed_memory
 from cifarlab.runtime.progress import SILENT, Progress
 from cifarlab.training.loop import LoopOptions, on_device, run_steps, start
-from cifarlab.training.setup import build_model, check_fit, override, resolve
+from cifarlab.training.setup import build_model, check_fit, fit_recipe, override, resolve
 from cifarlab.training.state import TrainState
 from cifarlab.training.step import evaluate
 from cifarlab.training.train import Trainable
@@ -103,7 +103,6 @@ def find_learning_rate(
             f"one; try --low {rate * BELOW:g} --high {rate * ABOVE:g}"
         )
     chosen = choose_device(device)
-    options = LoopOptions(device=chosen, precision=choose_precision("auto", chosen), seed=seed)
     if isinstance(data, Dataset):
         dataset = data
     else:
@@ -114,8 +113,15 @@ def find_learning_rate(
             f"{dataset.name}: has no validation images to measure with; "
             "give a dataset that has some"
         )
+    recipe = fit_recipe(recipe, dataset)
     net = model if model is not None else build_model(recipe, dataset, seed)
     check_fit(net, dataset)
+    options = LoopOptions(
+        device=chosen,
+        precision=choose_precision("auto", chosen),
+        seed=seed,
+        class_names=dataset.class_names,
+    )
     planned = np.geomspace(low, high, steps)
     with _left_as_it_is(net):
         rates, losses = _measure(net, dataset, recipe, options, planned, progress)
@@ -147,7 +153,7 @@ def _measure(
             progress.advanced()
             if step % every and step < len(planned):
                 continue
-            loss = evaluate(state.lowered, *held_out)[0]
+            loss = evaluate(state.lowered, *held_out)["loss"]
             if not math.isfinite(loss):
                 break
             rates.append(float(planned[step - 1]))

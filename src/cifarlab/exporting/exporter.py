@@ -65,10 +65,10 @@ def export(
 ) -> Exported:
     """Write the classifier to ``target`` in another format.
 
-    The new file is run by the program that it is made for on 1,000 generated images, and appears
-    under its name only if its predictions are the same: the same classes, probabilities within
-    1e-4. In 8 bits it may differ; it is compared on test images, and the loss of accuracy is
-    returned.
+    The new file is run by the program that it is made for on 1,000 generated images (fewer above
+    64x64 pixels), and appears under its name only if its predictions are the same: the same
+    classes, probabilities within 1e-4. In 8 bits it may differ; it is compared on test images, and
+    the loss of accuracy is returned.
 
     Args:
         format: one of ``FORMATS``.
@@ -78,6 +78,7 @@ def export(
     Raises:
         UsageError: another format, a target that exists, a package or data that is missing,
             or a model that the format cannot hold.
+        InputError: the images or classes of ``data`` are not those of the classifier.
         CifarlabError: the exported file does not give the predictions of the classifier.
         ResourceError: the target cannot be written.
 
@@ -94,6 +95,8 @@ def export(
         raise UsageError(
             "8 bits need training images to choose scales on; name the dataset with --data"
         )
+    if format == INT8 and data is not None:
+        quantize.check_data(classifier, data)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent) as folder:
@@ -158,8 +161,11 @@ def _comparison_images(
     """Return the images to compare on, and where they are from."""
     if format == INT8 and data is not None:
         # The scales fit images like those of the dataset, and few others.
-        return np.array(data.test.images[: parity.IMAGES]), parity.TEST
-    return parity.comparison_images(classifier.input_shape[:2]), parity.GENERATED
+        count = parity.count_for(*classifier.input_shape[:2])
+        return np.array(data.test.images[:count]), parity.TEST
+    height, width, channels = classifier.input_shape
+    count = parity.count_for(height, width)
+    return parity.comparison_images((height, width), count, channels), parity.GENERATED
 
 
 def _disagrees(format: str, compared: parity.Parity) -> CifarlabError:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from cifarlab.classifier import Classifier
+from cifarlab.exporting.preparing import preparation
 from cifarlab.exporting.single_model import single_model
 from cifarlab.files import atomic_write
 from cifarlab.lowering.model import lower
@@ -25,11 +26,10 @@ from cifarlab.saving.model_file import save_model
 # Every runtime of recent years supports ONNX's operators of this version.
 OPSET = 17
 INPUT, OUTPUT = "images", "probabilities"
-RESIZE = "bicubic with antialiasing, as Pillow does it; the image is squashed to a square"
 
 
 class _FromBytes(nn.Module):
-    """uint8 ``[n, H, W, 3]`` in, float32 probabilities ``[n, K]`` out."""
+    """uint8 ``[n, H, W, C]`` in, float32 probabilities ``[n, K]`` out."""
 
     def __init__(self, classifier: Classifier) -> None:
         super().__init__()
@@ -53,6 +53,8 @@ def write_keras(classifier: Classifier, path: Path) -> None:
         class_names=classifier.class_names,
         recipe=recipe,
         not_sure_below=classifier.not_sure_below,
+        resize_mode=classifier.resize_mode,
+        bits=classifier.bits,
     )
 
 
@@ -103,9 +105,7 @@ def facts_of(classifier: Classifier) -> dict[str, Any]:
         "not_sure_below": classifier.not_sure_below,
         "temperature": classifier.temperature,
         "tta": classifier.tta and dataclasses.asdict(classifier.tta),
-        "input_shape": list(classifier.input_shape),
-        "pixels": "uint8, RGB, 0 to 255",
-        "resize": RESIZE,
+        **preparation(classifier.image_format),
         "recipe": dict(classifier.recipe) if classifier.recipe else None,
         "made_with": f"cifarlab {importlib.metadata.version('cifarlab')}",
     }

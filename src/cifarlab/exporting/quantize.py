@@ -12,11 +12,11 @@ import numpy as np
 
 from cifarlab.classifier import Classifier
 from cifarlab.data.dataset import Dataset, Split
+from cifarlab.errors import InputError
 from cifarlab.exporting.files import INPUT
-from cifarlab.exporting.runners import Predict
+from cifarlab.exporting.runners import Predict, batch_size
 
 CALIBRATION_IMAGES = 512
-BATCH = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,9 +79,10 @@ def int8(model: bytes, data: Dataset) -> bytes:
 
 def measure_loss(predict: Predict, classifier: Classifier, split: Split, name: str) -> Loss:
     """Measure both on labelled images."""
-    images = np.array(split.images)
-    starts = range(0, len(images), BATCH)
-    exported = np.concatenate([predict(images[start : start + BATCH]) for start in starts])
+    images = split.images
+    size = batch_size(*images.shape[1:3])
+    starts = range(0, len(images), size)
+    exported = np.concatenate([predict(np.array(images[i : i + size])) for i in starts])
     expected = classifier.predict_split(split)
     return Loss(
         split=name,
@@ -91,6 +92,28 @@ def measure_loss(predict: Predict, classifier: Classifier, split: Split, name: s
     )
 
 
+def check_data(classifier: Classifier, data: Dataset) -> None:
+    """Check that a dataset's images and classes are those of the classifier.
+
+    Raises:
+        InputError: they are not.
+    """
+    height, width, channels = wanted = classifier.input_shape
+    found = tuple(data.train.images.shape[1:])
+    if found != wanted:
+        raise InputError(
+            f"{data.name}: its images are {'x'.join(map(str, found))}; the model takes "
+            f"{'x'.join(map(str, wanted))}: load them with image size {height}x{width} and "
+            f"channels {'grey' if channels == 1 else 'rgb'}"
+        )
+    same = len(data.class_names) == len(classifier.class_names)
+    if not same or (classifier.named and data.class_names != classifier.class_names):
+        raise InputError(
+            f"{data.name}: its classes are {', '.join(data.class_names)}; those of the model are "
+            f"{', '.join(classifier.class_names)}: name the dataset that it was trained on"
+        )
+
+
 class _Images:
     """Gives onnxruntime the training images, one batch per call, then ``None``."""
 
@@ -98,7 +121,8 @@ class _Images:
         count = min(CALIBRATION_IMAGES, len(split))
         chosen = np.sort(np.random.default_rng(0).choice(len(split), count, replace=False))
         images = np.array(split.images[chosen])
-        self.batches = iter([images[i : i + BATCH] for i in range(0, count, BATCH)])
+        size = batch_size(*images.shape[1:3])
+        self.batches = iter([images[i : i + size] for i in range(0, count, size)])
 
     def get_next(self) -> dict[str, Any] | None:
         batch = next(self.batches, None)

@@ -12,8 +12,19 @@ import torch
 from cifarlab.backend import keras
 from cifarlab.exporting.files import INPUT
 
-# uint8 [N, H, W, 3] in, float32 [N, K] out.
+# uint8 [N, H, W, C] in, float32 [N, K] out.
 Predict = Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]
+BATCH, SIDE = 64, 64
+
+
+def batch_size(height: int, width: int) -> int:
+    """Return how many images go into one call: 64, or fewer that take no more memory than 64x64.
+
+    Example:
+        >>> batch_size(32, 32), batch_size(256, 256)
+        (64, 4)
+    """
+    return max(1, min(BATCH, BATCH * SIDE * SIDE // (height * width)))
 
 
 def plain_keras(path: Path) -> Predict:

@@ -34,7 +34,7 @@ class Augmented:
 
 
 def single_model(classifier: Classifier) -> Any:
-    """Return a ``keras.Model``, pixels 0 to 255 ``[N, H, W, 3]`` in, probabilities out.
+    """Return a ``keras.Model``, pixels 0 to 255 ``[N, H, W, C]`` in, probabilities out.
 
     It shares its weights with ``classifier.model``, and is that model itself where the
     classifier has no test-time augmentation and a temperature of 1.

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from cifarlab.backend import keras
-from cifarlab.data.dataset import Dataset, stratified_split
+from cifarlab.data.dataset import Dataset
+from cifarlab.data.split import stratified_split
 from cifarlab.errors import DivergedError, InputError, RunInterruptedError, UsageError
 from cifarlab.recipes.recipe import Recipe
 from cifarlab.runtime.device import choose_device, choose_precision

@@ -36,5 +36,4 @@ def first_gradient(model: Any, recipe: Recipe, data: Dataset, seed: int) -> floa
 def accuracy_on(model: Any, split: Split, device: str) -> float:
     """Return the accuracy in evaluation mode, on the images as they are; 0 to 1."""
     chosen = choose_device(device)
-    _, accuracy = evaluate(lower(model, chosen), *on_device(split, chosen))
-    return accuracy
+    return evaluate(lower(model, chosen), *on_device(split, chosen))["accuracy"]

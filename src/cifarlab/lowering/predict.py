@@ -9,9 +9,11 @@ from cifarlab.lowering.model import LoweredModel
 from cifarlab.lowering.prepared import PreparedModel
 from cifarlab.runtime.device import computing_in
 
-# Batches that fit into a CPU's caches, and batches that keep a GPU busy.
+# Images of 32x32 that fit into a CPU's caches, and that keep a GPU busy; of larger images a piece
+# has fewer, so that memory does not grow with their size.
 LARGEST_PIECE_ON_CPU = 64
 LARGEST_PIECE_ELSEWHERE = 2048
+PIXELS = 32 * 32
 
 
 @torch.inference_mode()
@@ -29,9 +31,9 @@ def predict_logits(
     # Without the compiled form, if there is one: it would be compiled again for each size.
     compute = lowered.forward if isinstance(lowered, LoweredModel) else lowered
     if lowered.device.type == "cpu":
-        parts = pieces(len(images), LARGEST_PIECE_ON_CPU)
+        parts = pieces(len(images), _largest_piece(images, LARGEST_PIECE_ON_CPU))
     else:
-        largest = LARGEST_PIECE_ELSEWHERE
+        largest = _largest_piece(images, LARGEST_PIECE_ELSEWHERE)
         parts = [slice(i, i + largest) for i in range(0, len(images), largest)]
     with computing_in(precision, lowered.device):
         if len(parts) == 1:
@@ -45,6 +47,14 @@ def predict_logits(
                 logits = torch.empty((len(images), output.shape[1]), device=lowered.device)
             logits[part] = output
     return logits
+
+
+def _largest_piece(images: Tensor, largest: int) -> int:
+    """Return a power of two, no larger than ``largest``, whose images have no more pixels."""
+    pixels = images.shape[1] * images.shape[2]
+    while largest > 1 and pixels > PIXELS:
+        largest, pixels = largest // 2, pixels // 2
+    return largest
 
 
 def pieces(count: int, largest: int) -> list[slice]:

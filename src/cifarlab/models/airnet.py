@@ -4,6 +4,10 @@ A frozen whitening convolution over 2x2 patches, three blocks of 3x3 convolution
 halve the image once, a global maximum, and a linear layer with scaled logits: the network
 of airbench94 and, deeper and with residuals, of airbench96 (Jordan, "94% on CIFAR-10 in 3.29
 seconds on a single GPU", 2024; github.com/KellerJordan/cifar10-airbench).
+
+For images of another shape: a pooling halves only a side of 2 or more, and is left out where both
+are 1 (below 10 pixels the third one); the whitening convolution has two filters for each value of
+a patch, 24 in colour and 8 in grey; grey images have a mean and a deviation of their own.
 """
 
 from __future__ import annotations
@@ -14,12 +18,14 @@ from typing import Any
 import numpy as np
 
 from cifarlab.backend import KerasModel, keras
+from cifarlab.models.pooling import halving
 
-# CIFAR-10's, of pixels in [0, 1].
-MEAN = (0.4914, 0.4822, 0.4465)
-DEVIATION = (0.2470, 0.2435, 0.2616)
+# CIFAR-10's, of pixels in [0, 1], by the number of channels; in grey by Pillow's luminance.
+MEANS = {3: (0.4914, 0.4822, 0.4465), 1: (0.4809,)}
+DEVIATIONS = {3: (0.2470, 0.2435, 0.2616), 1: (0.2392,)}
 
-WHITENING_FILTERS = 24
+# Height and width of the patches that are whitened.
+PATCH = 2
 
 
 def airnet(
@@ -39,8 +45,8 @@ def airnet(
     """Return the network; ``models.whitening.whiten`` sets its first convolution from data.
 
     Args:
-        input_shape: height, width, 3; images are values from 0 to 255. Both sides are
-            at least 10, because of the three poolings.
+        input_shape: height, width, and 3 channels or 1; images are values from 0 to 255. Both
+            sides are at least 2, the height and width of a patch.
         classes: the number of classes K.
         widths: filters of each block's convolutions.
         depth: convolutions in each block, at least 1.
@@ -60,16 +66,18 @@ def airnet(
     """
     layers = keras.layers
     images = keras.Input(input_shape)
+    means, deviations = MEANS[input_shape[2]], DEVIATIONS[input_shape[2]]
     x = layers.Rescaling(
-        scale=[1 / (255 * d) for d in DEVIATION],
-        offset=[-m / d for m, d in zip(MEAN, DEVIATION, strict=True)],
+        scale=[1 / (255 * d) for d in deviations],
+        offset=[-m / d for m, d in zip(means, deviations, strict=True)],
         name="normalization",
     )(images)
+    values = PATCH * PATCH * input_shape[2]
     x = layers.Conv2D(
-        WHITENING_FILTERS,
-        2,
+        2 * values,
+        PATCH,
         use_bias=whitening_bias,
-        bias_initializer=keras.initializers.RandomUniform(-(12**-0.5), 12**-0.5),
+        bias_initializer=keras.initializers.RandomUniform(-(values**-0.5), values**-0.5),
         name="whitening",
     )(x)
     x = layers.Activation("gelu", name="whitening_activation")(x)
@@ -117,8 +125,9 @@ def _block(
             kernel_initializer=_uniform(),
             name=f"{name}_conv{i}",
         )(x)
-        if i == 1:
-            x = layers.MaxPooling2D(name=f"{name}_pool")(x)
+        window = halving(*x.shape[1:3])
+        if i == 1 and window != (1, 1):
+            x = layers.MaxPooling2D(window, name=f"{name}_pool")(x)
         x = layers.BatchNormalization(
             scale=False, momentum=momentum, epsilon=epsilon, name=f"{name}_norm{i}"
         )(x)

@@ -14,6 +14,8 @@ from cifarlab.backend import KerasModel, keras
 from cifarlab.errors import InputError
 
 LAYER = "whitening"
+# Pixels whose patches are held at once, about 0.5 GB; 5000 images of 32x32 fit in.
+PIXELS_AT_ONCE = 5000 * 32 * 32
 
 
 def whitening_kernel(
@@ -41,13 +43,25 @@ def whitening_kernel(
             f"{filters} whitening filters for patches of {values} values: "
             f"use an even number up to {2 * values}"
         )
-    windows = np.lib.stride_tricks.sliding_window_view(images, (size, size), axis=(1, 2))
-    patches = windows.transpose(0, 1, 2, 4, 5, 3).reshape(-1, values)
-    variances, components = np.linalg.eigh((patches.T @ patches / len(patches)).astype("float64"))
+    variances, components = np.linalg.eigh(_second_moment(images, size))
     largest = np.argsort(-variances)[: filters // 2]
     half = components[:, largest] / np.sqrt(variances[largest] + epsilon)
     both = np.concatenate([half, -half], axis=1)
     return both.reshape(size, size, channels, filters).astype(np.float32)
+
+
+def _second_moment(images: np.ndarray[Any, Any], size: int) -> np.ndarray[Any, Any]:
+    """Return the mean product of each two values of a patch, float64 ``[values, values]``."""
+    values = size * size * images.shape[-1]
+    moment = np.zeros((values, values))
+    at_once = max(1, PIXELS_AT_ONCE // (images.shape[1] * images.shape[2]))
+    for start in range(0, len(images), at_once):
+        some = images[start : start + at_once]
+        windows = np.lib.stride_tricks.sliding_window_view(some, (size, size), axis=(1, 2))
+        patches = windows.transpose(0, 1, 2, 4, 5, 3).reshape(-1, values)
+        product = (patches.T @ patches / len(patches)).astype("float64")
+        moment += product * (len(some) / len(images))
+    return moment
 
 
 def whiten(model: KerasModel, images: np.ndarray[Any, Any], epsilon: float) -> None:

@@ -60,8 +60,9 @@ def _draw_bins(axes: Axes, calibration: Calibration, colour: str, marker: str, l
 
 
 def class_bars(metrics: Metrics, title: str) -> Figure:
-    """Draw precision and recall of each class, the worst F1 first; at most 40 classes."""
-    order = sorted(metrics.per_class, key=lambda name: metrics.per_class[name].f1)
+    """Draw precision and recall of each class that has images, the worst F1 first; at most 40."""
+    measured = {name: c.f1 for name, c in metrics.per_class.items() if c.f1 is not None}
+    order = sorted(measured, key=measured.__getitem__)
     shown = order[:MOST_CLASSES]
     if len(shown) < len(order):
         title += f"\nthe {len(shown)} weakest of {len(order)} classes"

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from cifarlab.data.channels import as_rgb
 from cifarlab.errors import InputError
 from cifarlab.plots.style import BLUE, ORANGE, finished, new_figure, shortened
 from cifarlab.predictions import Predictions
@@ -24,6 +25,8 @@ CELL, IMAGE = 2.1, 1.7
 ABOVE, BELOW = 0.3, 0.32
 HEADING_LINE, MARGIN = 0.2, 0.12
 LEAST_WIDTH = 5.0
+# Height of the place for an image, as a share of its width, is at least this, and at most 1.
+FLATTEST = 0.1
 # Letters of a class name; fewer where they are too wide for the cell.
 MOST_LETTERS, LEAST_LETTERS = 18, 4
 
@@ -34,17 +37,17 @@ def samples(images: np.ndarray[Any, Any], predictions: Predictions, title: str) 
     Of more images a random choice is drawn, the same one every time.
 
     Args:
-        images: uint8 ``[N, H, W, 3]``.
+        images: uint8 ``[N, H, W, C]``, C is 3 or 1.
         predictions: for the same ``N`` images; without labels, no true class is shown.
         title: heading, such as the dataset and the recipe.
 
     Raises:
         InputError: no images, another dtype or shape, or another number of predictions.
     """
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
         raise InputError(
             f"images are {images.dtype} {list(images.shape)}; "
-            "they must be uint8 [N, height, width, 3]; convert them first"
+            "they must be uint8 [N, height, width, 1 or 3]; convert them first"
         )
     if len(images) != len(predictions) or len(images) == 0:
         raise InputError(
@@ -55,7 +58,7 @@ def samples(images: np.ndarray[Any, Any], predictions: Predictions, title: str) 
     chosen = np.sort(np.random.default_rng(0).choice(len(images), count, replace=False))
     columns = math.ceil(math.sqrt(count))
     heading = f"{title}\n{_samples_heading(predictions, chosen)}"
-    image_height = IMAGE * min(max(images.shape[1] / images.shape[2], 0.3), 3.0)
+    image_height = IMAGE * min(max(images.shape[1] / images.shape[2], FLATTEST), 1.0)
     figure = _grid(count, columns, image_height, heading)
     for panel, index in zip(figure.axes, chosen, strict=True):
         _draw_sample(panel, images[index], predictions, int(index))
@@ -103,7 +106,7 @@ def _draw_sample(
     panel: Axes, image: np.ndarray[Any, Any], predictions: Predictions, index: int
 ) -> None:
     panel.set(xticks=[], yticks=[])
-    panel.imshow(image, interpolation="nearest")
+    panel.imshow(as_rgb(image), interpolation="nearest")
     panel.set_title(_prediction(predictions, index, MOST_LETTERS), fontsize=9)
     if predictions.labels is None:
         return

@@ -14,6 +14,7 @@ from cifarlab.recipes.parts import (
     SGD,
     AlternatingFlip,
     CrossEntropy,
+    FewImages,
     Linear,
     ModelSpec,
     Muon,
@@ -52,6 +53,7 @@ AIRBENCH94 = Recipe(
     augment=(AlternatingFlip(), Translate(pixels=2)),
     loss=CrossEntropy(label_smoothing=0.2, reduction="sum"),
     tta=TestTimeAugmentation(mirror=True, shift=1),
+    few_images=FewImages(epochs=8, batch_size=2000, updates=200),
     keep="last",
     train_on=EVERYTHING_BUT_TEST,
 )

@@ -21,6 +21,7 @@ from cifarlab.recipes.parts import (
     AlternatingFlip,
     CrossEntropy,
     Cutout,
+    FewImages,
     Linear,
     ModelSpec,
     Muon,
@@ -64,6 +65,7 @@ FAST94 = Recipe(
     augment=(AlternatingFlip(), Translate(pixels=2)),
     loss=CrossEntropy(label_smoothing=0.09, reduction="sum"),
     tta=TestTimeAugmentation(mirror=True, shift=1, share=0.25),
+    few_images=FewImages(epochs=10, batch_size=BATCH, updates=300),
     keep="last",
     train_on=EVERYTHING_BUT_TEST,
 )
@@ -77,6 +79,7 @@ FAST95 = replace(
     summary="95%, fast94 with wider blocks and 15 epochs",
     model=replace(FAST94.model, arguments={**FAST94.model.arguments, "widths": (128, 384, 384)}),
     epochs=15,
+    few_images=FewImages(epochs=15, batch_size=BATCH, updates=300),
     resolution=(20,) * 3 + (24,) * 4 + (28,) * 4 + (32,) * 4,
 )
 
@@ -96,6 +99,7 @@ FAST96 = replace(
         },
     ),
     epochs=34,
+    few_images=FewImages(epochs=34, batch_size=BATCH, updates=300),
     resolution=(20,) * 9 + (24,) * 9 + (28,) * 8 + (32,) * 8,
     augment=(AlternatingFlip(), Translate(pixels=4), Cutout(size=12)),
 )

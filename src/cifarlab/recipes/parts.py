@@ -31,7 +31,7 @@ class Whitening:
     their negatives (Page, "How to train your ResNet", 2019).
 
     Attributes:
-        images: number of training images to use.
+        images: number of training images to use, fewer where they are large.
         epsilon: added to each variance before the division by its square root.
     """
 
@@ -181,7 +181,10 @@ class AlternatingFlip:
 
 @dataclass(frozen=True, kw_only=True)
 class Translate:
-    """Shift each image by up to ``pixels`` both ways; the border is reflected."""
+    """Shift each image by up to ``pixels`` both ways; the border is reflected.
+
+    ``pixels`` is for images of the recipe's ``image_size``; see ``fitting.fitted``.
+    """
 
     pixels: int = 2
 
@@ -191,7 +194,9 @@ class Cutout:
     """Fill a square of ``size`` pixels, entirely inside each image (DeVries and Taylor, 2017).
 
     Attributes:
-        colour: red, green and blue, 0 to 255; by default the mean of CIFAR-10.
+        size: for images of the recipe's ``image_size``; see ``fitting.fitted``.
+        colour: red, green and blue, 0 to 255; by default the mean of CIFAR-10. Grey images get
+            the mean of the three.
     """
 
     size: int = 12
@@ -254,12 +259,68 @@ class CrossEntropy:
     reduction: str = "mean"
 
 
+# What the best epoch can be chosen by, and whether the lowest or the highest value is the best. The
+# validation loss is never weighted by class.
+MONITORS: Mapping[str, str] = {
+    "val_loss": "min",
+    "val_accuracy": "max",
+    "val_balanced_accuracy": "max",
+    "val_macro_f1": "max",
+}
+# Early stopping may also go by the training images.
+STOPPING_MONITORS: Mapping[str, str] = {**MONITORS, "loss": "min", "accuracy": "max"}
+
+
 @dataclass(frozen=True, kw_only=True)
 class EarlyStopping:
-    """Stop after ``patience`` epochs in which the validation ``monitor`` did not improve."""
+    """Stop after ``patience`` epochs in which ``monitor`` did not improve.
+
+    Attributes:
+        monitor: one of ``STOPPING_MONITORS``.
+    """
 
     monitor: str = "val_loss"
     patience: int = 3
+
+    def __post_init__(self) -> None:
+        if self.monitor not in STOPPING_MONITORS:
+            choices = ", ".join(STOPPING_MONITORS)
+            raise UsageError(f"early stopping by {self.monitor!r}: choose from {choices}")
+
+
+# Uneven classes and few images
+
+BALANCED, SHUFFLED = "balanced", "shuffled"
+SAMPLERS = (SHUFFLED, BALANCED)
+
+# What an image's loss is multiplied by: pairs of a class, by name or label, and its weight.
+ClassWeights = tuple[tuple[str | int, float], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FewImages:
+    """How a recipe is adapted to few training images; many images change nothing.
+
+    Attributes:
+        epochs, batch_size: those of the recipe that it is for. A variant of that recipe with
+            others was given them on purpose, and keeps them.
+        steps: an epoch has at least this many, by smaller batches.
+        smallest_batch: batches are not made smaller than this.
+        updates: training has at least this many steps in all, by more epochs.
+        most_epochs: not more than this, however few the images.
+        patience: early stopping waits for at least this many steps.
+        shift: where there are more epochs than the recipe's own, images are shifted by up to this
+            share of their shorter side instead of the recipe's augmentation, or ``None`` for that.
+    """
+
+    epochs: int
+    batch_size: int
+    steps: int = 8
+    smallest_batch: int = 16
+    updates: int = 1
+    most_epochs: int = 300
+    patience: int = 1
+    shift: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,7 +331,7 @@ class TestTimeAugmentation:
         mirror: also use the mirrored image.
         shift: also use the image shifted by this many pixels down and right, and up and left,
             the border reflected; the two together count as much as the unshifted image. 0 for
-            none.
+            none. In a recipe it is for images of its ``image_size``; see ``fitting.fitted``.
         share: the share of the images that shifted copies are used for, from 0 to 1: those
             with the smallest margin between the two likeliest classes without them.
     """
@@ -303,5 +364,6 @@ PARTS: tuple[type, ...] = (
     CutMix,
     CrossEntropy,
     EarlyStopping,
+    FewImages,
     TestTimeAugmentation,
 )

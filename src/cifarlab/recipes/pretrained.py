@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cifarlab.recipes.fast import FAST94
-from cifarlab.recipes.parts import TestTimeAugmentation
+from cifarlab.recipes.fast import BATCH, FAST94
+from cifarlab.recipes.parts import FewImages, TestTimeAugmentation
 from cifarlab.recipes.recipe import TRAIN
 
 PRETRAINED94 = replace(
@@ -23,6 +23,7 @@ PRETRAINED94 = replace(
     name="pretrained94",
     summary="the pretrained model: fast94, trained longer",
     epochs=20,
+    few_images=FewImages(epochs=20, batch_size=BATCH, updates=300),
     resolution=(20,) * 4 + (24,) * 5 + (28,) * 5 + (32,) * 6,
     tta=TestTimeAugmentation(mirror=True, shift=0),
     train_on=TRAIN,

@@ -9,18 +9,25 @@ compared, written to JSON and read back. ``dataclasses.replace`` derives variant
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from cifarlab.errors import InputError, UsageError
 from cifarlab.recipes.parts import (
+    BALANCED,
+    MONITORS,
     PARTS,
+    SAMPLERS,
+    SHUFFLED,
     Adam,
     Augmentation,
+    ClassWeights,
     Constant,
     CrossEntropy,
     EarlyStopping,
+    FewImages,
     Lookahead,
     ModelSpec,
     Optimizer,
@@ -39,18 +46,18 @@ class Recipe:
 
     Attributes:
         summary: one line for ``--help`` and the run's files.
-        epochs: at most this many passes over the training split.
+        epochs: at most this many passes over the training split; ``few_images`` may raise it.
         batch_size: images per step; the last step of an epoch may be smaller.
         optimizers: a weight belongs to the first one whose ``on`` names it.
         schedule: for every optimizer that has none of its own.
         augment: applied in this order.
         stop: when to stop early, or ``None`` for never.
-        keep: ``"best"`` keeps the weights of the epoch with the lowest validation loss,
+        keep: ``"best"`` keeps the weights of the epoch that is the best by ``monitor``,
             ``"last"`` those of the last epoch.
         micro_batch: at most this many images go through the network at once; their
             gradients add up to the step's. Batch normalisation sees the small batches.
-        resolution: heights (and widths) that training images are resized to, each for an
-            equal share of the epochs; empty for their own size.
+        resolution: what training images are resized to, one number for both sides or height
+            and width, each for an equal share of the epochs; empty for their own size.
         whitening: set the first convolution from the data.
         frozen: patterns for the paths of weights that stay as they are, such as
             ``"whitening/kernel"``.
@@ -58,6 +65,18 @@ class Recipe:
         tta: test-time augmentation of a finished model.
         train_on: ``"train"``, or ``"train+validation"`` for a recipe whose every choice has
             been made: there is then no validation split, so ``keep`` is ``"last"``.
+        image_size: height and width of the images that its lengths in pixels are for;
+            ``fitting.fitted`` scales them to others.
+        monitor: what the best epoch has: the lowest ``"val_loss"``, or the highest
+            ``"val_accuracy"``, ``"val_balanced_accuracy"`` or ``"val_macro_f1"``.
+        class_weights: what the loss of an image of each class is multiplied by: a mapping from
+            class names or labels to numbers above 0, 1 for classes that it lacks (kept as pairs);
+            ``"balanced"`` for ``N / (K * n)``, where the class has n of the N training images and
+            K classes have any; or ``None``.
+        sampler: ``"shuffled"`` shows every image once in an epoch; ``"balanced"`` as many images,
+            equally many of each class.
+        few_images: how ``train`` adapts batches, epochs and augmentation to few images before it
+            records the recipe; ``None`` to train as the recipe says, however few there are.
 
     Example:
         >>> from cifarlab.recipes.baseline import BASELINE
@@ -77,14 +96,21 @@ class Recipe:
     stop: EarlyStopping | None = None
     keep: str = "best"
     micro_batch: int | None = None
-    resolution: tuple[int, ...] = ()
+    resolution: tuple[int | tuple[int, int], ...] = ()
     whitening: Whitening | None = None
     frozen: tuple[str, ...] = ()
     lookahead: Lookahead | None = None
     tta: TestTimeAugmentation | None = None
     train_on: str = TRAIN
+    image_size: tuple[int, int] = (32, 32)
+    monitor: str = "val_loss"
+    class_weights: str | ClassWeights | Mapping[Any, float] | None = None
+    sampler: str = SHUFFLED
+    few_images: FewImages | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.class_weights, Mapping):
+            object.__setattr__(self, "class_weights", tuple(self.class_weights.items()))
         micro, sizes, reduction = self.micro_batch, self.resolution, self.loss.reduction
         choosing = self.keep == "best" or self.stop is not None
         rules = (
@@ -93,9 +119,24 @@ class Recipe:
             ("micro_batch", micro, micro is None or micro >= 1, "at least 1"),
             ("optimizers", self.optimizers, len(self.optimizers) > 0, "at least one"),
             *((f"{type(o).__name__}.lr", o.lr, o.lr > 0, "above 0") for o in self.optimizers),
-            ("resolution", sizes, all(size >= 1 for size in sizes), "sizes of at least 1"),
+            ("resolution", sizes, all(map(_is_size, sizes)), "sizes of at least 1"),
+            ("image_size", self.image_size, _is_size(self.image_size), "two sizes of at least 1"),
             ("loss.reduction", reduction, reduction in ("mean", "sum"), '"mean" or "sum"'),
             ("keep", self.keep, self.keep in ("best", "last"), '"best" or "last"'),
+            ("monitor", self.monitor, self.monitor in MONITORS, f"one of {', '.join(MONITORS)}"),
+            ("sampler", self.sampler, self.sampler in SAMPLERS, f"one of {', '.join(SAMPLERS)}"),
+            (
+                "class_weights",
+                self.class_weights,
+                _are_weights(self.class_weights),
+                f'"{BALANCED}", or numbers above 0 for names or labels of classes',
+            ),
+            (
+                "class_weights",
+                self.class_weights,
+                not self.class_weights == self.sampler == BALANCED,
+                f'left out, as sampler="{BALANCED}" makes up for uneven classes already',
+            ),
             (
                 "train_on",
                 self.train_on,
@@ -107,12 +148,25 @@ class Recipe:
             if not holds:
                 raise UsageError(f"recipe {self.name!r}: {name} is {value!r}; it must be {rule}")
 
-    def resolution_in(self, epoch: int) -> int | None:
-        """Return the side of training images in ``epoch`` (from 0), or ``None`` for their own."""
+    def resolution_in(self, epoch: int) -> int | tuple[int, int] | None:
+        """Return the size of training images in ``epoch`` (from 0), or ``None`` for their own."""
         if not self.resolution:
             return None
         # Rounded so that the last epoch has the last resolution, however few epochs there are.
         return self.resolution[-(-(epoch + 1) * len(self.resolution) // self.epochs) - 1]
+
+
+def _is_size(size: int | tuple[int, int]) -> bool:
+    return size >= 1 if isinstance(size, int) else len(size) == 2 and min(size) >= 1
+
+
+def _are_weights(value: Any) -> bool:
+    if value is None or isinstance(value, str):
+        return value in (None, BALANCED)
+    return all(
+        isinstance(name, (str, int)) and isinstance(weight, (int, float)) and 0 < weight < math.inf
+        for name, weight in value
+    )
 
 
 # The classes that ``"kind"`` names in JSON.

@@ -18,7 +18,7 @@ class SaliencyOverlay:
 
     Attributes:
         index: of the image in the split.
-        overlay: uint8 ``[S, S, 3]``, the image under its heat map.
+        overlay: uint8, RGB, the image under its heat map, in its proportions.
     """
 
     index: int
@@ -34,8 +34,8 @@ class Content:
         statement: how the numbers came about, in a sentence or two.
         predictions: for the N images of the split that is reported on.
         analysis: everything that was measured of them.
-        images: uint8 ``[N, H, W, 3]``, or ``None`` where only the predictions are known.
-        counterparts: the training image of each near-duplicate in turn, uint8 ``[H, W, 3]``.
+        images: uint8 ``[N, H, W, C]``, or ``None`` where only the predictions are known.
+        counterparts: the training image of each near-duplicate in turn, uint8 ``[H, W, C]``.
         history: one row per epoch; empty where nothing was trained.
         chosen_epoch: whose weights were kept, from 1.
         validation_images: how many the temperature and the threshold were fitted on.

@@ -28,7 +28,7 @@ def report_predictions(
 
     Args:
         predictions: with labels.
-        images: uint8 ``[N, H, W, 3]`` of the same images, or ``None``.
+        images: uint8 ``[N, H, W, C]``, C is 3 or 1, of the same images, or ``None``.
 
     Returns:
         The absolute path of the page.
@@ -40,12 +40,12 @@ def report_predictions(
     if images is not None and (
         images.dtype != np.uint8
         or images.ndim != 4
-        or images.shape[-1] != 3
+        or images.shape[-1] not in (1, 3)
         or len(images) != len(predictions)
     ):
         raise InputError(
             f"images are {images.dtype} {list(images.shape)}; they must be uint8 "
-            f"[{len(predictions)}, height, width, 3], one for each prediction"
+            f"[{len(predictions)}, height, width, 1 or 3], one for each prediction"
         )
     content = Content(
         title=title,

@@ -8,16 +8,20 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from cifarlab.data.catalog import NAMES, LoadOptions, load_and_list_bad, load_dataset
-from cifarlab.data.dataset import Dataset, Split, fingerprint, without_validation
+from cifarlab.data.catalog import NAMES, load
+from cifarlab.data.dataset import Dataset, Split, without_validation
+from cifarlab.data.fetch_named import NAMED
+from cifarlab.data.hub import PREFIX as HUB
+from cifarlab.data.load_options import LoadOptions
+from cifarlab.data.split import fingerprint
 from cifarlab.errors import InputError, UsageError
 from cifarlab.recipes.recipe import EVERYTHING_BUT_TEST, Recipe, from_json
 from cifarlab.runs.directory import RunDirectory, find_run, read_json
 
 # What is loaded when neither data nor a run is named.
 DEFAULT_DATASET = "cifar10"
-# Of runs that did not record it.
-DEFAULT_IMAGE_SIZE = 32
+# How version 0.1 read images, which it did not record.
+BEFORE_IT_WAS_RECORDED: Mapping[str, Any] = {"image_size": 32, "channels": "rgb", "bits": 16}
 
 
 def read_recipe(directory: str | os.PathLike[str]) -> Recipe:
@@ -47,16 +51,33 @@ def describe_data(data: Dataset) -> dict[str, Any]:
     }
 
 
-def describe_split(split: Split) -> dict[str, Any]:
-    """Return size and fingerprint of one split."""
-    # A fingerprint covers labels of one byte.
-    known = len(split) > 0 and int(split.labels.max()) < 256
-    return {"images": len(split), "fingerprint": fingerprint(split) if known else None}
+def trained_on(data: Dataset) -> dict[str, Any]:
+    """Return what a model file says of its data: enough to know the same images again.
+
+    Where they were is left out, since model files are given to others.
+    """
+    described = {key: value for key, value in describe_data(data).items() if key != "source"}
+    options = {key: value for key, value in data.loading.items() if key != "labels"}
+    return {**described, "load": options}
+
+
+def describe_split(split: Split, like: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return size and fingerprint of one split.
+
+    Args:
+        like: an earlier description, whose version of the fingerprint is used.
+    """
+    earlier = None if like is None else like.get("fingerprint")
+    version = None
+    if earlier is not None:
+        version = 2 if str(earlier).startswith("v2:") else 1
+    known = len(split) > 0 and not (like is not None and earlier is None)
+    return {"images": len(split), "fingerprint": fingerprint(split, version) if known else None}
 
 
 def describe_loading(data: Dataset) -> dict[str, Any]:
     """Return what ``dataset_of`` has to know beside the source to load the same again."""
-    return {"image_size": data.train.images.shape[1], **data.loading}
+    return {**data.loading, "skipped": list(data.skipped)}
 
 
 # Loading it again
@@ -82,9 +103,12 @@ def data_of(path: Path) -> str | None:
     file = RunDirectory(path=path).environment
     if not file.exists():
         return None
-    record = _dataset_record(file)
+    record = dataset_record(file)
     name, source = str(record["name"]), str(record["source"])
-    # Before the name: a copy that was given by path needs no download.
+    # Its source is in the cache, as plain files.
+    if name in NAMED or name.startswith(HUB):
+        return name
+    # Before the other names: a copy that was given by path needs no download.
     if Path(source).exists():
         return source
     if name in NAMES:
@@ -124,37 +148,18 @@ def dataset_of(
     run = find_run(Path(directory))
     if not isinstance(data, Dataset):
         options = replace(_loading(run), skip_bad=True, offline=offline, progress=progress)
-        data = load_and_list_bad(data or data_of(run.path) or DEFAULT_DATASET, options)[0]
+        data = load(data or data_of(run.path) or DEFAULT_DATASET, options)
     data = data_for(read_recipe(run.path), data)
     _check_same(run, data)
     return data
 
 
-def evaluation_data(
-    model: Path,
-    data: str | os.PathLike[str] | None = None,
-    *,
-    image_size: int = DEFAULT_IMAGE_SIZE,
-    skip_bad: bool = False,
-    progress: Callable[[str], None] | None = None,
-) -> Dataset:
-    """Load what to measure a model on: ``data``, else what its run was trained on, else CIFAR-10.
-
-    Args:
-        model: a run directory, a model file, or the pretrained model's name.
-        data: a dataset's name or path.
+def dataset_record(file: Path) -> Mapping[str, Any]:
+    """Return what a run's ``environment.json`` or ``metrics.json`` says of its dataset.
 
     Raises:
-        As ``load_dataset`` and ``dataset_of``.
+        InputError: the file cannot be read.
     """
-    if data is None and RunDirectory(path=model).environment.exists():
-        return dataset_of(model, progress=progress)
-    return load_dataset(
-        data or DEFAULT_DATASET, image_size=image_size, skip_bad=skip_bad, progress=progress
-    )
-
-
-def _dataset_record(file: Path) -> Mapping[str, Any]:
     try:
         record: Mapping[str, Any] = read_json(file)["dataset"]
         if {"name", "source"} <= set(record):
@@ -169,8 +174,13 @@ def _loading(run: RunDirectory) -> LoadOptions:
     recorded = read_json(run.environment).get("load", {})
     known = {field.name for field in fields(LoadOptions)}
     try:
-        return LoadOptions(**{name: v for name, v in recorded.items() if name in known})
-    except (AttributeError, TypeError) as error:
+        return LoadOptions(
+            **{
+                **BEFORE_IT_WAS_RECORDED,
+                **{name: value for name, value in recorded.items() if name in known},
+            }
+        )
+    except (AttributeError, TypeError, UsageError) as error:
         raise InputError(
             f"{run.environment}: cannot be read ({error}); name the data with --data"
         ) from error
@@ -178,17 +188,23 @@ def _loading(run: RunDirectory) -> LoadOptions:
 
 def _check_same(run: RunDirectory, data: Dataset) -> None:
     """Raise ``InputError`` unless the splits are those that the run's record describes."""
-    recorded = dict(_dataset_record(run.environment))
-    loaded = describe_data(data)
+    recorded = dict(dataset_record(run.environment))
     if run.metrics.exists():
-        recorded["test"] = _dataset_record(run.metrics).get("test")
-        loaded["test"] = describe_split(data.test)
-    for split in ("train", "validation", "test"):
-        if recorded.get(split) is not None and recorded[split] != loaded[split]:
+        recorded["test"] = dataset_record(run.metrics).get("test")
+    where = f"{data.source}: not the data of the run {run.path}"
+    classes = recorded.get("classes")
+    if classes is not None and tuple(classes) != data.class_names:
+        raise InputError(
+            f"{where}: its classes are {', '.join(data.class_names)} instead of "
+            f"{', '.join(map(str, classes))}; name the same data with --data"
+        )
+    for part in ("train", "validation", "test"):
+        before = recorded.get(part)
+        now = describe_split(getattr(data, part), before)
+        if before is not None and before != now:
             raise InputError(
-                f"{data.source}: not the data of the run {run.path}: its {split} split is not the "
-                f"one that is recorded ({_in_words(loaded[split])} instead of "
-                f"{_in_words(recorded[split])}); name the same data with --data"
+                f"{where}: its {part} split is not the one that is recorded ({_in_words(now)} "
+                f"instead of {_in_words(before)}); name the same data with --data"
             )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import subprocess
 from pathlib import Path
 
 import torch
+
+from cifarlab.runtime.cores import usable_cores
 
 LIBRARIES = ("cifarlab", "keras", "torch", "numpy", "pillow", "safetensors")
 
@@ -31,9 +32,7 @@ def describe_hardware(device: torch.device) -> dict[str, object]:
     return {
         "device": str(device),
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "cores": usable_cores(),
         "threads": torch.get_num_threads(),
         "accelerator": accelerator,
     }

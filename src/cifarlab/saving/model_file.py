@@ -69,6 +69,8 @@ class LoadedModel:
         not_sure_below: below this confidence the answer is "not sure"; ``None`` if not known.
         resize_mode: how images of another size are brought to the model's.
         bits: of the values in 16-bit image files.
+        trained_on: name, fingerprints and load options of the data, as ``runs.record.trained_on``
+            gives them, or ``None`` when the file has none.
     """
 
     model: KerasModel
@@ -78,6 +80,7 @@ class LoadedModel:
     not_sure_below: float | None = None
     resize_mode: str = "squash"
     bits: int = 16
+    trained_on: Mapping[str, Any] | None = None
 
 
 def save_model(
@@ -90,12 +93,14 @@ def save_model(
     not_sure_below: float | None = None,
     resize_mode: str = "squash",
     bits: int = 16,
+    trained_on: Mapping[str, Any] | None = None,
 ) -> None:
     """Write ``model`` to ``path``, as ``.keras`` or ``.h5`` by its suffix, complete or not at all.
 
     The other fields of ``LoadedModel`` are saved as JSON, in the zip member or root attribute
     ``cifarlab``: ``{"class_names": [...], "recipe": {...}, "temperature": 1.0,
-    "not_sure_below": null, "resize_mode": "squash", "bits": 16}``. Keras saves the optimizer.
+    "not_sure_below": null, "resize_mode": "squash", "bits": 16,
+    "trained_on": null}``. Keras saves the optimizer.
 
     Raises:
         UsageError: another suffix, a recipe that JSON cannot hold, another number of class
@@ -120,6 +125,7 @@ def save_model(
                 "not_sure_below": not_sure_below,
                 "resize_mode": resize_mode,
                 "bits": bits,
+                "trained_on": trained_on,
             },
             allow_nan=False,
         )
@@ -209,6 +215,7 @@ def _with_notes(model: KerasModel, notes: Any, where: str) -> LoadedModel:
         names, recipe = parsed["class_names"], parsed["recipe"]
         temperature, threshold = parsed.get("temperature", 1.0), parsed.get("not_sure_below")
         resize_mode, bits = parsed.get("resize_mode", "squash"), parsed.get("bits", 16)
+        trained_on = parsed.get("trained_on")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InputError(f"{where}: its class names cannot be read ({one_line(error)})") from None
     valid = isinstance(names, list) and all(isinstance(name, str) for name in names)
@@ -237,6 +244,7 @@ def _with_notes(model: KerasModel, notes: Any, where: str) -> LoadedModel:
         not_sure_below=threshold,
         resize_mode=resize_mode,
         bits=bits,
+        trained_on=trained_on if isinstance(trained_on, dict) else None,
     )
 
 

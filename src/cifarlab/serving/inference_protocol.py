@@ -17,6 +17,8 @@ from cifarlab import __version__
 from cifarlab.classifier import Classifier
 from cifarlab.errors import InputError, TooLargeError
 from cifarlab.exporting import INPUT, OUTPUT
+from cifarlab.exporting.files import as_text
+from cifarlab.exporting.preparing import preparation
 from cifarlab.serving.answers import Problem, answer, problems
 from cifarlab.serving.model_worker import ModelWorker, State
 from cifarlab.serving.options import ServeOptions
@@ -32,7 +34,7 @@ class Tensor(BaseModel):
 
 
 class InferenceRequest(BaseModel):
-    """Images as one tensor, ``UINT8 [n, height, width, 3]``, 0 to 255."""
+    """Images as one tensor, ``UINT8 [n, height, width, channels]``, 0 to 255."""
 
     id: str | None = None
     inputs: list[Tensor] = Field(min_length=1, max_length=1)
@@ -55,10 +57,11 @@ class TensorFacts(BaseModel):
 
 
 class ModelFacts(BaseModel):
-    """The inputs and outputs of the model."""
+    """The inputs and outputs of the model; ``properties`` say how images become its input."""
 
     name: str
     platform: str
+    properties: dict[str, str]
     inputs: list[TensorFacts]
     outputs: list[TensorFacts]
 
@@ -123,9 +126,11 @@ def protocol_router(options: ServeOptions, worker: ModelWorker) -> APIRouter:
         """Describe the inputs and outputs of the model."""
         check(name)
         classifier = worker.ready_classifier()
+        how = preparation(classifier.image_format)
         return ModelFacts(
             name=name,
             platform="cifarlab_keras",
+            properties={key: as_text(value) for key, value in how.items()},
             inputs=[TensorFacts(name=INPUT, datatype="UINT8", shape=[-1, *classifier.input_shape])],
             outputs=[
                 TensorFacts(name=OUTPUT, datatype="FP32", shape=[-1, len(classifier.class_names)])
@@ -156,7 +161,7 @@ def protocol_router(options: ServeOptions, worker: ModelWorker) -> APIRouter:
 
 
 def _images(tensor: Tensor, classifier: Classifier, most: int) -> np.ndarray[Any, Any]:
-    """Return uint8 ``[N, H, W, 3]``.
+    """Return uint8 ``[N, H, W, C]``.
 
     Raises:
         TooLargeError: more than ``most`` images.

@@ -89,7 +89,7 @@ class ModelWorker:
         return self.classifier
 
     async def predict(self, images: Array) -> Array:
-        """Return probabilities, float32 ``[N, K]``, of uint8 ``[N, H, W, 3]``.
+        """Return probabilities, float32 ``[N, K]``, of uint8 ``[N, H, W, C]``.
 
         Cancelling the call removes it from the queue.
 

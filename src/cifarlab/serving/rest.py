@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from cifarlab.classifier import Classifier
-from cifarlab.data.image import decode_image
+from cifarlab.data.image import ACCEPTED, decode_as
 from cifarlab.errors import InputError, TooLargeError
 from cifarlab.predictions import Predictions
 from cifarlab.serving.answers import answer, problems
@@ -55,7 +55,7 @@ def predict_router(
     async def predict(
         images: Annotated[
             list[UploadFile],
-            File(default_factory=list, description="PNG, JPEG, WEBP, GIF or BMP; at least one"),
+            File(default_factory=list, description=f"At least one image: {ACCEPTED}"),
         ],
         more_images: Annotated[
             list[UploadFile],
@@ -63,8 +63,9 @@ def predict_router(
         ],
         top: Annotated[int, Query(ge=1, le=1000, description="How many classes")] = 3,
         resize_mode: Annotated[
-            Literal["squash", "crop", "pad"], Query(description="For other shapes")
-        ] = "squash",
+            Literal["squash", "crop", "pad"] | None,
+            Query(description="For images of another shape; by default as in training"),
+        ] = None,
     ) -> JSONResponse:
         """Classify images of any size; all of them must be readable."""
         uploads = images + more_images
@@ -76,18 +77,12 @@ def predict_router(
                 "send several requests"
             )
         classifier = worker.ready_classifier()
-        size = classifier.input_shape[0]
+        image_format = classifier.image_format.resized_by(resize_mode)
         names = [image.filename or "image" for image in uploads]
         loop = asyncio.get_running_loop()
 
         def decode(number: int, content: bytes) -> np.ndarray[Any, Any]:
-            return decode_image(
-                content,
-                name=names[number],
-                size=size,
-                resize_mode=resize_mode,
-                max_pixels=options.pixels,
-            )
+            return decode_as(image_format, content, name=names[number], max_pixels=options.pixels)
 
         decoded = [
             await loop.run_in_executor(pool, decode, number, await image.read())

@@ -65,7 +65,7 @@ def translate(batch: Batch, spec: Translate, generator: torch.Generator) -> Batc
 
 
 def cutout(batch: Batch, spec: Cutout, generator: torch.Generator) -> Batch:
-    """Paint a square of one colour into each image.
+    """Paint a square of one colour into each image; into grey ones the mean of the colour.
 
     Raises:
         InputError: the images are smaller than the square.
@@ -81,7 +81,9 @@ def cutout(batch: Batch, spec: Cutout, generator: torch.Generator) -> Batch:
         sent(_within(side, spec.size, count, generator), images.device) for side in (height, width)
     )
     square = rows.view(count, 1, height, 1) & columns.view(count, 1, 1, width)
-    colour = torch.tensor(spec.colour[:channels], dtype=images.dtype).view(1, -1, 1, 1)
+    grey = round(sum(spec.colour) / len(spec.colour))
+    values = spec.colour if channels == len(spec.colour) else (grey,) * channels
+    colour = torch.tensor(values, dtype=images.dtype).view(1, -1, 1, 1)
     return replace(batch, images=torch.where(square, sent(colour, images.device), images))
 
 

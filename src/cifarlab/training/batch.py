@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from cifarlab.recipes.parts import BALANCED, SHUFFLED
 from cifarlab.runtime.randomness import derive, permutation
+from cifarlab.training.balance import balanced_order
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,14 +52,19 @@ def batches(
     seed: int,
     epoch: int,
     first: int = 0,
+    sampler: str = SHUFFLED,
 ) -> Iterator[tuple[int, Batch]]:
-    """Yield the steps of an epoch from step ``first`` on, every image once.
+    """Yield the steps of an epoch from step ``first`` on.
 
     Args:
         images: uint8 ``[N, H, W, C]``.
         labels: int64 ``[N]``.
+        sampler: ``"shuffled"`` visits every image once, ``"balanced"`` every class equally often.
     """
-    order = permutation(len(labels), seed, epoch).to(images.device)
+    if sampler == BALANCED:
+        order = balanced_order(labels, seed, epoch).to(images.device)
+    else:
+        order = permutation(len(labels), seed, epoch).to(images.device)
     salt = derive(seed, "pictures")
     for step, index in enumerate(torch.split(order, batch_size)):
         if step >= first:

@@ -10,6 +10,7 @@ import numpy as np
 
 from cifarlab.backend import keras
 from cifarlab.errors import UsageError
+from cifarlab.recipes.parts import STOPPING_MONITORS
 from cifarlab.training.best import comparable
 
 BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
@@ -23,7 +24,7 @@ MEMORY: dict[type, tuple[str, ...]] = {
 
 
 class SaveBest(keras.callbacks.Callback):  # type: ignore[misc]
-    """Call ``save`` after each epoch whose monitored loss is the lowest so far.
+    """Call ``save`` after each epoch whose monitored value is the best so far.
 
     Used instead of ``keras.callbacks.ModelCheckpoint``, which overwrites its own file, so that a
     crash in mid-write destroys the best model, and which forgets the best on resume.
@@ -37,10 +38,10 @@ class SaveBest(keras.callbacks.Callback):  # type: ignore[misc]
         self.best_epoch = -1
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        loss = comparable((logs or {})[self.monitor])
+        cost = comparable((logs or {})[self.monitor], self.monitor)
         # A first epoch is always kept, so that there is a model at all.
-        if loss < self.best or self.best_epoch < 0:
-            self.best, self.best_epoch = loss, epoch
+        if cost < self.best or self.best_epoch < 0:
+            self.best, self.best_epoch = cost, epoch
             self.save()
 
 
@@ -71,6 +72,17 @@ def check_callbacks(callbacks: Sequence[Any]) -> None:
                 f"callback {name} uses {hooks[0]}; callbacks run at epoch ends only: "
                 "move its work to on_epoch_end"
             )
+
+
+def give_directions(callbacks: Sequence[Any]) -> None:
+    """Tell callbacks that leave it open whether more is better of what they monitor.
+
+    Keras knows it of the metrics of a compiled model only.
+    """
+    for callback in callbacks:
+        direction = STOPPING_MONITORS.get(getattr(callback, "monitor", ""))
+        if direction is not None and getattr(callback, "mode", None) == "auto":
+            callback.mode = direction
 
 
 def _is_default(method: Any) -> bool:

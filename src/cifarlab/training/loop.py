@@ -22,10 +22,12 @@ from cifarlab.runtime.memory import keeping_freed_memory
 from cifarlab.runtime.progress import SILENT, Progress
 from cifarlab.runtime.randomness import derive, generator, seed_global
 from cifarlab.training.averaging import look_ahead, start_average
+from cifarlab.training.balance import weights_of_classes
 from cifarlab.training.batch import batches
-from cifarlab.training.callbacks import check_callbacks
+from cifarlab.training.callbacks import check_callbacks, give_directions
 from cifarlab.training.checkpoint import load_checkpoint, save_checkpoint
 from cifarlab.training.optimizers import build_optimizers, freeze, set_rates
+from cifarlab.training.resize import check_resolutions
 from cifarlab.training.signals import Interrupts, catching_signals
 from cifarlab.training.state import Totals, TrainState
 from cifarlab.training.step import evaluate, train_step
@@ -39,6 +41,7 @@ class LoopOptions:
         checkpoints: the folder that they are kept in, or ``None`` to keep none.
         deterministic: allow reproducible kernels only.
         compiled: have PyTorch compile the network, forwards and backwards.
+        class_names: in label order, for class weights by name.
     """
 
     device: torch.device
@@ -47,6 +50,7 @@ class LoopOptions:
     checkpoints: Path | None = None
     deterministic: bool = False
     compiled: bool = False
+    class_names: tuple[str, ...] = ()
 
 
 Record = Callable[[Sequence[Mapping[str, float]]], None]
@@ -73,20 +77,24 @@ def fit(
     Args:
         model: compiled, ends in a softmax; where a callback changes its optimizer's learning
             rate, all rates of the recipe change by the same factor.
-        validation: may be empty; the history then has no ``val_loss`` and ``val_accuracy``.
+        validation: may be empty; the history then has no columns that begin with ``val_``.
         callbacks: Keras callbacks that work at epoch ends.
         record: is given the whole history after each epoch.
 
     Returns:
         The history: one row per epoch with ``epoch`` (from 1), ``loss``, ``accuracy``,
-        ``val_loss``, ``val_accuracy``, ``learning_rate`` and ``seconds``.
+        ``val_loss``, ``val_accuracy``, ``val_balanced_accuracy``, ``val_macro_f1``,
+        ``learning_rate`` and ``seconds``. ``loss`` is weighted by class where the recipe says so,
+        ``val_loss`` never is.
 
     Raises:
         DivergedError: the loss became infinite or not a number.
+        UsageError: class weights for a class that does not exist.
         RunInterruptedError: SIGINT or SIGTERM; a checkpoint was saved first.
         ResourceError: a checkpoint could not be written.
     """
     check_callbacks(callbacks)
+    give_directions(callbacks)
     state = start(model, recipe, options)
     if state.lowered.not_lowered:
         layers = ", ".join(state.lowered.not_lowered)
@@ -140,7 +148,8 @@ def start(model: KerasModel, recipe: Recipe, options: LoopOptions) -> TrainState
     """Return the state before the first step.
 
     Raises:
-        InputError: the model does not end in a softmax.
+        InputError: the model does not end in a softmax, or takes no images of a resolution of the
+            recipe.
     """
     lowered = lower(model, options.device)
     if not lowered.strip_softmax():
@@ -148,6 +157,7 @@ def start(model: KerasModel, recipe: Recipe, options: LoopOptions) -> TrainState
             f"model {model.name!r} does not end in a softmax layer used once; "
             'make its last layer keras.layers.Softmax() or a Dense with activation="softmax"'
         )
+    check_resolutions(lowered, recipe, model.input_shape[1:])
     if options.compiled:
         # One graph for each size of image; evaluation has sizes of its own and is not compiled.
         lowered.compile(dynamic=False)
@@ -178,15 +188,15 @@ def run_steps(
         scale: what all learning rates are multiplied by, asked for before each step.
     """
     steps = -(-len(labels) // recipe.batch_size)
-    for step, batch in batches(
-        images, labels, classes, recipe.batch_size, options.seed, state.epoch, state.step
-    ):
+    weights = _class_weights(recipe, labels, classes, options)
+    order = (options.seed, state.epoch, state.step, recipe.sampler)
+    for step, batch in batches(images, labels, classes, recipe.batch_size, *order):
         done, planned = state.epoch * steps + step, recipe.epochs * steps
         set_rates(state.groups, recipe.schedule, done / planned, scale())
         # Dropout, and layers that Keras runs, draw from the global generator.
         seed_global(derive(options.seed, "step", state.epoch, step), options.device)
         draws = generator(options.seed, "augment", state.epoch, step)
-        loss = train_step(state, batch, recipe, options.precision, draws)
+        loss = train_step(state, batch, recipe, options.precision, draws, weights)
         if state.average is not None:
             look_ahead(state.average, done + 1, planned)
         state.step = step + 1
@@ -201,6 +211,17 @@ def on_device(split: Split, device: torch.device) -> tuple[Tensor, Tensor]:
         images = torch.from_numpy(split.images)
     labels = torch.from_numpy(split.labels.astype("int64"))
     return images.to(device), labels.to(device)
+
+
+def _class_weights(
+    recipe: Recipe, labels: Tensor, classes: int, options: LoopOptions
+) -> Tensor | None:
+    """Return the weight of each class on the device, float32 ``[K]``, where the recipe has any."""
+    if recipe.class_weights is None:
+        return None
+    names = options.class_names or tuple(map(str, range(classes)))
+    weights = weights_of_classes(recipe.class_weights, labels.cpu().numpy(), names)
+    return None if weights is None else torch.from_numpy(weights).to(options.device)
 
 
 def _resume(
@@ -247,7 +268,8 @@ def _row(state: TrainState, held_out: tuple[Tensor, Tensor], began: float) -> di
     loss, accuracy = state.totals.means()
     row = {"epoch": state.epoch + 1, "loss": loss, "accuracy": accuracy}
     if len(held_out[1]):
-        row["val_loss"], row["val_accuracy"] = evaluate(state.lowered, *held_out)
+        measured = evaluate(state.lowered, *held_out)
+        row |= {f"val_{name}": value for name, value in measured.items()}
     row["learning_rate"] = state.groups[0].rate
     row["seconds"] = time.perf_counter() - began
     return row

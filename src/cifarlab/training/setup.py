@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cifarlab.backend import KerasModel, keras
-from cifarlab.data.dataset import Dataset, check_split
+from cifarlab.data.dataset import Dataset
+from cifarlab.data.split import check_split
 from cifarlab.errors import InputError, UsageError
 from cifarlab.models import MODELS
 from cifarlab.models.whitening import whiten
 from cifarlab.recipes import find_recipe
-from cifarlab.recipes.parts import SGD, Adam, ModelSpec, Optimizer
+from cifarlab.recipes.fitting import fitted
+from cifarlab.recipes.parts import SGD, Adam, FewImages, ModelSpec, Optimizer
 from cifarlab.recipes.recipe import Recipe
 from cifarlab.runs.directory import RunDirectory
 from cifarlab.runtime.randomness import derive
 from cifarlab.saving.model_file import load_model
 from cifarlab.saving.safe_contents import SUFFIXES
+from cifarlab.training.few_images import adapted
 
 CUSTOM = "custom"
 
@@ -29,13 +33,37 @@ def override(
     epochs: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
+    *,
+    class_weights: str | Mapping[Any, float] | None = None,
+    sampler: str | None = None,
+    monitor: str | None = None,
 ) -> Recipe:
-    """Return ``recipe`` with the values that are given.
+    """Return ``recipe`` with the values that are given; few images do not change them again.
 
     Args:
         learning_rate: of the first optimizer; the others' change by the same factor.
+        monitor: what the best epoch is chosen by, and when training stops early.
     """
-    changes: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size}
+    changes: dict[str, Any] = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "class_weights": class_weights,
+        "sampler": sampler,
+        "monitor": monitor,
+    }
+    if monitor is not None and recipe.keep == "last" and recipe.stop is None:
+        raise UsageError(
+            f"monitor {monitor!r}: recipe {recipe.name!r} keeps the last epoch and never stops "
+            "early, so there is nothing to choose by it; leave it out, or train baseline"
+        )
+    if monitor is not None and recipe.stop is not None:
+        changes["stop"] = dataclasses.replace(recipe.stop, monitor=monitor)
+    if recipe.few_images is not None:
+        changes["few_images"] = dataclasses.replace(
+            recipe.few_images,
+            updates=1 if epochs is not None else recipe.few_images.updates,
+            steps=1 if batch_size is not None else recipe.few_images.steps,
+        )
     if learning_rate is not None:
         factor = learning_rate / recipe.optimizers[0].lr
         changes["optimizers"] = tuple(
@@ -43,6 +71,17 @@ def override(
             for i, o in enumerate(recipe.optimizers)
         )
     return dataclasses.replace(recipe, **{k: v for k, v in changes.items() if v is not None})
+
+
+def fit_recipe(recipe: Recipe, data: Dataset) -> Recipe:
+    """Return the recipe for the number and the size of the training images.
+
+    Raises:
+        InputError: the training split is not sound.
+    """
+    check_split(data.train, data.class_names, f"{data.name}, train")
+    height, width, _ = data.image_format.shape
+    return fitted(adapted(recipe, len(data.train)), height, width)
 
 
 def build_model(recipe: Recipe, data: Dataset, seed: int) -> KerasModel:
@@ -143,6 +182,7 @@ def _recipe_for(model: KerasModel) -> Recipe:
         epochs=10,
         batch_size=128,
         optimizers=(optimizer,),
+        few_images=FewImages(epochs=10, batch_size=128, updates=1000),
     )
 
 

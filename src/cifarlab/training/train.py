@@ -13,8 +13,10 @@ from typing import Any
 import torch
 
 from cifarlab.backend import KerasModel, keras
-from cifarlab.data.catalog import load_dataset
+from cifarlab.data import catalog
 from cifarlab.data.dataset import Dataset
+from cifarlab.data.from_memory import dataset_from, is_in_memory
+from cifarlab.data.load_options import LoadOptions
 from cifarlab.errors import InputError, ResourceError, UsageError
 from cifarlab.files import check_writable, printable, write_json
 from cifarlab.recipes.parts import ModelSpec
@@ -36,6 +38,7 @@ from cifarlab.runs.record import (
     describe_data,
     describe_loading,
     read_recipe,
+    trained_on,
 )
 from cifarlab.runs.trackers import check_tracker
 from cifarlab.runs.tracking import Tracking, tracked
@@ -45,14 +48,16 @@ from cifarlab.runtime.progress import SILENT, Progress
 from cifarlab.saving.model_file import save_model
 from cifarlab.training.callbacks import SaveBest
 from cifarlab.training.loop import LoopOptions, fit
+from cifarlab.training.remarks import opening_lines
 from cifarlab.training.results import write_results
 from cifarlab.training.run import Run
+from cifarlab.training.saving_check import check_saving
 from cifarlab.training.setup import (
     CUSTOM,
     build_model,
     check_fit,
     compile_model,
-    opening,
+    fit_recipe,
     override,
     rebuild_model,
     resolve,
@@ -88,40 +93,49 @@ class TrainOptions:
 
 
 DEFAULTS = TrainOptions()
+LOAD_DEFAULTS = LoadOptions()
 
 
 def train(
     what: Trainable,
-    data: Dataset | str | os.PathLike[str] = "cifar10",
+    data: Any = "cifar10",
     *,
     model: KerasModel | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
+    class_weights: str | Mapping[Any, float] | None = None,
+    sampler: str | None = None,
+    monitor: str | None = None,
     options: TrainOptions = DEFAULTS,
     directory: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
+    load: LoadOptions = LOAD_DEFAULTS,
     skip_bad: bool = False,
-    class_folder: str = "auto",
-    follow_links: bool = False,
     track: str | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     progress: Progress = SILENT,
 ) -> Run:
     """Train, keep the best weights, read the test split once, and write it all down.
 
-    Everything that was chosen is checked before data are loaded.
+    Everything that was chosen is checked before data are loaded. What is trained and recorded is
+    the recipe fitted to the size of the images; see ``recipes.fitting.fitted``.
 
     Args:
         what: a recipe, its name, the path of a model file, or any Keras model that ends in a
             softmax.
-        data: a dataset, or what ``cifarlab.load_dataset`` takes.
+        data: a dataset, what ``cifarlab.load_dataset`` takes, or what holds images and labels in
+            memory: ``(x, y)``, arrays by split, a PyTorch, ``tf.data`` or Hugging Face dataset.
         model: a Keras model to train by the recipe ``what`` instead of the recipe's own.
         epochs, batch_size, learning_rate: instead of the recipe's.
+        class_weights: ``"balanced"``, or numbers for names or labels of classes; see ``Recipe``.
+        sampler: ``"balanced"`` shows equally many images of each class, ``"shuffled"`` each once.
+        monitor: what to keep the best epoch and stop early by: ``"val_loss"``, ``"val_accuracy"``,
+            ``"val_balanced_accuracy"`` or ``"val_macro_f1"``.
         directory: where to write; by default ``runs/<recipe>-<n>`` in the current directory.
         overwrite: replace an earlier run in ``directory``.
-        skip_bad: leave out images that cannot be read.
-        class_folder, follow_links: how a folder of images is read; see ``load_dataset``.
+        load: how ``data`` is read, where it is a name or a path.
+        skip_bad: leave out images that cannot be read, as ``load.skip_bad`` does.
         track: ``"tensorboard"``, ``"mlflow"`` or ``"wandb"``, written into the run directory
             unless the client's own settings say otherwise.
         callbacks: stock Keras callbacks or your own, called at epoch ends.
@@ -144,23 +158,38 @@ def train(
     recipe, own_model = resolve(what)
     if model is not None:
         recipe, own_model = dataclasses.replace(recipe, model=ModelSpec(name=CUSTOM)), model
-    recipe = override(recipe, epochs, batch_size, learning_rate)
+    recipe = override(
+        recipe,
+        epochs,
+        batch_size,
+        learning_rate,
+        class_weights=class_weights,
+        sampler=sampler,
+        monitor=monitor,
+    )
     choose_precision(options.precision, choose_device(options.device))
     if directory is not None:
         check_unused(Path(directory), overwrite=overwrite)
-    if not isinstance(data, Dataset):
+    if is_in_memory(data):
+        progress.started("reading the arrays")
+        data = dataset_from(data)
+    elif not isinstance(data, Dataset):
         progress.started(f"loading {printable(str(data))}")
-        data = load_dataset(
+        data = catalog.load(
             data,
-            skip_bad=skip_bad,
-            class_folder=class_folder,
-            follow_links=follow_links,
-            progress=progress.message,
+            dataclasses.replace(
+                load, skip_bad=load.skip_bad or skip_bad, progress=progress.message
+            ),
         )
     dataset = data_for(recipe, data)
+    planned, recipe = recipe, fit_recipe(recipe, dataset)
     net = build_model(recipe, dataset, options.seed) if own_model is None else own_model
     check_fit(net, dataset)
-    progress.message(opening(recipe, dataset))
+    if own_model is not None:
+        for note in check_saving(own_model):
+            progress.message(note)
+    for line in opening_lines(planned, recipe, dataset):
+        progress.message(line)
     if directory is None:
         run = new_run_directory(RUNS, recipe.name)
     else:
@@ -202,17 +231,17 @@ def resume(
     """
     run = find_run(Path(directory))
     saved = read_recipe(directory)
-    if recipe is not None and differences(saved, recipe):
-        raise UsageError(
-            f"{run.path} trains another recipe ({'; '.join(differences(saved, recipe))}); "
-            "resume without changes, or start a new run"
-        )
     if run.metrics.exists():
         raise UsageError(f"{run.path} is complete: {run.metrics.name} has its numbers; train anew")
     options = _read_options(run)
     choose_precision(options.precision, choose_device(options.device))
     progress.started("loading the run's data")
     dataset = dataset_of(run.path, data, progress=progress.message)
+    if recipe is not None and (changes := differences(saved, fit_recipe(recipe, dataset))):
+        raise UsageError(
+            f"{run.path} trains another recipe ({'; '.join(changes)}); "
+            "resume without changes, or start a new run"
+        )
     if model is None:
         model = rebuild_model(run, saved, dataset, options.seed)
     with lock(run):
@@ -261,8 +290,11 @@ def _train(
         checkpoints=run.checkpoint,
         deterministic=options.deterministic,
         compiled=options.compile,
+        class_names=data.class_names,
     )
     compile_model(model, recipe)
+
+    data_record = trained_on(data)
 
     def save_best() -> None:
         save_model(
@@ -272,6 +304,7 @@ def _train(
             recipe=to_json(recipe),
             resize_mode=data.image_format.resize_mode,
             bits=data.image_format.bits,
+            trained_on=data_record,
         )
 
     def record(rows: Sequence[Mapping[str, float]]) -> None:
@@ -280,12 +313,11 @@ def _train(
 
     own: list[keras.callbacks.Callback] = []
     if recipe.keep == "best":
-        own.append(SaveBest(save_best))
+        own.append(SaveBest(save_best, recipe.monitor))
     if recipe.stop is not None:
         # It restores nothing: the best weights are in the file that SaveBest writes.
-        own.append(
-            keras.callbacks.EarlyStopping(recipe.stop.monitor, patience=recipe.stop.patience)
-        )
+        stop = recipe.stop
+        own.append(keras.callbacks.EarlyStopping(stop.monitor, patience=stop.patience))
     try:
         history = fit(
             model,

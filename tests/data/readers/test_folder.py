@@ -1,324 +1,152 @@
-"""A folder of images becomes a dataset that is complete, honest and the same every time."""
+"""A folder of images is understood without being decoded, complete and the same every time."""
 
 from __future__ import annotations
 
 import os
-import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from cifarlab.data.dataset import Dataset, fingerprint
-from cifarlab.data.readers.folder import load_folder
-from cifarlab.errors import InputError, UsageError
-
-CLASSES = ("bird", "cat", "dog")
-
-
-@pytest.fixture(autouse=True)
-def _no_unexpected_warning() -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
+from cifarlab.data.load_options import LoadOptions
+from cifarlab.data.readers import folder
+from cifarlab.data.samples import Rejected
+from cifarlab.errors import InputError
+from data.readers.places import DEFAULTS, classes, contents, found, made, png, write
 
 
-def an_image(seed: int, side: int = 32) -> np.ndarray[Any, Any]:
-    return np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
+def refused(path: Path, *reasons: str, options: LoadOptions = DEFAULTS) -> None:
+    answer = folder.find(path, options)
+    assert isinstance(answer, Rejected)
+    assert "\n" not in answer.reason
+    for reason in reasons:
+        assert reason in answer.reason
 
 
-def save(path: Path, seed: int = 0, side: int = 32) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(an_image(seed, side)).save(path, "PNG")
-    return path
+def test_class_folders_become_labelled_images(tmp_path: Path) -> None:
+    names = [f"{c}/{i}.png" for c in ("bird", "cat", "dog") for i in range(3)]
+    root = made(tmp_path / "pets", *names, "cat/deeper/still/x.png")
+    answer = found(folder.find(root, DEFAULTS))
+    assert (answer.name, answer.source) == ("pets", str(root))
+    assert answer.class_names == ("bird", "cat", "dog")
+    assert set(answer.splits) == {"train"}
+    samples = answer.splits["train"]
+    assert samples.names == tuple(sorted([*names, "cat/deeper/still/x.png"]))
+    assert samples.labels.dtype == np.int64
+    for name, label, stored in zip(samples.names, samples.labels, samples.contents(), strict=True):
+        assert name.startswith(answer.class_names[label])
+        assert stored == root / name
+    assert list(samples.contents()) == list(samples.contents())
+    assert set(answer.files) == {root / name for name in samples.names}
+    assert contents(answer)["train"]["bird/1.png"] == png(1)
+    assert classes(folder.find(root, LoadOptions(**answer.options))) == classes(answer)
 
 
-def fill(root: Path, count: int = 10, start: int = 0, classes: tuple[str, ...] = CLASSES) -> Path:
-    for label, name in enumerate(classes):
-        for index in range(count):
-            save(root / name / f"{index:03}.png", start + 1000 * label + index)
-    return root
-
-
-def names(data: Dataset) -> set[str]:
-    return {*data.train.names, *data.validation.names, *data.test.names}
-
-
-# Layouts
-
-
-def test_class_folders_become_labelled_images_divided_by_class(tmp_path: Path) -> None:
-    data = load_folder(fill(tmp_path / "pets"))
-    assert (data.name, data.source) == ("pets", str(tmp_path / "pets"))
-    assert data.class_names == CLASSES
-    for split, count in ((data.train, 8), (data.validation, 1), (data.test, 1)):
-        assert split.images.shape == (3 * count, 32, 32, 3)
-        assert split.images.dtype == np.uint8
-        assert split.labels.dtype == np.int64
-        np.testing.assert_array_equal(np.bincount(split.labels), [count] * 3)
-        for image, label, name in zip(split.images, split.labels, split.names, strict=True):
-            folder, file = name.split("/")
-            assert folder == CLASSES[label]
-            np.testing.assert_array_equal(image, an_image(1000 * label + int(file[:3])))
-    assert len(names(data)) == 30
-
-
-def test_the_shares_are_of_all_the_images(tmp_path: Path) -> None:
-    data = load_folder(fill(tmp_path, 20), validation_fraction=0.25, test_fraction=0.5)
-    assert (len(data.train), len(data.validation), len(data.test)) == (15, 15, 30)
-
-
-def test_the_seed_decides_the_division_and_nothing_else_does(tmp_path: Path) -> None:
-    fill(tmp_path)
-    first, again, other = (load_folder(tmp_path, split_seed=seed) for seed in (1, 1, 2))
-    assert first.train.names == again.train.names
-    assert fingerprint(first.train) == fingerprint(again.train)
-    assert first.train.names != other.train.names
-    assert names(first) == names(other)
-
-
-@pytest.mark.parametrize("validation", ["val", "valid", "validation"])
+@pytest.mark.parametrize("validation", ["val", "valid", "validation", "dev"])
 def test_split_folders_are_kept_as_they_are(tmp_path: Path, validation: str) -> None:
-    fill(tmp_path / "train", 4)
-    fill(tmp_path / validation, 2, start=100)
-    fill(tmp_path / "test", 3, start=200)
-    data = load_folder(tmp_path)
-    assert (len(data.train), len(data.validation), len(data.test)) == (12, 6, 9)
-    assert {name.split("/")[0] for name in data.validation.names} == {validation}
-    assert {name.split("/")[0] for name in data.test.names} == {"test"}
+    tops = {"train": 3, validation: 2, "test": 1}
+    made(tmp_path, *(f"{t}/{c}/{i}.png" for t, n in tops.items() for c in "ab" for i in range(n)))
+    answer = found(folder.find(tmp_path, DEFAULTS))
+    assert {s: len(v) for s, v in answer.splits.items()} == {"train": 6, "validation": 4, "test": 2}
 
 
-def test_only_the_missing_split_is_taken_from_train(tmp_path: Path) -> None:
-    fill(tmp_path / "train", 10)
-    fill(tmp_path / "test", 2, start=200)
-    data = load_folder(tmp_path, validation_fraction=0.2)
-    assert (len(data.train), len(data.validation), len(data.test)) == (24, 6, 6)
-    assert all(name.startswith("train/") for name in data.validation.names)
+def test_a_class_that_a_test_folder_lacks_keeps_its_label_and_is_said(tmp_path: Path) -> None:
+    made(tmp_path, "train/a/1.png", "train/b/1.png", "test/b/2.png")
+    answer = found(folder.find(tmp_path, DEFAULTS))
+    assert classes(answer)["test"] == {"test/b/2.png": "b"}
+    assert any("test: no images of a, which is not measured" in note for note in answer.notes)
 
 
-def test_a_class_that_a_test_folder_lacks_keeps_its_label(tmp_path: Path) -> None:
-    fill(tmp_path / "train", 4)
-    fill(tmp_path / "test", 2, classes=("cat", "dog"))
-    with pytest.warns(UserWarning, match="test: no images of bird, which is not measured"):
-        data = load_folder(tmp_path)
-    assert data.class_names == CLASSES
-    assert set(data.test.labels) == {1, 2}
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_class_of_one_or_two_images_is_found(tmp_path: Path, count: int) -> None:
+    made(tmp_path, *(f"{c}/{i}.png" for c in "ab" for i in range(count)))
+    assert len(found(folder.find(tmp_path, DEFAULTS)).splits["train"]) == 2 * count
 
 
-def test_any_size_mode_format_and_depth_is_read(tmp_path: Path) -> None:
-    fill(tmp_path)
-    Image.new("L", (300, 20), 9).save(tmp_path / "cat" / "grey.bmp")
-    Image.new("RGBA", (5, 5)).save(tmp_path / "cat" / "clear.webp")
-    Image.new("CMYK", (64, 64)).save(tmp_path / "cat" / "LOUD.JPEG")
-    save(tmp_path / "cat" / "deeper" / "still" / "x.png")
-    data = load_folder(tmp_path, image_size=24, resize_mode="pad")
-    assert data.train.images.shape[1:] == (24, 24, 3)
-    extra = {"cat/grey.bmp", "cat/clear.webp", "cat/LOUD.JPEG", "cat/deeper/still/x.png"}
-    assert extra <= names(data)
+def test_what_is_no_folder_or_holds_no_images_is_not_this_format(tmp_path: Path) -> None:
+    assert folder.find(tmp_path / "absent", DEFAULTS) == Rejected(reason="")
+    assert folder.find(write(tmp_path / "a.png", b"x"), DEFAULTS) == Rejected(reason="")
+    (tmp_path / "empty").mkdir()
+    refused(tmp_path / "empty", "holds no image files")
 
 
-def test_progress_is_told_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cifarlab.data.readers.folder.PROGRESS_EVERY", 10)
-    lines: list[str] = []
-    load_folder(fill(tmp_path), progress=lines.append)
-    assert lines == [f"decoded {count} of 30 images" for count in (10, 20, 30)]
+def test_images_that_are_all_links_name_the_option(tmp_path: Path) -> None:
+    store = made(tmp_path / "store", "1.png", "2.png")
+    for number, name in ((1, "cat"), (2, "dog")):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        (tmp_path / "data" / name / "1.png").symlink_to(store / f"{number}.png")
+    refused(tmp_path / "data", "holds no image files (2 left out", "--follow-links")
+    answer = found(folder.find(tmp_path / "data", LoadOptions(follow_links=True)))
+    assert contents(answer) == {"train": {"cat/1.png": png(0), "dog/1.png": png(1)}}
 
 
-# Folders that cannot be a dataset
-
-
-def refused(path: Path, match: str, **options: Any) -> None:
-    with pytest.raises(InputError, match=match) as caught:
-        load_folder(path, **options)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_path_that_is_no_folder_is_refused(tmp_path: Path) -> None:
-    refused(tmp_path / "absent", "absent: no such folder")
-    refused(save(tmp_path / "file.png"), r"file\.png: not a folder")
-    refused(Path("null\0byte"), "no such folder")
-
-
-def test_fewer_than_two_classes_are_refused(tmp_path: Path) -> None:
-    refused(tmp_path, "holds 0 class folders; at least 2")
-    fill(tmp_path, classes=("cat",))
-    refused(tmp_path, "holds 1 class folders; at least 2")
-
-
-def test_loose_images_alone_are_refused(tmp_path: Path) -> None:
-    save(tmp_path / "a.png")
-    refused(tmp_path, "holds 0 class folders")
+def test_one_class_folder_is_refused_with_every_way_out(tmp_path: Path) -> None:
+    refused(made(tmp_path, "a/1.png"), "holds 1 class folders", "--labels FILE", "--label-pattern")
 
 
 def test_a_class_without_images_is_refused(tmp_path: Path) -> None:
-    fill(tmp_path)
+    made(tmp_path, "cat/1.png", "dog/1.png")
     (tmp_path / "eel").mkdir()
     refused(tmp_path, "eel: holds no images")
 
 
-@pytest.mark.parametrize("count", [1, 2])
-def test_a_class_too_small_to_divide_is_trained_on_and_said(tmp_path: Path, count: int) -> None:
-    fill(tmp_path)
-    fill(tmp_path, count, classes=("eel",))
-    with pytest.warns(UserWarning, match="too few images of eel to divide"):
-        data = load_folder(tmp_path)
-    eel = data.class_names.index("eel")
-    parts = [int((s.labels == eel).sum()) for s in (data.train, data.validation, data.test)]
-    assert sum(parts) == count
-    assert parts[0] == 1
-
-
 def test_splits_that_disagree_are_refused(tmp_path: Path) -> None:
-    fill(tmp_path / "train", 4)
-    fill(tmp_path / "test", 2, classes=("cat", "wolf"))
+    made(tmp_path, "train/a/1.png", "train/b/1.png", "test/wolf/2.png", "test/a/1.png")
     refused(tmp_path, "class 'wolf' is not among the training classes")
 
 
-def test_two_validation_folders_are_refused(tmp_path: Path) -> None:
-    for name in ("train", "val", "valid"):
-        fill(tmp_path / name, 2)
-    refused(tmp_path, "holds val and valid; keep one")
-
-
-def test_splits_without_train_are_refused(tmp_path: Path) -> None:
-    for name in ("val", "test"):
-        fill(tmp_path / name, 2)
-    refused(tmp_path, "holds test, val and no train")
+def test_nested_folders_name_the_option_and_obey_it(tmp_path: Path) -> None:
+    made(tmp_path, "2024/cat/1.png", "2024/dog/1.png", "2025/cat/1.png", "2025/dog/1.png")
+    refused(tmp_path, "say which with --class-folder first or last")
+    last = found(folder.find(tmp_path, LoadOptions(class_folder="last")))
+    assert last.class_names == ("cat", "dog")
 
 
 def test_a_class_name_that_cannot_be_shown_is_refused(tmp_path: Path) -> None:
-    fill(tmp_path, classes=("cat", "do\ng"))
-    refused(tmp_path, r"'do\\ng' has no printable name; rename")
+    refused(made(tmp_path, "cat/1.png", "do\ng/1.png"), r"'do\ng' has no printable name; rename")
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"validation_fraction": 0.0},
-        {"test_fraction": 1.0},
-        {"validation_fraction": 0.6, "test_fraction": 0.5},
-        {"validation_fraction": float("nan")},
-        {"image_size": 0},
-        {"image_size": -1},
-        {"resize_mode": "stretch"},
-    ],
-)
-def test_impossible_options_are_a_usage_error(tmp_path: Path, options: dict[str, Any]) -> None:
-    with pytest.raises(UsageError):
-        load_folder(fill(tmp_path), **options)
+def test_what_is_left_out_is_said(tmp_path: Path) -> None:
+    names = [f"train/{c}/{i}.png" for c in ("cat", "dog") for i in range(2)]
+    made(tmp_path, *names, "raw/1.png", "__MACOSX/1.png", **{"train/cat/notes.txt": "hello"})
+    notes = found(folder.find(tmp_path, DEFAULTS)).notes
+    assert notes == (
+        f"{tmp_path}/__MACOSX: left out, a system folder",
+        "left out 1 files that are not images, such as notes.txt",
+        "only the splits are read; left out: raw",
+    )
 
 
-# Bad and odd files
-
-
-def test_bad_images_are_listed(tmp_path: Path) -> None:
-    fill(tmp_path)
-    (tmp_path / "cat" / "empty.png").write_bytes(b"")
-    whole = (tmp_path / "dog" / "000.png").read_bytes()
-    (tmp_path / "dog" / "half.png").write_bytes(whole[: len(whole) // 2])
-    refused(tmp_path, r"2 of 32 images are bad: .*empty\.png.* \| .*half\.png.*--skip-bad")
-
-
-def test_at_most_ten_bad_images_are_listed(tmp_path: Path) -> None:
-    fill(tmp_path)
-    for index in range(13):
-        (tmp_path / "cat" / f"bad{index:02}.jpg").write_bytes(b"no image")
-    with pytest.raises(InputError, match="13 of 43 images are bad") as caught:
-        load_folder(tmp_path)
-    assert str(caught.value).count("not an image") == 10
-    assert "and 3 more" in str(caught.value)
-
-
-def test_bad_images_can_be_left_out(tmp_path: Path) -> None:
-    fill(tmp_path)
-    (tmp_path / "cat" / "bad.heic").write_bytes(b"no image")
-    with pytest.warns(UserWarning, match=r"left out 1 of 31 images: .*bad\.heic"):
-        data = load_folder(tmp_path, skip_bad=True)
-    assert len(names(data)) == 30
-    assert not any("bad" in name for name in names(data))
-    for split in (data.train, data.validation, data.test):
-        for image, label, name in zip(split.images, split.labels, split.names, strict=True):
-            np.testing.assert_array_equal(image, an_image(1000 * label + int(name[-7:-4])))
-
-
-def test_a_class_of_which_too_little_is_left_is_refused(tmp_path: Path) -> None:
-    fill(tmp_path)
-    for index in range(3):
-        path = tmp_path / "eel" / f"{index}.png"
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(b"no image")
-    with pytest.warns(UserWarning, match="left out 3 of 33"):
-        refused(tmp_path, "class 'eel' has no good images", skip_bad=True)
-
-
-def test_files_that_are_not_images_are_left_out_with_a_word(tmp_path: Path) -> None:
-    fill(tmp_path)
-    (tmp_path / "cat" / "notes.txt").write_text("hello")
-    (tmp_path / "cat" / ".DS_Store").write_bytes(b"hidden")
-    with pytest.warns(UserWarning, match=r"left out 1 files .* such as notes\.txt"):
-        assert len(names(load_folder(tmp_path))) == 30
-
-
-def test_images_and_folders_beside_the_layout_are_left_out_with_a_word(tmp_path: Path) -> None:
-    fill(tmp_path / "train", 4)
-    fill(tmp_path / "raw", 1)
-    with pytest.warns(UserWarning, match="only the splits are read; left out: raw"):
-        load_folder(tmp_path)
-    fill(tmp_path / "flat", 4)
-    save(tmp_path / "flat" / "loose.png")
-    with pytest.warns(UserWarning, match=r"left out 1 images .* such as loose\.png"):
-        load_folder(tmp_path / "flat")
-
-
-def test_links_that_leave_the_folder_are_skipped_with_a_warning(tmp_path: Path) -> None:
-    secret = save(tmp_path / "secret" / "secret.png", 7)
-    root = fill(tmp_path / "pets")
-    (root / "cat" / "file.png").symlink_to(secret)
-    (root / "dog" / "folder").symlink_to(secret.parent)
-    (root / "dog" / "lost.png").symlink_to(tmp_path / "nowhere.png")
-    with pytest.warns(UserWarning, match="left out, the link") as caught:
-        data = load_folder(root)
-    assert sorted(str(w.message).rsplit("pets/", 1)[1] for w in caught) == [
-        "cat/file.png: left out, the link leads out of the folder (--follow-links)",
-        "dog/folder: left out, the link leads out of the folder (--follow-links)",
-        "dog/lost.png: left out, the link leads nowhere",
-    ]
-    assert len(names(data)) == 30
-
-
-def test_links_within_the_folder_add_nothing(tmp_path: Path) -> None:
-    fill(tmp_path)
-    (tmp_path / "cat" / "linked.png").symlink_to(tmp_path / "cat" / "000.png")
-    (tmp_path / "dog" / "round").symlink_to(tmp_path / "dog")
-    with pytest.warns(UserWarning, match="leads to what is read already"):
-        data = load_folder(tmp_path)
-    assert len(names(data)) == 30
-
-
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
 def test_special_files_are_not_opened(tmp_path: Path) -> None:
-    fill(tmp_path)
+    made(tmp_path, "cat/1.png", "dog/1.png")
     os.mkfifo(tmp_path / "cat" / "pipe.png")
-    with pytest.warns(UserWarning, match="not an ordinary file"):
-        assert len(names(load_folder(tmp_path))) == 30
+    os.mkfifo(tmp_path / "labels.csv")
+    answer = found(folder.find(tmp_path, DEFAULTS))
+    assert set(classes(answer)["train"]) == {"cat/1.png", "dog/1.png"}
+    assert sum("not an ordinary file" in note for note in answer.notes) == 2
+    with pytest.raises(InputError, match="no such file"):
+        folder.find(tmp_path, LoadOptions(labels="labels.csv"))
 
 
 def test_unusual_names_are_kept(tmp_path: Path) -> None:
-    classes = ("Ärger", "наука", "猫 🐈")
-    fill(tmp_path, classes=classes)
-    save(tmp_path / "猫 🐈" / "new\nline.png")
-    save(tmp_path / "猫 🐈" / "<script>.png")
-    Path(os.fsdecode(os.fsencode(tmp_path / "猫 🐈") + b"/\xff\xfe.png")).write_bytes(
-        (tmp_path / "猫 🐈" / "000.png").read_bytes()
-    )
-    data = load_folder(tmp_path)
-    assert data.class_names == tuple(sorted(classes))
-    assert {"猫 🐈/new\nline.png", "猫 🐈/\\xff\\xfe.png"} <= names(data)
-    "".join(names(data)).encode()
+    names = ("Ärger", "наука", "猫 🐈")
+    made(tmp_path, *(f"{name}/1.png" for name in names), "猫 🐈/new\nline.png")
+    odd = os.fsdecode(os.fsencode(tmp_path / "猫 🐈") + b"/\xff\xfe.png")
+    write(Path(odd), png(9))
+    answer = found(folder.find(tmp_path, DEFAULTS))
+    assert answer.class_names == tuple(sorted(names))
+    read = contents(answer)["train"]
+    assert read["猫 🐈/\\xff\\xfe.png"] == png(9)
+    assert "猫 🐈/new\nline.png" in read
+    "".join(read).encode()
 
 
-def test_a_folder_of_unusual_depth_is_read(tmp_path: Path) -> None:
-    fill(tmp_path)
-    save(tmp_path.joinpath("cat", *["d"] * 300, "deep.png"))
-    assert len(names(load_folder(tmp_path))) == 31
+@pytest.mark.parametrize(("depth", "count"), [(300, 3), (420, 2)])
+def test_very_deep_folders_are_read_or_left_out_and_said(
+    tmp_path: Path, depth: int, count: int
+) -> None:
+    made(tmp_path, "cat/1.png", "dog/1.png", "/".join(["cat", *["d"] * depth, "deep.png"]))
+    answer = found(folder.find(tmp_path, DEFAULTS))
+    assert len(answer.splits["train"]) == count
+    assert any("400 folders deep" in note for note in answer.notes) == (count == 2)

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
-from cifarlab.data.readers.layouts import Layout, natural_order, understand
+from cifarlab.data.readers import layouts
+from cifarlab.data.readers.labelling import Labelling, natural_order
 from cifarlab.data.readers.split_names import split_of, splits_of
-from cifarlab.data.readers.tree import list_tree
+from cifarlab.data.readers.tree import Listing, list_tree
+from cifarlab.data.samples import Rejected
 from cifarlab.errors import InputError
 
 
@@ -28,11 +30,19 @@ def made(root: Path, *files: str) -> Path:
     return root
 
 
-def read(root: Path, *files: str, **options: Any) -> Layout:
+def understand(listing: Listing, **options: Any) -> Labelling:
+    """Understand a tree; a reason why it cannot be read is raised like other errors."""
+    answer = layouts.understand(listing.root, **options)
+    if isinstance(answer, Rejected):
+        raise InputError(answer.reason)
+    return answer
+
+
+def read(root: Path, *files: str, **options: Any) -> Labelling:
     return understand(list_tree(made(root, *files)), **options)
 
 
-def counts(layout: Layout) -> dict[str, list[int]]:
+def counts(layout: Labelling) -> dict[str, list[int]]:
     return {
         split: [labelled.labels.count(i) for i in range(len(layout.class_names))]
         for split, labelled in layout.splits.items()
@@ -103,7 +113,7 @@ def test_run_directories_are_never_data(tmp_path: Path) -> None:
     files = (f"{run}/recipe.json", f"{run}/environment.json", f"{run}/samples.png")
     layout = read(tmp_path, *CLASSES, *files)
     assert layout.class_names == ("cat", "dog")
-    assert any("a run directory" in note for note in layout.notes)
+    assert any("a run directory" in note for note in list_tree(tmp_path).left_out)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +201,7 @@ def test_links_inside_the_tree_add_nothing(tmp_path: Path) -> None:
     layout = understand(list_tree(root))
     assert layout.class_names == ("cat", "dog")
     assert counts(layout) == {"train": [3, 2]}
-    assert sum("read already" in note for note in layout.notes) == 3
+    assert sum("read already" in note for note in list_tree(root).left_out) == 3
 
 
 @pytest.mark.parametrize("kind", ["folders", "files"])
@@ -273,3 +283,8 @@ def test_names_that_speak_of_no_split_or_of_several() -> None:
         "val": "validation",
         "eval": "test",
     }
+
+
+def test_listing_what_is_no_folder_is_an_input_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such folder"):
+        list_tree(tmp_path / "absent")

@@ -1,207 +1,297 @@
-"""Parquet files in the Hugging Face schema, good and bad."""
+"""Parquet files with images, as people have them: read right, or refused with the reason."""
 
 from __future__ import annotations
 
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from cifarlab.data.readers import parquet
+from cifarlab.data.load_options import LoadOptions
+from cifarlab.data.readers import folder, parquet
+from cifarlab.data.samples import Found, Rejected
 from cifarlab.errors import InputError
+from data.readers.places import DEFAULTS, classes, contents, found, made, png
+
+IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
-def test_a_file_is_read_as_it_was_written(some_images, write_parquet, tmp_path):
-    split = some_images(30)
-    files = parquet.Files(train=(write_parquet(tmp_path / "a.parquet", split),), test=())
-    content = parquet.read(files)
-    np.testing.assert_array_equal(content.train.images, split.images)
-    np.testing.assert_array_equal(content.train.labels, split.labels)
-    assert content.train.labels.dtype == np.int64
-    assert content.train.names[:2] == ("0.png", "1.png")
-    assert content.test is None
-    assert content.class_names == ("0", "1", "2")
-    assert content.skipped == ()
+def table(
+    path: Path,
+    labels: Any = (0, 1, 0),
+    *,
+    image: str = "image",
+    label: str = "label",
+    names: tuple[str, ...] = (),
+    **more: Any,
+) -> Path:
+    """Write images and their labels; ``names`` become Hugging Face's class names."""
+    rows = [{"bytes": png(i), "path": f"{i}.png"} for i in range(len(labels))]
+    columns = {image: pa.array(rows, IMAGE), label: pa.array(labels), **more}
+    metadata = None
+    if names:
+        features = {label: {"names": list(names), "_type": "ClassLabel"}}
+        metadata = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns).replace_schema_metadata(metadata), path)
+    return path
 
 
-def test_more_rows_than_fit_into_a_batch(some_images, write_parquet, tmp_path, monkeypatch):
-    monkeypatch.setattr(parquet, "BATCH_ROWS", 7)
-    split = some_images(30)
-    content = parquet.read(
-        parquet.Files(train=(write_parquet(tmp_path / "a.parquet", split),), test=())
-    )
-    np.testing.assert_array_equal(content.train.images, split.images)
+def names_of(path: Path, options: LoadOptions = DEFAULTS) -> tuple[str, ...]:
+    return found(parquet.find(path, options)).class_names
 
 
-@pytest.mark.parametrize("columns", [("img", "label"), ("image", "label"), ("img", "fine_label")])
-def test_the_usual_column_names(some_images, write_parquet, tmp_path, columns):
-    path = write_parquet(tmp_path / "a.parquet", some_images(6), columns=columns)
-    assert len(parquet.read(parquet.Files(train=(path,), test=())).train) == 6
-
-
-def test_bare_bytes_without_paths(some_images, tmp_path, write_parquet):
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    split = some_images(6)
-    table = pq.read_table(write_parquet(tmp_path / "a.parquet", split))
-    raw = [row["bytes"] for row in table.column("img").to_pylist()]
-    pq.write_table(pa.table({"image": raw, "label": table.column("label")}), tmp_path / "b.parquet")
-    content = parquet.read(parquet.Files(train=(tmp_path / "b.parquet",), test=()))
-    np.testing.assert_array_equal(content.train.images, split.images)
-    assert content.train.names[5] == "b.parquet row 5"
-
-
-def test_class_names_come_from_the_metadata(some_images, write_parquet, tmp_path):
-    features = {"label": {"names": ["ant", "bee", "cow", "dog"], "_type": "ClassLabel"}}
-    metadata = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
-    path = write_parquet(tmp_path / "a.parquet", some_images(6), metadata=metadata)
-    content = parquet.read(parquet.Files(train=(path,), test=()))
-    assert content.class_names == ("ant", "bee", "cow", "dog")
+@pytest.mark.parametrize("image", ["image", "img", "Image", "pixel_values", "photo", "anything"])
+@pytest.mark.parametrize("label", ["label", "Label", "fine_label", "labels", "class", "target"])
+def test_columns_of_any_usual_name_are_found(tmp_path: Path, image: str, label: str) -> None:
+    coarse = pa.array([5, 5, 6])
+    path = table(tmp_path / "a.parquet", image=image, label=label, coarse_label=coarse)
+    answer = found(parquet.find(path, DEFAULTS))
+    assert answer.options == {"image_column": image, "label_column": label}
+    assert classes(answer) == {"train": {"0.png": "0", "1.png": "1", "2.png": "0"}}
+    assert contents(answer)["train"] == {f"{i}.png": png(i) for i in range(3)}
+    assert classes(parquet.find(path, LoadOptions(**answer.options))) == classes(answer)
 
 
 @pytest.mark.parametrize(
-    "value", [b"", b"{", b"[]", b'{"info": {"features": {"label": {"names": ["one", "two"]}}}}']
-)
-def test_metadata_that_does_not_fit_is_ignored(some_images, write_parquet, tmp_path, value):
-    path = write_parquet(tmp_path / "a.parquet", some_images(6), metadata={b"huggingface": value})
-    assert parquet.read(parquet.Files(train=(path,), test=())).class_names == ("0", "1", "2")
-
-
-def test_other_sizes_are_resized(some_images, write_parquet, tmp_path):
-    files = tuple(
-        write_parquet(tmp_path / f"{size}.parquet", some_images(6, size=size)) for size in (20, 48)
-    )
-    content = parquet.read(parquet.Files(train=files, test=()), image_size=24)
-    assert content.train.images.shape == (12, 24, 24, 3)
-
-
-def test_bad_images_are_counted_and_the_first_is_named(some_images, write_parquet, tmp_path):
-    damage = {2: b"not an image", 4: None, 5: b""}
-    path = write_parquet(tmp_path / "a.parquet", some_images(9), damage=damage)
-    with pytest.raises(InputError, match=r"^3 bad images, the first is .*a\.parquet row 2"):
-        parquet.read(parquet.Files(train=(path,), test=()))
-
-
-def test_bad_images_are_skipped_on_request(some_images, write_parquet, tmp_path):
-    split = some_images(9)
-    damage = {2: b"not an image", 4: None, 5: b""}
-    path = write_parquet(tmp_path / "a.parquet", split, damage=damage)
-    content = parquet.read(parquet.Files(train=(path,), test=()), skip_bad=True)
-    np.testing.assert_array_equal(content.train.labels, np.delete(split.labels, [2, 4, 5]))
-    np.testing.assert_array_equal(content.train.images, np.delete(split.images, [2, 4, 5], axis=0))
-    assert len(content.skipped) == 3
-    assert all(f"row {row}" in line for row, line in zip((2, 4, 5), content.skipped, strict=True))
-
-
-@pytest.mark.parametrize(
-    ("labels", "complaint"),
+    "column",
     [
-        ([0, 1, None], "row 2: has no label"),
-        (["a", "b", "c"], "labels must be integers"),
-        ([0.0, 1.0, 2.0], "labels must be integers"),
-        ([0, 1, 10**9], "at most 10000 classes"),
+        pa.array([png(0), png(1), png(2)], pa.binary()),
+        pa.array([png(0), png(1), png(2)], pa.large_binary()),
+        pa.array([{"bytes": png(i)} for i in range(3)], pa.struct([("bytes", pa.binary())])),
+        pa.array([{"bytes": png(i), "path": None} for i in range(3)], IMAGE),
+        pa.array([{"bytes": png(i), "path": "same.png"} for i in range(3)], IMAGE),
     ],
 )
-def test_labels_that_cannot_be_used(some_images, write_parquet, tmp_path, labels, complaint):
-    path = write_parquet(tmp_path / "a.parquet", some_images(3), labels=labels)
-    with pytest.raises(InputError, match=complaint):
-        parquet.read(parquet.Files(train=(path,), test=()))
+def test_images_without_a_name_of_their_own_are_named_by_row(tmp_path: Path, column: Any) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"image": column, "label": [0, 1, 0]}), path)
+    expected = {f"a.parquet row {i}": png(i) for i in range(3)}
+    assert contents(parquet.find(path, DEFAULTS))["train"] == expected
 
 
-def test_a_missing_column_is_named_with_those_that_are_there(some_images, write_parquet, tmp_path):
-    path = write_parquet(tmp_path / "a.parquet", some_images(3), columns=("photo", "label"))
-    with pytest.raises(InputError, match="has columns photo, label; one must be called img or"):
-        parquet.read(parquet.Files(train=(path,), test=()))
+def test_nested_lists_of_numbers_are_arrays(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 8, 9, 3), dtype=np.uint8)
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"image": images.tolist(), "label": [0, 1]}), path)
+    stored = list(found(parquet.find(path, DEFAULTS)).splits["train"].contents())
+    np.testing.assert_array_equal(np.stack(stored), images)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("keep", [0.0, 0.3, 0.9, 0.999])
-def test_a_file_that_is_cut_off(some_images, write_parquet, tmp_path, keep):
-    path = write_parquet(tmp_path / "a.parquet", some_images(30))
-    os.truncate(path, int(path.stat().st_size * keep))
-    with pytest.raises(InputError, match="incomplete or damaged parquet file"):
-        parquet.read(parquet.Files(train=(path,), test=()))
-
-
-def test_a_file_with_bytes_overwritten_in_the_middle(some_images, write_parquet, tmp_path):
-    path = write_parquet(tmp_path / "a.parquet", some_images(30))
-    raw = bytearray(path.read_bytes())
-    raw[100:5000] = b"\xff" * 4900
-    path.write_bytes(raw)
-    with pytest.raises(InputError):
-        parquet.read(parquet.Files(train=(path,), test=()))
-
-
-@pytest.mark.parametrize("subfolder", [".", "plain_text", "data"])
-def test_shards_are_found_in_order(some_images, write_parquet, tmp_path, subfolder):
-    for name in ("train-00001-of-00002", "train-00000-of-00002", "test-00000-of-00001"):
-        write_parquet(tmp_path / subfolder / f"{name}.parquet", some_images(3))
-    files = parquet.find(tmp_path)
-    assert files is not None
-    assert [path.name[:11] for path in files.train] == ["train-00000", "train-00001"]
-    assert [path.name[:10] for path in files.test] == ["test-00000"]
-
-
-def test_a_missing_shard_is_named(some_images, write_parquet, tmp_path):
-    for index in (0, 2):
-        write_parquet(tmp_path / f"train-{index:05d}-of-00003.parquet", some_images(3))
-    with pytest.raises(InputError, match=r"train-00001-of-00003\.parquet: missing, one of 3"):
-        parquet.find(tmp_path)
-
-
-def test_validation_files_are_used_without_test_files(some_images, write_parquet, tmp_path):
-    for name in ("train", "validation"):
-        write_parquet(tmp_path / f"{name}.parquet", some_images(3))
-    files = parquet.find(tmp_path)
-    assert files is not None
-    assert [path.name for path in files.test] == ["validation.parquet"]
-
-
-def test_files_with_other_names_are_all_train(some_images, write_parquet, tmp_path):
-    write_parquet(tmp_path / "animals.parquet", some_images(3))
-    assert parquet.find(tmp_path) == parquet.Files(train=(tmp_path / "animals.parquet",), test=())
-
-
-def test_a_path_without_parquet_files(tmp_path):
-    (tmp_path / "cat.png").write_bytes(b"")
-    assert parquet.find(tmp_path) is None
-    assert parquet.find(tmp_path / "cat.png") is None
+def test_a_path_without_bytes_is_a_file_beside_and_never_one_outside(tmp_path: Path) -> None:
+    root = made(tmp_path / "data", "in/1.png")
+    rows = [{"bytes": None, "path": name} for name in ("in/1.png", "../secret.png", "/etc/passwd")]
+    pq.write_table(
+        pa.table({"image": pa.array(rows, IMAGE), "label": [0, 1, 1]}), root / "a.parquet"
+    )
+    samples = found(parquet.find(root / "a.parquet", DEFAULTS)).splits["train"]
+    assert list(samples.contents()) == [root / "in" / "1.png", b"", b""]
 
 
 @pytest.mark.parametrize(
-    ("train", "test"),
+    ("labels", "expected"),
     [
-        ("cifar_train", "cifar_test"),
-        ("Train", "Test"),
-        ("mnist-training", "mnist-testing"),
-        ("images", "val"),
-        ("images", "test"),
-        ("default_train_data", "default_eval_data"),
+        (["cat", "dog", "cat"], ("cat", "dog")),
+        ([1.0, 0.0, 1.0], ("0", "1")),
+        ([True, False, True], ("false", "true")),
+        ([1, 2, 3], ("1", "2", "3")),
+        ([9, 1, 5], ("1", "5", "9")),
+        (pa.array(["x", "y", "x"]).dictionary_encode(), ("x", "y")),
     ],
 )
-def test_a_file_is_in_the_split_that_its_name_speaks_of_and_in_no_other(
-    tmp_path: Path, train: str, test: str
+def test_labels_of_every_kind_are_the_classes_that_occur(
+    tmp_path: Path, labels: Any, expected: tuple[str, ...]
 ) -> None:
-    for name in (train, test):
-        (tmp_path / f"{name}.parquet").touch()
-    files = parquet.find(tmp_path)
-    assert files is not None
-    assert [file.stem for file in files.train] == [train]
-    assert [file.stem for file in files.test] == [test]
+    assert names_of(table(tmp_path / "a.parquet", labels)) == expected
+
+
+def test_class_names_come_from_the_metadata_in_its_order(tmp_path: Path) -> None:
+    path = table(tmp_path / "a.parquet", [2, 0, 1], names=("wasp", "ant", "bee", "cow"))
+    answer = found(parquet.find(path, DEFAULTS))
+    assert answer.class_names == ("wasp", "ant", "bee")
+    assert any("no images of cow" in note for note in answer.notes)
+
+
+def test_class_names_that_do_not_match_the_labels_stop(tmp_path: Path) -> None:
+    path = table(tmp_path / "a.parquet", [1, 2, 3], names=("ant", "bee", "cow"))
+    with pytest.raises(InputError, match="label 3, but 3 class names allow 0 to 2"):
+        parquet.find(path, DEFAULTS)
+
+
+@pytest.mark.parametrize("value", [b"", b"{", b"[]", b'{"info": {"features": {"label": 3}}}'])
+def test_metadata_without_class_names_is_ignored(tmp_path: Path, value: bytes) -> None:
+    path = table(tmp_path / "a.parquet")
+    whole = pq.read_table(path).replace_schema_metadata({b"huggingface": value})
+    pq.write_table(whole, path)
+    assert names_of(path) == ("0", "1")
+
+
+def test_class_names_in_another_order_in_the_test_file_are_aligned(tmp_path: Path) -> None:
+    table(tmp_path / "train.parquet", [0, 1, 0], names=("cat", "dog"))
+    table(tmp_path / "test.parquet", [0, 1, 1], names=("dog", "cat"))
+    answer = classes(parquet.find(tmp_path, DEFAULTS))
+    assert list(answer["test"].values()) == ["dog", "cat", "cat"]
+    assert list(answer["train"].values()) == ["cat", "dog", "cat"]
+
+
+@pytest.mark.parametrize("labels", [[-1, -1, -1], pa.nulls(3, pa.int64())])
+def test_a_test_file_without_labels_is_left_out_and_said(tmp_path: Path, labels: Any) -> None:
+    table(tmp_path / "train.parquet", names=("cat", "dog"))
+    table(tmp_path / "test.parquet", labels, names=("cat", "dog"))
+    answer = found(parquet.find(tmp_path, DEFAULTS))
+    assert set(answer.splits) == {"train"}
+    assert "test: 3 images without labels are left out" in answer.notes
+
+
+def test_a_test_file_without_a_label_column_is_left_out_and_said(tmp_path: Path) -> None:
+    table(tmp_path / "train.parquet")
+    table(tmp_path / "test.parquet", label="id")
+    answer = found(parquet.find(tmp_path, DEFAULTS))
+    assert set(answer.splits) == {"train"}
+    assert any("test: has no column 'label'" in note for note in answer.notes)
+
+
+def test_single_rows_without_a_label_are_left_out_and_counted(tmp_path: Path) -> None:
+    path = table(tmp_path / "a.parquet", [0, None, 1, -1, 0])
+    answer = found(parquet.find(path, DEFAULTS))
+    assert contents(answer)["train"] == {f"{i}.png": png(i) for i in (0, 2, 4)}
+    assert "train: left out 2 images without a label" in answer.notes
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (("cifar_train", "cifar_test"), {"train", "test"}),
+        (("Train", "Test"), {"train", "test"}),
+        (("mnist-training", "mnist-testing"), {"train", "test"}),
+        (("images", "val"), {"train", "validation"}),
+        (("images", "test"), {"train", "test"}),
+        (("train", "validation", "test"), {"train", "validation", "test"}),
+        (("default/train/0000", "default/test/0000"), {"train", "test"}),
+        (("default/train-00000-of-00001", "default/test-00000-of-00001"), {"train", "test"}),
+        (("data/train-00000-of-00001", "data/test-00000-of-00001"), {"train", "test"}),
+        (("plain_text/train-00000-of-00001", "plain_text/test-00000-of-00001"), {"train", "test"}),
+        (("animals",), {"train"}),
+    ],
+)
+def test_each_file_is_in_the_split_that_its_name_or_folder_speaks_of(
+    tmp_path: Path, files: tuple[str, ...], expected: set[str]
+) -> None:
+    for number, name in enumerate(files):
+        table(tmp_path / f"{name}.parquet", [0, 1, *[0] * number])
+    answer = found(parquet.find(tmp_path, DEFAULTS))
+    assert {split: len(samples) for split, samples in answer.splits.items()} == {
+        split: 2 + number
+        for number, split in enumerate(s for s in ("train", "validation", "test") if s in expected)
+    }
+    assert len(answer.files) == len(files)
+
+
+def test_shards_are_read_in_order_and_a_missing_one_is_named(tmp_path: Path) -> None:
+    for index in (2, 0, 1):
+        table(tmp_path / f"train-{index:05d}-of-00003.parquet", [index, index + 1])
+    answer = found(parquet.find(tmp_path, DEFAULTS))
+    assert answer.splits["train"].labels.tolist() == [0, 1, 1, 2, 2, 3]
+    assert len(set(answer.splits["train"].names)) == 6
+    (tmp_path / "train-00001-of-00003.parquet").unlink()
+    with pytest.raises(InputError, match=r"train-00001-of-00003\.parquet: missing, one of 3"):
+        parquet.find(tmp_path, DEFAULTS)
+
+
+def test_several_configurations_ask_which_folder(tmp_path: Path) -> None:
+    for name in ("plain_text", "cifar100"):
+        table(tmp_path / name / "train-00000-of-00001.parquet")
+    with pytest.raises(InputError, match=r"several datasets; give one of .*cifar100.*plain_text"):
+        parquet.find(tmp_path, DEFAULTS)
+    assert names_of(tmp_path / "plain_text") == ("0", "1")
 
 
 def test_a_file_of_no_split_beside_files_called_train_is_left_out_and_said(tmp_path: Path) -> None:
     for name in ("train", "extra"):
-        (tmp_path / f"{name}.parquet").touch()
-    with pytest.warns(UserWarning, match="speaks of no split"):
-        files = parquet.find(tmp_path)
-    assert files is not None
-    assert [file.stem for file in files.train] == ["train"]
+        table(tmp_path / f"{name}.parquet")
+    answer = found(parquet.find(tmp_path, DEFAULTS))
+    assert [file.stem for file in answer.files] == ["train"]
+    assert any("extra.parquet: its name speaks of no split" in note for note in answer.notes)
 
 
-def test_test_files_alone_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "test.parquet").touch()
+def test_test_files_alone_are_refused_as_a_folder_and_read_as_one_file(tmp_path: Path) -> None:
+    path = table(tmp_path / "test.parquet")
     with pytest.raises(InputError, match="no file of training images"):
-        parquet.find(tmp_path)
+        parquet.find(tmp_path, DEFAULTS)
+    assert names_of(path) == ("0", "1")
+
+
+@pytest.mark.parametrize(
+    ("more", "options", "complaint"),
+    [
+        ({"mask": "image"}, {}, None),
+        ({"photo": "image"}, {}, "may be in column image, photo; .*--image-column"),
+        ({"class": "other"}, {}, "may be in column label, class; .*--label-column"),
+        ({}, {"label_column": "x"}, r"has no column 'x' \(--label-column\); it has label"),
+        ({}, {"image_column": "x"}, r"has no column 'x' \(--image-column\); it has image, label"),
+    ],
+)
+def test_columns_that_are_not_clear_are_named_with_the_options(
+    tmp_path: Path, more: dict[str, str], options: dict[str, str], complaint: str | None
+) -> None:
+    kinds = {
+        "image": pa.array([{"bytes": png(9), "path": "x"}] * 3, IMAGE),
+        "other": pa.array([7, 7, 8]),
+    }
+    path = table(tmp_path / "a.parquet", **{name: kinds[kind] for name, kind in more.items()})
+    if complaint is None:
+        assert contents(parquet.find(path, DEFAULTS))["train"]["0.png"] == png(0)
+        return
+    with pytest.raises(InputError, match=complaint):
+        parquet.find(path, LoadOptions(**options))
+
+
+def test_no_column_of_labels_names_those_that_are_there(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    ids = pa.array(["a", "b", "c"])
+    pq.write_table(
+        pa.table({"image": [png(0), png(1), png(2)], "id": ids, "when": ["x", "y", "z"]}), path
+    )
+    with pytest.raises(InputError, match="has columns image, id, when; none is called label"):
+        parquet.find(path, DEFAULTS)
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.3, 0.9, 0.999])
+def test_a_file_that_is_cut_off(tmp_path: Path, keep: float) -> None:
+    path = table(tmp_path / "a.parquet", [0, 1] * 20)
+    os.truncate(path, int(path.stat().st_size * keep))
+    with pytest.raises(InputError, match="incomplete or damaged parquet file"):
+        parquet.find(path, DEFAULTS)
+
+
+def test_a_parquet_file_beside_class_folders_is_found_by_both(tmp_path: Path) -> None:
+    made(tmp_path, "cat/1.png", "dog/1.png")
+    table(tmp_path / "data" / "a.parquet")
+    assert isinstance(folder.find(tmp_path, DEFAULTS), Found)
+    answer = found(parquet.find(tmp_path, DEFAULTS))
+    assert any("left out 2 image files beside" in note for note in answer.notes)
+    by_folder = LoadOptions(class_folder="first")
+    assert isinstance(parquet.find(tmp_path, by_folder), Rejected)
+
+
+def test_paths_without_parquet_files_of_images_are_left_alone(tmp_path: Path) -> None:
+    made(tmp_path, "cat.png")
+    assert parquet.find(tmp_path, DEFAULTS) == Rejected(reason="")
+    assert parquet.find(tmp_path / "cat.png", DEFAULTS) == Rejected(reason="")
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "a.parquet")
+    answer = parquet.find(tmp_path, DEFAULTS)
+    assert answer == Rejected(reason="no column of a.parquet holds images")
+
+
+def test_files_that_are_links_are_read_as_in_the_cache_of_hugging_face(tmp_path: Path) -> None:
+    blob = table(tmp_path / "blobs" / "a.parquet")
+    link = tmp_path / "snapshot" / "data" / "train-00000-of-00001.parquet"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(blob)
+    (tmp_path / "snapshot" / "round").symlink_to(tmp_path / "snapshot")
+    assert names_of(tmp_path / "snapshot") == ("0", "1")

@@ -6,14 +6,18 @@ The browser tests need Chromium and its driver; they are left out where those ar
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import io
 import json
+import math
 import re
 import shutil
 import socket
+import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,10 +27,11 @@ import pytest
 from PIL import Image
 
 from cifarlab.classifier import Classifier
-from cifarlab.data.image import decode_image
+from cifarlab.data.image import decode_as
 from cifarlab.exporting import about, export
 from cifarlab.exporting.parity import comparison_images
 from cifarlab.exporting.web import RUNTIME
+from shaped import CASES, png, shaped_classifier, twelve_bits
 
 webdriver: Any = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 wait_module: Any = pytest.importorskip("selenium.webdriver.support.ui")
@@ -47,14 +52,21 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(site: Path) -> Iterator[str]:
+    # From the folder above: the page must not mind where it lies.
+    with hosted(site.parent) as address:
+        yield f"{address}site/"
+
+
+@contextlib.contextmanager
+def hosted(folder: Path) -> Iterator[str]:
+    """Serve a folder; give its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
-    # From the folder above: the page must not mind where it lies.
-    server = subprocess.Popen(command, cwd=site.parent, stderr=subprocess.PIPE)
+    server = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE)
     assert server.stderr is not None
-    yield f"http://127.0.0.1:{port}/site/"
+    yield f"http://127.0.0.1:{port}/"
     server.terminate()
     server.communicate()
 
@@ -70,14 +82,18 @@ def browser(address: str) -> Iterator[Any]:
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
     driver.set_script_timeout(120)
+    visit(driver, address)
+    yield driver
+    driver.quit()
+
+
+def visit(driver: Any, address: str) -> None:
     driver.get("about:blank")
     for _ in range(100):
         driver.get(address)
         if "image" in driver.title:
             break
     until(driver, lambda d: d.find_element("tag name", "body").get_attribute("data-state"))
-    yield driver
-    driver.quit()
 
 
 def until(driver: Any, condition: Any) -> Any:
@@ -109,7 +125,8 @@ def in_browser(driver: Any, content: bytes) -> tuple[np.ndarray[Any, Any], np.nd
     """
     answer = driver.execute_async_script(script, base64.b64encode(content).decode())
     assert not isinstance(answer, str), answer
-    return np.array(answer[0]), np.array(answer[1], np.uint8).reshape(32, 32, 3)
+    shape = driver.execute_script("return window.cifarlab.facts.input_shape")
+    return np.array(answer[0]), np.array(answer[1], np.uint8).reshape(shape)
 
 
 def test_the_folder_is_complete(site: Path) -> None:
@@ -153,12 +170,12 @@ def test_a_text_file_gets_a_clear_message(browser: Any, tmp_path: Path) -> None:
     assert text(browser, "problem").startswith("notes.txt: not an image that can be read; use PNG")
 
 
-def agree(browser: Any, contents: list[bytes], largest: float) -> None:
-    classifier = Classifier.pretrained("cpu")
+def agree(browser: Any, classifier: Classifier, contents: list[bytes]) -> None:
+    """Pixels that are stored without loss must be the same to the last bit."""
     for content in contents:
         probabilities, pixels = in_browser(browser, content)
-        seen = decode_image(content, name="p")
-        assert np.abs(pixels.astype(int) - seen).max() <= largest
+        seen = decode_as(classifier.image_format, content, name="p")
+        np.testing.assert_array_equal(pixels, seen)
         expected = classifier.predict_proba(seen[None])[0]
         np.testing.assert_allclose(probabilities, expected, atol=1e-3)
         assert probabilities.argmax() == expected.argmax()
@@ -170,8 +187,7 @@ def test_it_agrees_with_the_library_on_100_images(browser: Any) -> None:
     tiny = comparison_images((20, 24), 30)
     contents = [saved(image) for part in (small, large, tiny) for image in part]
     assert len(contents) == IMAGES
-    # Pixels that are stored without loss are the same to the last bit.
-    agree(browser, contents, largest=0)
+    agree(browser, Classifier.pretrained("cpu"), contents)
 
 
 @pytest.mark.real
@@ -181,9 +197,8 @@ def test_it_agrees_with_the_library_on_100_real_images(
     from cifarlab.data.catalog import load_dataset
 
     monkeypatch.setenv("CIFARLAB_DATA", str(real_cifar10))
-    agree(
-        browser, [saved(image) for image in load_dataset("cifar10").test.images[:IMAGES]], largest=0
-    )
+    images = load_dataset("cifar10").test.images[:IMAGES]
+    agree(browser, Classifier.pretrained("cpu"), [saved(image) for image in images])
 
 
 def test_nothing_leaves_the_computer_and_nothing_fails(browser: Any, address: str) -> None:
@@ -197,3 +212,101 @@ def test_nothing_leaves_the_computer_and_nothing_fails(browser: Any, address: st
         "about:blank"
     }
     assert browser.get_log("browser") == []
+
+
+# --- other inputs than 32x32 RGB
+
+
+def files_of_every_kind() -> list[bytes]:
+    """Return images of many shapes, colours and depths, turned and transparent ones among them."""
+    sizes = ((28, 28), (28, 20), (32, 64), (1, 9), (9, 1), (7, 90), (90, 7), (61, 62), (200, 300))
+    plain = [png(image) for size in sizes for image in comparison_images(size, 4)[::3]]
+    grey = comparison_images((45, 33), 2, channels=1)
+    deep = twelve_bits(33, 47)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    with_exif, clear, exact = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    Image.fromarray(deep).save(with_exif, "PNG", exif=turned)
+    Image.fromarray(deep).save(clear, "PNG", transparency=int(deep[3, 4]))
+    Image.fromarray((deep * 16)[:20, :28]).save(exact, "PNG")
+    others = [one.getvalue() for one in (with_exif, clear, exact)]
+    rows = [deep_png(deep), deep_png(deep, passes=ADAM7), deep_png(deep[:1, :3], passes=ADAM7)]
+    colour = np.stack([deep * 16, deep * 5, deep], axis=-1)
+    rows += [deep_png(colour), deep_png(colour, passes=ADAM7)]
+    return [*plain, *map(png, grey), png(deep), *rows, *others]
+
+
+WHOLE = ((0, 0, 1, 1),)
+ADAM7 = (
+    *((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2)),
+    (1, 0, 2, 1),
+)
+
+
+def deep_png(
+    values: np.ndarray[Any, Any], passes: tuple[tuple[int, int, int, int], ...] = WHOLE
+) -> bytes:
+    """Return uint16 ``[H, W]`` or ``[H, W, 3]`` as a PNG, every filter in use (PNG, section 8)."""
+    rows = b""
+    bytes_of_pixel = 2 * math.prod(values.shape[2:])
+    for top, left, down, across in passes:
+        part = np.ascontiguousarray(values[top::down, left::across].astype(">u2"))
+        if part.size:
+            lines = part.view(np.uint8).reshape(len(part), -1)
+            rows += b"".join(filtered(lines, bytes_of_pixel))
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        check = zlib.crc32(kind + body)
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", check)
+
+    kind, interlaced = 2 if values.ndim == 3 else 0, passes is ADAM7
+    head = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, kind, 0, 0, interlaced)
+    chunks = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+def filtered(lines: np.ndarray[Any, Any], bytes_of_pixel: int) -> Iterator[bytes]:
+    """Filter rows with PNG's five filters in turn (PNG, section 9)."""
+    before = np.zeros(bytes_of_pixel, int)
+    above = np.zeros(lines.shape[1] + bytes_of_pixel, int)
+    for number, line in enumerate(lines):
+        here = np.concatenate([before, line])
+        left, up, corner = here[:-bytes_of_pixel], above[bytes_of_pixel:], above[:-bytes_of_pixel]
+        guess = left + up - corner
+        distances = np.abs(np.stack([guess - left, guess - up, guess - corner]))
+        paeth = np.choose(distances.argmin(0), [left, up, corner])
+        expected = [0 * up, left, up, (left + up) // 2, paeth][number % 5]
+        yield bytes([number % 5]) + ((line - expected) % 256).astype(np.uint8).tobytes()
+        above = here
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_any_input_is_the_librarys_to_the_last_bit(browser: Any, tmp_path: Path, case: str) -> None:
+    image_format = CASES[case].image_format
+    classifier = shaped_classifier(image_format, tmp_path)
+    export(classifier, "web", tmp_path / "site")
+    with hosted(tmp_path) as address:
+        visit(browser, f"{address}site/")
+        agree(browser, classifier, [CASES[case].content, *files_of_every_kind()])
+        image = tmp_path / "image.png"
+        image.write_bytes(CASES[case].content)
+        choose(browser, image)
+        until(
+            browser,
+            lambda d: d.find_element("id", "saliency").get_attribute("data-state") == "done",
+        )
+        assert ("grey" in text(browser, "input")) == (image_format.channels == 1)
+        for id in ("seen", "saliency"):
+            size = browser.find_element("id", id).size
+            ratio = image_format.width / image_format.height
+            assert size["width"] / size["height"] == pytest.approx(ratio, rel=0.02)
+
+
+def test_a_damaged_16_bit_file_gets_a_clear_message(browser: Any, tmp_path: Path) -> None:
+    whole = deep_png(twelve_bits(30, 40), passes=ADAM7)
+    for number, content in enumerate((whole[:90], whole[:40], whole.replace(b"IDAT", b"iDAT"))):
+        image = tmp_path / f"{number}.png"
+        image.write_bytes(content)
+        choose(browser, image)
+        until(browser, lambda d, name=image.name: name in text(d, "problem"))
+        assert "not an image that can be read; use PNG" in text(browser, "problem")

@@ -13,21 +13,26 @@ import pytest
 
 from cifarlab.classifier import Classifier
 from cifarlab.data.image import decode_image
+from cifarlab.data.image_format import RESIZE_MODES
 from cifarlab.errors import CifarlabError
 from cifarlab.evaluation.metrics import Metrics
 from cifarlab.exporting import about
+from cifarlab.exporting.parity import comparison_images
 from cifarlab.runs.directory import read_json
 from cifarlab.serving.page.answer import explain_file
 from cifarlab.serving.page.gallery import EVERY_CLASS, Gallery, find_gallery
 from cifarlab.serving.page.interface import (
+    AS_TRAINED,
+    RESIZE_CHOICES,
     PageContext,
     answer_test_image,
     answer_upload,
     build_page,
     show_test_images,
 )
-from cifarlab.serving.page.view import about_html, answer_html, matrix_html
+from cifarlab.serving.page.view import about_html, answer_html, grid_html, matrix_html
 from serving.page.steps import noise, png
+from shaped import CASES, NAMES, shaped_classifier
 
 pytest_plugins = ["serving.page.fixtures"]
 
@@ -74,6 +79,41 @@ def test_an_upload_is_answered_with_class_bars_and_saliency(
     assert 'class="seen"' in said
     assert 'class="saliency"' in said
     assert not context.lock.locked()
+
+
+def test_the_choice_of_the_page_is_the_models_own_until_the_visitor_makes_another(
+    context: PageContext, tmp_path: Path
+) -> None:
+    content = png(noise(2, 7, height=40, width=60))
+    said = {
+        mode: answer_upload(context, uploaded(tmp_path, content), mode)
+        for _, mode in RESIZE_CHOICES
+    }
+    assert set(said) == {AS_TRAINED, *RESIZE_MODES}
+    for mode in RESIZE_MODES:
+        trained = replace(context.classifier(), resize_mode=mode)
+        changed = replace(context, classifier=lambda trained=trained: trained)
+        assert answer_upload(changed, uploaded(tmp_path, content), AS_TRAINED) == said[mode]
+    assert "32x32 pixels; other shapes are stretched" in said["squash"]
+    assert "32x32 pixels; other shapes are cut" in said["crop"]
+    assert "32x32 pixels; other shapes get black bars" in said["pad"]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_any_input_is_shown_as_it_is_and_explained(tmp_path: Path, case: str) -> None:
+    classifier = shaped_classifier(CASES[case].image_format, tmp_path)
+    height, width, channels = classifier.input_shape
+    explained = explain_file(classifier, threading.Lock(), CASES[case].content, "a.png")
+    assert explained.image.shape == (height, width, channels)
+    longer, shorter = max(explained.saliency.shape[:2]), min(explained.saliency.shape[:2])
+    assert longer == 256
+    assert shorter == round(256 * min(height, width) / max(height, width))
+    said = answer_html(explained)
+    assert (", grey" in said) == (channels == 1)
+    assert ("pixels wide" in said) == (height != width)
+    pixels = comparison_images((height, width), 2, channels)
+    grid = grid_html(pixels, np.array([0, 1]), np.array([0, 0]), np.arange(2), NAMES)
+    assert grid.count("data:image/webp") == 2
 
 
 def test_no_file_is_no_error(context: PageContext) -> None:

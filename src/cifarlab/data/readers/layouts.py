@@ -6,107 +6,61 @@ several are an error that names them, because a guess would train on the wrong c
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
+from pathlib import PurePath
 
+from cifarlab.data.readers.labelling import (
+    Labelled,
+    Labelling,
+    natural_order,
+    of_pairs,
+    same_class,
+    some,
+)
 from cifarlab.data.readers.split_names import TEST, TRAIN, VALIDATION, splits_of
-from cifarlab.data.readers.tree import Folder, Listing
+from cifarlab.data.readers.tree import Folder
+from cifarlab.data.samples import Rejected
 from cifarlab.errors import InputError
 from cifarlab.files import printable
 
-MAX_LISTED = 10
+# What stands beside each other in data whose classes are told elsewhere.
+NO_CLASSES = frozenset(
+    {"images", "image", "imgs", "jpegimages", "annotations", "annotation", "labels", "trimaps"}
+    | {"segmentations", "ground_truth", "groundtruth", "bboxes", "bounding_boxes"}
+)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Labelled:
-    """The images of one split and the class of each, not yet decoded."""
-
-    paths: tuple[Path, ...]
-    labels: tuple[int, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Layout:
-    """A tree of folders, understood.
-
-    Attributes:
-        reading: how it is read, in words.
-        class_names: one name for each class, numbers in numeric order.
-        splits: the images of each split that has folders of its own; ``train`` always.
-        unlabelled: images of a split whose classes are not told.
-        notes: one line for each decision that a user should know of.
-    """
-
-    reading: str
-    class_names: tuple[str, ...]
-    splits: Mapping[str, Labelled]
-    unlabelled: tuple[Path, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rejected:
-    """Why a tree cannot be read in one way; empty where nothing hints at that way."""
-
-    reason: str
-
-
-def understand(listing: Listing, *, class_folder: str = "auto") -> Layout:
-    """Return the one way in which the tree can be read.
+def understand(root: Folder, *, class_folder: str = "auto") -> Labelling | Rejected:
+    """Return the one way in which the tree below ``root`` can be read.
 
     Args:
         class_folder: where the class of an image is named, if folders are nested: ``"first"``, by
             the first folder, ``"last"``, by the folder that holds the image, ``"auto"`` for
             whichever is the only possible one.
 
+    Returns:
+        How it is read, or why it cannot be: there is no way, or more than one.
+
     Raises:
-        InputError: there is no way, or more than one.
+        InputError: class folders are there, and something in them is wrong.
     """
-    folder, notes = _without_wrappers(listing.root)
-    shown = printable(folder.path)
+    folder, notes = _without_wrappers(root)
     divided = [_splits_above_classes(folder), _classes_above_splits(folder)]
-    fitting = [answer for answer in divided if isinstance(answer, Layout)]
+    fitting = [answer for answer in divided if isinstance(answer, Labelling)]
     undivided = () if fitting else [read(folder) for read in READINGS[class_folder]]
-    fitting += [answer for answer in undivided if isinstance(answer, Layout)]
+    fitting += [answer for answer in undivided if isinstance(answer, Labelling)]
     if len(fitting) > 1:
-        ways = " or ".join(f"{way.reading} ({_some(way.class_names)})" for way in fitting)
-        raise InputError(
-            f"{shown}: the classes may be {ways}; say which with --class-folder first or last"
+        ways = " or ".join(f"{way.reading} ({some(way.class_names)})" for way in fitting)
+        return Rejected(
+            reason=f"the classes may be {ways}; say which with --class-folder first or last"
         )
     if not fitting:
         answers = [*divided, *undivided]
         reasons = [answer.reason for answer in answers if isinstance(answer, Rejected)]
-        raise InputError(f"{shown}: {'; '.join(dict.fromkeys(filter(None, reasons)))}")
-    (layout,) = fitting
-    notes = [*listing.left_out, *_other_files(folder), *notes, *layout.notes]
-    return replace(layout, notes=tuple(notes))
-
-
-def _other_files(folder: Folder) -> Sequence[str]:
-    others = list(folder.other_files())
-    if not others:
-        return ()
-    return (
-        f"left out {len(others):,} files that are not images, such as {printable(others[0].name)}",
-    )
-
-
-def natural_order(name: str) -> tuple[tuple[int, int, str], ...]:
-    """Return a sort key that puts numbers in numeric order.
-
-    Example:
-        >>> sorted(["class10", "class2", "Class1"], key=natural_order)
-        ['Class1', 'class2', 'class10']
-    """
-    parts = re.split(r"(\d+)", name)
-    return tuple((0, int(p), p) if p.isdecimal() and p.isascii() else (1, 0, p) for p in parts if p)
-
-
-def same_class(name: str) -> str:
-    """Return what two spellings of one class have in common: neither case nor blanks differ."""
-    return " ".join(name.casefold().split())
+        return Rejected(reason="; ".join(dict.fromkeys(filter(None, reasons))))
+    (found,) = fitting
+    return replace(found, notes=(*notes, *found.notes))
 
 
 def _without_wrappers(folder: Folder) -> tuple[Folder, list[str]]:
@@ -120,7 +74,7 @@ def _without_wrappers(folder: Folder) -> tuple[Folder, list[str]]:
         notes.append(f"read from {printable(folder.path)}, the only folder with images")
 
 
-def _splits_above_classes(folder: Folder) -> Layout | Rejected:
+def _splits_above_classes(folder: Folder) -> Labelling | Rejected:
     """``train/cat``, ``test/cat`` and the like."""
     spoken = splits_of([f.name for f in folder.with_images])
     by_split: dict[str, list[Folder]] = {}
@@ -139,7 +93,7 @@ def _splits_above_classes(folder: Folder) -> Layout | Rejected:
         return Rejected(reason=f"{train.name} holds {count} class folders; at least 2 are needed")
     classes = _classes(train)
     splits = {TRAIN: _labelled(train.with_images, classes)}
-    unlabelled: list[Path] = []
+    unlabelled: list[PurePath] = []
     notes: list[str] = []
     for split in (VALIDATION, TEST):
         for other in by_split.get(split, ()):
@@ -157,8 +111,8 @@ def _splits_above_classes(folder: Folder) -> Layout | Rejected:
             notes += _not_measured(split, known, classes)
     rest = [f.name for f in folder.with_images if f.name not in spoken]
     if rest:
-        notes.append(f"only the splits are read; left out: {_some(rest)}")
-    return Layout(
+        notes.append(f"only the splits are read; left out: {some(rest)}")
+    return Labelling(
         reading="folders below the splits",
         class_names=tuple(classes.values()),
         splits=splits,
@@ -167,7 +121,7 @@ def _splits_above_classes(folder: Folder) -> Layout | Rejected:
     )
 
 
-def _classes_above_splits(folder: Folder) -> Layout | Rejected:
+def _classes_above_splits(folder: Folder) -> Labelling | Rejected:
     """``cat/train``, ``cat/test`` and the like."""
     inner = folder.with_images
     spoken = [splits_of([f.name for f in c.with_images]) for c in inner]
@@ -189,21 +143,30 @@ def _classes_above_splits(folder: Folder) -> Layout | Rejected:
             for image in f.everything()
         ]
         if labelled:
-            splits[split] = _of_pairs(labelled)
-    return Layout(
+            splits[split] = of_pairs(labelled)
+    return Labelling(
         reading="folders above the splits", class_names=tuple(classes.values()), splits=splits
     )
 
 
-def _first_folder_without_splits(folder: Folder) -> Layout | Rejected:
+def _first_folder_without_splits(folder: Folder) -> Labelling | Rejected:
     """``cat/1.jpg``, unless a class holds a folder called train."""
+    if reason := _no_classes([f.name for f in folder.with_images]):
+        return Rejected(reason=reason)
     holding = [c.name for c in folder.with_images if _has_train(c.with_images)]
     if holding:
-        return Rejected(reason=f"{_some(holding)} hold splits; every class must, or none")
+        return Rejected(reason=f"{some(holding)} hold splits; every class must, or none")
     return _first_folder_is_class(folder)
 
 
-def _first_folder_is_class(folder: Folder) -> Layout | Rejected:
+def _no_classes(names: Sequence[str]) -> str | None:
+    found = [name for name in names if name.casefold() in NO_CLASSES]
+    if not found or len(names) < 2:
+        return None
+    return f"folders called {some(found)} are hardly classes; if they are, --class-folder first"
+
+
+def _first_folder_is_class(folder: Folder) -> Labelling | Rejected:
     """``cat/1.jpg``, with images perhaps deeper."""
     inner = folder.with_images
     if _are_splits(inner) and _has_train(inner):
@@ -214,7 +177,7 @@ def _first_folder_is_class(folder: Folder) -> Layout | Rejected:
             "images of one class"
         )
     if _are_splits(inner):
-        names = _some([f.name for f in inner])
+        names = some([f.name for f in inner])
         return Rejected(reason=f"holds {names} and no train; add the training images")
     classes = _classes(folder)
     notes = []
@@ -223,31 +186,33 @@ def _first_folder_is_class(folder: Folder) -> Layout | Rejected:
             f"left out {len(folder.images):,} images outside of the class folders, such as "
             f"{printable(folder.images[0].name)}"
         )
-    return Layout(
+    return Labelling(
         reading="the first folders",
+        options={"class_folder": "first"},
         class_names=tuple(classes.values()),
         splits={TRAIN: _labelled(inner, classes)},
         notes=tuple(notes),
     )
 
 
-def _last_folder_is_class(folder: Folder) -> Layout | Rejected:
+def _last_folder_is_class(folder: Folder) -> Labelling | Rejected:
     """``2024/site1/cat/1.jpg``: the folder that holds an image is its class."""
     inner = folder.with_images
     nested = len(inner) >= 2 and not any(f.images for f in inner)
     if not nested or _are_splits(inner) or all(_has_train(c.with_images) for c in inner):
         return Rejected(reason="")
-    groups: dict[str, list[Path]] = {}
+    groups: dict[str, list[PurePath]] = {}
     for image in folder.everything():
         groups.setdefault(image.parent.name, []).append(image)
     if len(groups) < 2:
         return Rejected(reason="")
     names = sorted(groups, key=natural_order)
     labelled = [(image, label) for label, name in enumerate(names) for image in groups[name]]
-    return Layout(
+    return Labelling(
         reading="the folders that hold the images",
+        options={"class_folder": "last"},
         class_names=tuple(names),
-        splits={TRAIN: _of_pairs(labelled)},
+        splits={TRAIN: of_pairs(labelled)},
     )
 
 
@@ -288,13 +253,7 @@ def _labelled(folders: Sequence[Folder], classes: Mapping[str, str]) -> Labelled
         for folder in sorted(folders, key=lambda f: order.index(same_class(f.name)))
         for image in folder.everything()
     ]
-    return _of_pairs(labelled)
-
-
-def _of_pairs(labelled: Sequence[tuple[Path, int]]) -> Labelled:
-    return Labelled(
-        paths=tuple(image for image, _ in labelled), labels=tuple(label for _, label in labelled)
-    )
+    return of_pairs(labelled)
 
 
 def _refuse_unknown(split: Folder, classes: Mapping[str, str]) -> None:
@@ -311,15 +270,10 @@ def _not_measured(split: str, known: Sequence[Folder], classes: Mapping[str, str
     missing = [name for key, name in classes.items() if key not in there]
     if not missing:
         return ()
-    return (f"{split}: no images of {_some(missing)}, which is not measured there",)
+    return (f"{split}: no images of {some(missing)}, which is not measured there",)
 
 
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(printable(name) for name in names[:MAX_LISTED])
-    return shown if len(names) <= MAX_LISTED else f"{shown} and {len(names) - MAX_LISTED} more"
-
-
-READINGS: Mapping[str, Sequence[Callable[[Folder], Layout | Rejected]]] = {
+READINGS: Mapping[str, Sequence[Callable[[Folder], Labelling | Rejected]]] = {
     "auto": (_first_folder_without_splits, _last_folder_is_class),
     "first": (_first_folder_is_class,),
     "last": (_last_folder_is_class,),

@@ -1,250 +1,199 @@
-"""Read parquet files in the Hugging Face schema: an image column and a label column."""
+"""Understand Parquet files with a column of images, in Hugging Face's schemas and the like."""
 
 from __future__ import annotations
 
-import json
-import re
-import warnings
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cifarlab.data.dataset import Split
-from cifarlab.data.readers.split_names import TEST, TRAIN, VALIDATION, splits_of
-from cifarlab.errors import InputError
+from cifarlab.data.load_options import LoadOptions
+from cifarlab.data.readers import parquet_columns
+from cifarlab.data.readers.label_values import as_classes
+from cifarlab.data.readers.labelling import are_of_files, some
+from cifarlab.data.readers.parquet_files import (
+    ParquetFiles,
+    by_split,
+    count_images,
+    find_files,
+    is_parquet,
+)
+from cifarlab.data.readers.split_names import TRAIN
+from cifarlab.data.samples import Found, Rejected, Samples, Stored
 from cifarlab.files import printable
 
-IMAGE_COLUMNS = ("img", "image")
-LABEL_COLUMNS = ("label", "fine_label", "labels")
-SUBFOLDERS = (".", "plain_text", "data", "cifar100")
-MAX_CLASSES = 10_000
-BATCH_ROWS = 1000
-SHARD = re.compile(r"(?P<stem>.+)-(?P<index>\d{5})-of-(?P<count>\d{5})(?P<rest>.*)\.parquet")
+# Rows in memory at a time, each with the bytes of an image.
+BATCH_ROWS = 128
 
 
 @dataclass(frozen=True, kw_only=True)
-class Files:
-    """The files that hold a dataset; ``test`` may be empty."""
+class Part:
+    """One file of a split: where its images are, and which of its rows have labels."""
 
-    train: tuple[Path, ...]
-    test: tuple[Path, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Content:
-    """The decoded files; ``test`` is ``None`` where no file has a name for testing.
-
-    ``skipped`` has one line for each image that was left out because it is bad.
-    """
-
-    class_names: tuple[str, ...]
-    train: Split
-    test: Split | None
-    skipped: tuple[str, ...]
+    path: Path
+    image: parquet_columns.ImageColumn
+    rows: np.ndarray[Any, Any]
 
 
-def find(path: Path) -> Files | None:
-    """Return the parquet files at ``path`` (a file, or a directory of them), or ``None``.
+def find(path: Path, options: LoadOptions) -> Found | Rejected:
+    """Return the images in Parquet files, or why there are none.
+
+    The images are bytes, structures of ``bytes`` and ``path``, or nested lists of numbers. Class
+    names come from the Hugging Face metadata of each file, else from the labels. One file is
+    training data whatever its name; of several, names and folders tell the splits.
 
     Raises:
-        InputError: files are named as shards, and one of them is missing.
+        InputError: a file is damaged, shards are missing, several datasets or columns are as
+            likely, or the labels are no classes.
     """
-    if path.is_file():
-        return Files(train=(path,), test=()) if path.suffix == ".parquet" else None
-    for subfolder in SUBFOLDERS:
-        files = _whole_shards(path / subfolder)
-        if files:
-            return _by_split(files)
-    return None
+    if are_of_files(options):
+        return Rejected(reason="")
+    present = [path] if path.is_file() and is_parquet(path) else []
+    if path.is_dir():
+        present = find_files(path)
+    holding = [file for file in present if _image_column(file, options) is not None]
+    if not holding:
+        names = [file.name for file in present]
+        return Rejected(reason=f"no column of {some(names)} holds images" if names else "")
+    root = path if path.is_dir() else path.parent
+    files = by_split(root, holding) if path.is_dir() else ParquetFiles(splits={TRAIN: (path,)})
+    return _found(path, root, files, options, [f for f in present if f not in holding])
 
 
-def _by_split(files: tuple[Path, ...]) -> Files:
-    """Give each file to the split that its name speaks of; a file is in one split only.
-
-    Files that speak of none are training files, unless others are called so. Validation files
-    serve as test files where nothing is called test.
-    """
-    spoken = splits_of([file.stem for file in files])
-    parts: dict[str | None, list[Path]] = {}
-    for file in files:
-        parts.setdefault(spoken.get(file.stem), []).append(file)
-    train = parts.get(TRAIN) or parts.get(None) or []
-    rest = parts.get(None, []) if TRAIN in parts else []
-    if not train:
-        names = ", ".join(printable(file.name) for file in files[:3])
-        raise InputError(f"{names}: no file of training images; add one, or rename one of these")
-    if rest:
-        warnings.warn(
-            f"{printable(rest[0])}: left out, its name speaks of no split and others are called "
-            "train",
-            stacklevel=2,
-        )
-    return Files(train=tuple(train), test=tuple(parts.get(TEST) or parts.get(VALIDATION) or ()))
+def holds_images(path: Path, options: LoadOptions) -> bool:
+    """Whether a Parquet file has a column of images."""
+    return is_parquet(path) and _image_column(path, options) is not None
 
 
-def _whole_shards(folder: Path) -> tuple[Path, ...]:
-    files = tuple(sorted(folder.glob("*.parquet")))
-    present = {file.name for file in files}
-    for file in files:
-        if match := SHARD.fullmatch(file.name):
-            stem, count, rest = match["stem"], int(match["count"]), match["rest"]
-            # A suffix after the count differs from shard to shard, so it cannot be guessed.
-            for index in range(count if not rest else 0):
-                name = f"{stem}-{index:05d}-of-{count:05d}.parquet"
-                if name not in present:
-                    raise InputError(
-                        f"{printable(folder / name)}: missing, one of {count}; copy it there"
-                    )
-    return files
+def _image_column(file: Path, options: LoadOptions) -> parquet_columns.ImageColumn | None:
+    return parquet_columns.image_column(file, options)
 
 
-def read(
-    files: Files,
-    *,
-    image_size: int = 32,
-    resize_mode: str = "squash",
-    skip_bad: bool = False,
-    progress: Callable[[str], None] | None = None,
-) -> Content:
-    """Decode every image.
-
-    The image column holds PNG or JPEG bytes, bare or in a struct with ``bytes`` and
-    ``path``. Class names come from the Hugging Face metadata; without it they are the numbers.
-
-    Args:
-        files: from ``find``.
-        image_size: images of another size are resized to this height and width.
-        resize_mode: how to resize; see ``image.decode_image``.
-        skip_bad: leave out images that cannot be decoded instead of raising.
-        progress: called with one line of text now and then.
-
-    Raises:
-        InputError: a file is damaged, has another schema, or holds bad images.
-    """
-    bad: list[str] = []
-
-    def read_part(paths: tuple[Path, ...]) -> Split:
-        return _read_part(paths, image_size, resize_mode, bad, progress)
-
-    train = read_part(files.train)
-    test = read_part(files.test) if files.test else None
-    if bad and not skip_bad:
-        raise InputError(
-            f"{len(bad)} bad images, the first is {bad[0]}; repair them, or skip bad images"
-        )
-    highest = max(int(part.labels.max(initial=-1)) for part in (train, test) if part is not None)
-    return Content(
-        class_names=_class_names(files.train[0], highest),
-        train=train,
-        test=test,
-        skipped=tuple(bad),
+def _found(
+    path: Path, root: Path, files: ParquetFiles, options: LoadOptions, tables: Sequence[Path]
+) -> Found:
+    first = files.splits[TRAIN][0]
+    image = parquet_columns.image_column(first, options)
+    assert image is not None
+    label = parquet_columns.label_column(first, image.name, options)
+    declared = parquet_columns.declared_names(first, label)
+    values, notes = _values(files, label, declared)
+    classes = as_classes(
+        {split: [v for _, column in parts for v in column] for split, parts in values.items()},
+        where=f"{printable(path)} column {label!r}",
+        declared=declared,
+    )
+    splits = {
+        split: _samples(root, values[split], labels, options)
+        for split, labels in classes.labels.items()
+    }
+    images = count_images(path) if path.is_dir() else 0
+    notes += [f"left out {some([t.name for t in tables])}, without images"] if tables else []
+    notes += [f"left out {images:,} image files beside the Parquet files"] if images else []
+    return Found(
+        what="Parquet files of images",
+        name=path.resolve().name if path.is_dir() else path.stem,
+        source=str(path.absolute()),
+        class_names=classes.names,
+        splits=splits,
+        files=tuple(file for part in files.splits.values() for file in part),
+        notes=(*files.notes, *notes, *classes.notes),
+        options={"image_column": image.name, "label_column": label},
     )
 
 
-def _read_part(
-    paths: tuple[Path, ...],
-    image_size: int,
-    resize_mode: str,
-    bad: list[str],
-    progress: Callable[[str], None] | None,
-) -> Split:
-    from cifarlab.data import image
+# The labels of each file of each split.
+Values = Mapping[str, Sequence[tuple[Path, Sequence[Any]]]]
 
-    labels: list[int] = []
+
+def _values(files: ParquetFiles, label: str, declared: tuple[str, ...]) -> tuple[Values, list[str]]:
+    """Read the labels; a split whose files have none is left out, with a note."""
+    values: dict[str, list[tuple[Path, Sequence[Any]]]] = {}
+    notes = []
+    for split, paths in files.splits.items():
+        if split != TRAIN and not any(parquet_columns.has_column(p, label) for p in paths):
+            notes.append(f"{split}: has no column {label!r}, so its images are left out")
+            continue
+        values[split] = [
+            (file, parquet_columns.label_values(file, label, declared)) for file in paths
+        ]
+    return values, notes
+
+
+def _samples(
+    root: Path,
+    values: Sequence[tuple[Path, Sequence[Any]]],
+    labels: np.ndarray[Any, Any],
+    options: LoadOptions,
+) -> Samples:
+    parts: list[Part] = []
     names: list[str] = []
-    blocks = [np.empty((0, image_size, image_size, 3), dtype=np.uint8)]
-    for path in paths:
-        if progress:
-            progress(f"decoding {printable(path.name)}")
-        for rows in _batches(path):
-            block = []
-            for source, stored, label in rows:
-                try:
-                    data, name = _unpack(stored, source)
-                    block.append(
-                        image.decode_image(
-                            data, name=source, size=image_size, resize_mode=resize_mode
-                        )
-                    )
-                except InputError as error:
-                    bad.append(str(error))
-                    continue
-                labels.append(label)
-                names.append(name)
-            if block:
-                blocks.append(np.stack(block))
-    return Split(
-        images=np.concatenate(blocks), labels=np.array(labels, dtype=np.int64), names=tuple(names)
+    start = 0
+    for path, column in values:
+        rows = np.flatnonzero(labels[start : start + len(column)] >= 0)
+        start += len(column)
+        image = parquet_columns.image_column(path, options)
+        assert image is not None
+        parts.append(Part(path=path, image=image, rows=rows))
+        names += _names(root, parts[-1])
+    return Samples(
+        labels=labels[labels >= 0],
+        names=_unique(names, parts, root),
+        contents=lambda: (stored for part in parts for stored in _contents(part)),
     )
 
 
-def _unpack(image: Any, source: str) -> tuple[bytes, str]:
-    data = image.get("bytes") if isinstance(image, dict) else image
-    if not isinstance(data, bytes):
-        raise InputError(f"{printable(source)}: holds no image bytes; embed the image in the file")
-    path = image.get("path") if isinstance(image, dict) else None
-    return data, path or source
+def _names(root: Path, part: Part) -> list[str]:
+    """Return the file names that a file lists for its images, or say the row."""
+    paths: list[Any] = []
+    if part.image.path is not None:
+        paths = [
+            (v or {}).get("path") for v in parquet_columns.read_column(part.path, part.image.path)
+        ]
+    return [
+        paths[row] if paths and isinstance(paths[row], str) and paths[row] else name
+        for row, name in zip(part.rows, _row_names(root, part), strict=True)
+    ]
 
 
-def _batches(path: Path) -> Iterator[list[tuple[str, Any, int]]]:
-    """Yield lists of (file and row as text, image, label)."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    shown = printable(path)
-    try:
-        with pq.ParquetFile(path) as file:
-            schema = file.schema_arrow
-            image = _column(path, schema.names, IMAGE_COLUMNS)
-            label = _column(path, schema.names, LABEL_COLUMNS)
-            if not pa.types.is_integer(schema.field(label).type):
-                raise InputError(
-                    f"{shown}: column {label!r} is {schema.field(label).type}; "
-                    "labels must be integers from 0"
-                )
-            row = 0
-            for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=[image, label]):
-                images, labels = batch[image].to_pylist(), batch[label].to_pylist()
-                if None in labels:
-                    number = row + labels.index(None)
-                    raise InputError(f"{shown} row {number}: has no label; every image needs one")
-                sources = (f"{path.name} row {row + i}" for i in range(len(labels)))
-                yield list(zip(sources, images, labels, strict=True))
-                row += len(labels)
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(
-            f"{shown}: an incomplete or damaged parquet file ({reason}); copy it again"
-        ) from error
+def _row_names(root: Path, part: Part) -> list[str]:
+    file = part.path.relative_to(root).as_posix()
+    return [f"{file} row {row}" for row in part.rows]
 
 
-def _column(path: Path, present: list[str], wanted: tuple[str, ...]) -> str:
-    for name in wanted:
-        if name in present:
-            return name
-    raise InputError(
-        f"{printable(path)}: has columns {', '.join(map(printable, present))}; "
-        f"one must be called {' or '.join(wanted)}"
+def _unique(names: Sequence[str], parts: Sequence[Part], root: Path) -> tuple[str, ...]:
+    """Name images whose names repeat by their rows."""
+    counts = Counter(names)
+    by_row = [name for part in parts for name in _row_names(root, part)]
+    return tuple(
+        name if counts[name] == 1 else row for name, row in zip(names, by_row, strict=True)
     )
 
 
-def _class_names(path: Path, highest: int) -> tuple[str, ...]:
-    import pyarrow.parquet as pq
+def _contents(part: Part) -> Iterator[Stored]:
+    start, wanted = 0, set(part.rows.tolist())
+    with parquet_columns.opened(part.path) as file:
+        for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=[part.image.name]):
+            for row, value in enumerate(batch[part.image.name].to_pylist(), start=start):
+                if row in wanted:
+                    yield _stored(value, part.path.parent)
+            start += len(batch)
 
-    metadata = pq.read_schema(path).metadata or {}
-    try:
-        features = json.loads(metadata[b"huggingface"])["info"]["features"]
-        label = next(name for name in LABEL_COLUMNS if name in features)
-        names = tuple(str(name) for name in features[label]["names"])
-    except (KeyError, TypeError, ValueError, StopIteration):
-        names = ()
-    if highest < len(names) == len(set(names)):
-        return names
-    if highest >= MAX_CLASSES:
-        raise InputError(
-            f"{printable(path)}: label {highest}; at most {MAX_CLASSES} classes are allowed"
-        )
-    return tuple(str(i) for i in range(highest + 1))
+
+def _stored(value: Any, folder: Path) -> Stored:
+    """Return an image as it is stored; no bytes if there is none, as decoding then says."""
+    if isinstance(value, dict):
+        content, name = value.get("bytes"), value.get("path")
+        if content is None and isinstance(name, str) and name:
+            beside = folder / name
+            inside = beside.resolve().is_relative_to(folder.resolve())
+            return beside if inside else b""
+        value = content
+    if isinstance(value, list):
+        array = np.asarray(value)
+        fits = array.dtype.kind in "iu" and array.ndim in (2, 3)
+        return array.astype(np.uint8) if fits and 0 <= array.min() <= array.max() < 256 else b""
+    return value if isinstance(value, bytes) else b""

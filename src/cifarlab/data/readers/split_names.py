@@ -18,10 +18,15 @@ WORDS = {
     "dev": VALIDATION,
     "test": TEST,
     "testing": TEST,
+    # The leaderboards of Kaggle's competitions; FER-2013's table has these words.
+    "publictest": VALIDATION,
+    "privatetest": TEST,
 }
 UNDECIDED = ("eval", "evaluation", "holdout")
 # What follows a split's name in files and folders: images_train, train-set, train2017, Train (1).
 _BOUNDARY = re.compile(r"[^a-z]+")
+# Where a word ends in names such as trainLabels.
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 def split_of(name: str) -> str | None:
@@ -31,7 +36,9 @@ def split_of(name: str) -> str | None:
         >>> [split_of(name) for name in ("seg_train", "Testing", "train2017", "trainer", "dev")]
         ['train', 'test', 'train', None, 'validation']
     """
-    words = _BOUNDARY.split(name.casefold())
+    if (whole := name.casefold()) in WORDS:
+        return WORDS[whole]
+    words = _BOUNDARY.split(_CAMEL.sub(" ", name).casefold())
     spoken = {WORDS[word] for word in words if word in WORDS}
     if not spoken and any(word in UNDECIDED for word in words):
         return "undecided"

@@ -27,10 +27,10 @@ def write_site(directory: Path, model: bytes, facts: Mapping[str, Any]) -> None:
     """Fill an empty directory.
 
     Args:
-        model: ONNX, input ``images`` uint8 ``[n, H, W, 3]``, output ``probabilities``.
-        facts: what the page shows and needs: ``class_names``, ``not_sure_below``, ``name``,
-            ``accuracy`` (``value``, ``low``, ``high``, ``n``) and ``confusion``; the latter
-            three may be missing.
+        model: ONNX, input ``images`` uint8 ``[n, H, W, C]``, output ``probabilities``.
+        facts: what the page shows and needs: ``class_names``, ``not_sure_below``,
+            ``input_shape``, ``resize_mode``, ``bits``, ``name``, ``accuracy`` (``value``, ``low``,
+            ``high``, ``n``) and ``confusion``; the latter three may be missing.
 
     Raises:
         ResourceError: the disk is full or the directory cannot be written to.

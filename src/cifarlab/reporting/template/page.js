@@ -83,8 +83,11 @@
         const up = head.getAttribute("aria-sort") === "descending";
         const rows = [...table.tBodies[0].rows];
         const value = (row) => {
-          const number = row.cells[column].querySelector("data");
-          return number ? Number(number.value) : row.cells[column].textContent;
+          const cell = row.cells[column];
+          const number = cell.querySelector("data");
+          // A dash, for a class that was not measured, comes below every number.
+          if (cell.textContent === "–") return -1;
+          return number ? Number(number.value) : cell.textContent;
         };
         rows.sort((a, b) => {
           const [x, y] = [value(a), value(b)];

@@ -14,7 +14,6 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from cifarlab.classifier import Classifier
-from cifarlab.data.image_format import RESIZE_MODES
 from cifarlab.errors import CifarlabError, InputError
 from cifarlab.evaluation.metrics import Metrics
 from cifarlab.exporting import about
@@ -38,6 +37,14 @@ LARGEST = "16mb"
 KEPT = (600, 600)
 # Requests of visitors that may be queued; more are told that the page is busy.
 WAITING = 32
+# How images of another shape are brought to the model's, and what the visitor reads.
+AS_TRAINED = "trained"
+RESIZE_CHOICES = [
+    ("as in training", AS_TRAINED),
+    ("squash: stretch it", "squash"),
+    ("crop: cut out the middle", "crop"),
+    ("pad: add black bars", "pad"),
+]
 # Tells Python which image of the grid was clicked; Enter and the space bar click, too.
 CLICKED = """
 element.addEventListener('click', (event) => {
@@ -119,13 +126,15 @@ def answer_upload(context: PageContext, upload: Mapping[str, Any] | None, mode: 
 
     Args:
         upload: Gradio's description of the file, untouched; ``None`` for no file.
+        mode: one of ``RESIZE_CHOICES``.
     """
     if upload is None:
         return EMPTY
     name = str(upload.get("orig_name") or "the image")
     try:
         content = _content(upload, name)
-        return answer_html(explain_file(context.classifier(), context.lock, content, name, mode))
+        chosen = None if mode == AS_TRAINED else mode
+        return answer_html(explain_file(context.classifier(), context.lock, content, name, chosen))
     except CifarlabError as error:
         return problem_html(error)
 
@@ -172,7 +181,10 @@ def _image_tab(context: PageContext) -> None:
                 elem_id="upload",
             )
             mode = gradio.Radio(
-                list(RESIZE_MODES), value=RESIZE_MODES[0], label="Make it square by", elem_id="mode"
+                RESIZE_CHOICES,
+                value=AS_TRAINED,
+                label="Images of another shape",
+                elem_id="mode",
             )
         with gradio.Column():
             answer = gradio.HTML(EMPTY, elem_id="answer")

@@ -21,6 +21,13 @@ Array = np.ndarray[Any, Any]
 # Classes that get a bar.
 BARS = 5
 
+# How images of another shape are brought to the model's.
+FITTED = {
+    "squash": "; other shapes are stretched",
+    "crop": "; other shapes are cut",
+    "pad": "; other shapes get black bars",
+}
+
 EMPTY = '<p class="hint">The answer appears here.</p>'
 
 
@@ -32,14 +39,15 @@ def answer_html(explained: Explained, true_class: str | None = None) -> str:
     """
     best = explained.predictions.top(BARS)[0]
     verdict, confidence = best[0]
-    side = explained.image.shape[0]
-    seen = f"Input of the model: {side}x{side} pixels"
+    seen = f"Input of the model: {_input(explained)}"
+    height, width = explained.image.shape[:2]
+    shape = "images wide" if width > 1.5 * height else "images"
     saliency = f"Saliency: pixels that spoke for {verdict}"
     return (
         '<div class="answer"><div role="status">'
         f"{_verdict(verdict, confidence, sure=explained.sure)}{_truth(verdict, true_class)}</div>"
         f'<ol class="bars">{"".join(_bar(name, share) for name, share in best)}</ol>'
-        '<div class="images">'
+        f'<div class="{shape}">'
         f"{_figure('seen', exact_uri(explained.image), seen)}"
         f"{_figure('saliency', exact_uri(explained.saliency), saliency)}"
         "</div></div>"
@@ -88,7 +96,7 @@ def grid_html(
     """Return a button for each image at ``indices``, with its true and its predicted class.
 
     Args:
-        images: uint8 ``[N, H, W, 3]``.
+        images: uint8 ``[N, H, W, C]``.
         labels, predicted: int ``[N]``.
         indices: int ``[M]``, which of them, in order.
     """
@@ -100,10 +108,24 @@ def grid_html(
 
 
 def exact_uri(image: Array) -> str:
-    """Return uint8 ``[H, W, 3]`` as a PNG address: not one pixel differs."""
+    """Return uint8 ``[H, W, C]`` as a PNG address: not one pixel differs."""
     file = io.BytesIO()
-    Image.fromarray(image).save(file, "PNG")
+    _drawn(image).save(file, "PNG")
     return data_uri(file.getvalue(), "image/png")
+
+
+def _drawn(image: Array) -> Image.Image:
+    """Return uint8 ``[H, W, C]`` as Pillow's image, RGB or grey."""
+    return Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
+
+
+def _input(explained: Explained) -> str:
+    """Return the size of what the model was given, and how the image was brought to it."""
+    height, width, channels = explained.image.shape
+    size = f"{width}x{height} pixels" if height == width else f"{width} pixels wide, {height} high"
+    grey = ", grey" if channels == 1 else ""
+    fitted = FITTED.get(explained.resize_mode or "", "")
+    return f"{size}{grey}{fitted}"
 
 
 def _verdict(name: str, confidence: float, *, sure: bool | None) -> str:
@@ -142,7 +164,7 @@ def _thumbnail(image: Array, index: int, true_class: str, predicted: str) -> str
     words = true_class if right else f"{true_class}, predicted {predicted}"
     return (
         f'<button type="button" class="{"right" if right else "wrong"}" data-index="{index}">'
-        f'<img src="{image_uri(np.asarray(image))}" alt="">{escape(words)}</button>'
+        f'<img src="{image_uri(_drawn(np.asarray(image)))}" alt="">{escape(words)}</button>'
     )
 
 

@@ -6,13 +6,13 @@ import { occlusion, predict } from "./model.js";
 const BARS = 5;
 const facts = await (await fetch("./facts.json")).json();
 const shape = facts.input_shape;
-const [height, width] = shape;
+const [height, width, channels] = shape;
 const at = (id) => document.getElementById(id);
 let shown = 0;
 
 // For other scripts: {probabilities, pixels} of a file.
 export async function classify(blob, name = "image") {
-  const pixels = toPixels(await decode(blob, name), height, width);
+  const pixels = toPixels(await decode(blob, name, facts.bits), shape, facts.resize_mode);
   const [probabilities] = await predict(pixels, shape);
   return { probabilities, pixels };
 }
@@ -67,6 +67,7 @@ function bar(name, probability) {
 function draw(canvas, pixels, heat) {
   canvas.width = width;
   canvas.height = height;
+  canvas.style.setProperty("--ratio", width / height);
   const image = new ImageData(width, height);
   for (let i = 0; i < width * height; i++) {
     const warmth = heat ? heat[i] : 0;
@@ -74,7 +75,8 @@ function draw(canvas, pixels, heat) {
     const light = heat ? 0.75 : 1;
     const colour = [255, 200 * warmth, 40 * warmth];
     for (let c = 0; c < 3; c++) {
-      image.data[4 * i + c] = (1 - hidden) * light * pixels[3 * i + c] + hidden * colour[c];
+      const value = pixels[channels * i + (channels === 1 ? 0 : c)];
+      image.data[4 * i + c] = (1 - hidden) * light * value + hidden * colour[c];
     }
     image.data[4 * i + 3] = 255;
   }
@@ -88,6 +90,8 @@ function showFacts() {
       `images (95% interval ${percent(accuracy.low, 2)} to ${percent(accuracy.high, 2)})`
     : "";
   at("known").textContent = `Model: ${name}${known}. Its classes: ${names.join(", ")}.`;
+  at("result").classList.toggle("wide", width > 1.5 * height);
+  at("input").textContent = `Input of the model: ${inWords()}`;
   if (!confusion || names.length > 20) return;
   at("confusion").hidden = false;
   const head = element("tr");
@@ -99,6 +103,14 @@ function showFacts() {
     return line;
   });
   at("matrix").replaceChildren(head, ...rows);
+}
+
+// Return the size of the input, and how images of another shape are brought to it.
+function inWords() {
+  const size = height === width ? `${width}x${height} pixels` : `${width} pixels wide, ${height} high`;
+  const fitted = { squash: "are stretched", crop: "are cut", pad: "get black bars" };
+  const grey = channels === 1 ? ", grey" : "";
+  return `${size}${grey}; other shapes ${fitted[facts.resize_mode]}`;
 }
 
 function heading(text, scope) {

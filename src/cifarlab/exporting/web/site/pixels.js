@@ -1,17 +1,18 @@
 // From a file to the pixels that the model sees: the same ones that the Python library makes.
 
-export const LARGEST_BYTES = 64 * 2 ** 20;
-export const LARGEST_PIXELS = 25_000_000;
-const ACCEPTED = "PNG, JPEG, WEBP, GIF or BMP";
-// Weights are whole numbers of this precision, as in Pillow, so that rounding is the same.
-const UNIT = 2 ** 22;
+import { withEightBits } from "./png16.js";
+import { LARGEST_BYTES, LARGEST_PIXELS } from "./limits.js";
+import { resize } from "./resize.js";
 
-// Return {data, width, height}, RGBA, turned as EXIF says, transparency on white.
-export async function decode(blob, name) {
+const ACCEPTED = "PNG, JPEG, WEBP, AVIF, GIF or BMP";
+
+// Return {pixels, width, height}, RGB bytes, turned as EXIF says, transparency on white. Of 16-bit
+// PNG files, a value of 2 ** bits - 1 is white.
+export async function decode(blob, name, bits) {
   if (blob.size > LARGEST_BYTES) throw new Error(`${name}: too large; shrink it`);
   let bitmap;
   try {
-    bitmap = await createImageBitmap(blob, {
+    bitmap = await createImageBitmap(await withEightBits(blob, bits), {
       colorSpaceConversion: "none",
       imageOrientation: "from-image",
     });
@@ -28,78 +29,76 @@ export async function decode(blob, name) {
   context.fillRect(0, 0, width, height);
   context.drawImage(bitmap, 0, 0);
   bitmap.close();
-  return context.getImageData(0, 0, width, height);
+  return { pixels: withoutAlpha(context.getImageData(0, 0, width, height).data), width, height };
 }
 
-// Return RGB bytes, [height, width, 3], of a decoded image squashed to the given size.
-export function toPixels(image, height, width) {
-  const { data } = image;
-  const rgb = new Uint8ClampedArray((data.length / 4) * 3);
-  for (let i = 0, j = 0; i < data.length; i += 4) {
-    rgb[j++] = data[i];
-    rgb[j++] = data[i + 1];
-    rgb[j++] = data[i + 2];
+function withoutAlpha(rgba) {
+  const rgb = new Uint8ClampedArray((rgba.length / 4) * 3);
+  for (let i = 0, j = 0; i < rgba.length; i += 4) {
+    rgb[j++] = rgba[i];
+    rgb[j++] = rgba[i + 1];
+    rgb[j++] = rgba[i + 2];
   }
-  const narrow = resizeRows(rgb, image.height, image.width, width);
-  const turned = transpose(narrow, image.height, width);
-  const small = resizeRows(turned, width, image.height, height);
-  return new Uint8Array(transpose(small, width, height));
+  return rgb;
 }
 
-// Bicubic, a = -1/2.
-function cubic(x) {
-  const t = Math.abs(x);
-  if (t < 1) return (1.5 * t - 2.5) * t * t + 1;
-  if (t < 2) return ((-0.5 * t + 2.5) * t - 4) * t + 2;
-  return 0;
+// Return the bytes that a model takes, [height, width, channels], of a decoded image.
+export function toPixels(image, [height, width, channels], resizeMode) {
+  const { pixels } = fit[resizeMode](image, width, height);
+  return new Uint8Array(channels === 1 ? grey(pixels) : pixels);
 }
 
-// For each new position: where its old ones start, and their weights. When an image shrinks,
-// the filter widens with it, which is what prevents aliasing.
-function weightsOf(before, after) {
-  const scale = before / after;
-  const wide = Math.max(scale, 1);
-  const reach = 2 * wide;
-  return Array.from({ length: after }, (_, position) => {
-    const centre = (position + 0.5) * scale;
-    const first = Math.max(0, Math.trunc(centre - reach + 0.5));
-    const end = Math.min(before, Math.trunc(centre + reach + 0.5));
-    const raw = [];
-    for (let i = first; i < end; i++) raw.push(cubic((i - centre + 0.5) / wide));
-    const sum = raw.reduce((a, b) => a + b, 0);
-    const weights = raw.map((w) => {
-      const whole = (w / sum) * UNIT;
-      return Math.trunc(whole < 0 ? whole - 0.5 : whole + 0.5);
-    });
-    return { first, weights };
+// How an image is brought to a width and height.
+const fit = { squash: resize, crop, pad };
+
+// Cut the largest part of these proportions out of the middle.
+function crop(image, width, height) {
+  if (image.width === width && image.height === height) return image;
+  const scale = Math.max(width / image.width, height / image.height);
+  const part = black(wholePixels(width / scale), wholePixels(height / scale));
+  const left = Math.floor((image.width - part.width) / 2);
+  const top = Math.floor((image.height - part.height) / 2);
+  paste(image, part, -left, -top);
+  return resize(part, width, height);
+}
+
+// Put the whole image on black.
+function pad(image, width, height) {
+  if (image.width === width && image.height === height) return image;
+  const scale = Math.min(width / image.width, height / image.height);
+  const inner = [wholePixels(image.width * scale), wholePixels(image.height * scale)];
+  const whole = black(width, height);
+  const left = Math.floor((width - inner[0]) / 2);
+  const top = Math.floor((height - inner[1]) / 2);
+  paste(resize(image, ...inner), whole, left, top);
+  return whole;
+}
+
+function black(width, height) {
+  return { pixels: new Uint8ClampedArray(width * height * 3), width, height };
+}
+
+// Copy an image onto another one, where it may stick out.
+function paste(image, onto, left, top) {
+  const first = Math.max(0, -left);
+  const end = Math.min(image.width, onto.width - left);
+  for (let y = Math.max(0, -top); y < Math.min(image.height, onto.height - top); y++) {
+    const row = image.pixels.subarray((y * image.width + first) * 3, (y * image.width + end) * 3);
+    onto.pixels.set(row, ((y + top) * onto.width + left + first) * 3);
+  }
+}
+
+// At least 1; halves go to the even number, as in Python.
+function wholePixels(value) {
+  const below = Math.floor(value);
+  const up = value - below > 0.5 || (value - below === 0.5 && below % 2 === 1);
+  return Math.max(1, below + (up ? 1 : 0));
+}
+
+// Pillow's grey, in whole numbers.
+function grey(pixels) {
+  return Uint8Array.from({ length: pixels.length / 3 }, (_, i) => {
+    const [red, green, blue] = pixels.subarray(3 * i, 3 * i + 3);
+    return (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16;
   });
-}
-
-function resizeRows(rgb, height, before, after) {
-  if (before === after) return rgb;
-  const result = new Uint8ClampedArray(height * after * 3);
-  const taps = weightsOf(before, after);
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < after; x++) {
-      const { first, weights } = taps[x];
-      for (let c = 0; c < 3; c++) {
-        let sum = UNIT / 2;
-        for (let i = 0; i < weights.length; i++) {
-          sum += weights[i] * rgb[(y * before + first + i) * 3 + c];
-        }
-        result[(y * after + x) * 3 + c] = Math.floor(sum / UNIT);
-      }
-    }
-  }
-  return result;
-}
-
-function transpose(rgb, height, width) {
-  const result = new Uint8ClampedArray(rgb.length);
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      for (let c = 0; c < 3; c++) result[(x * height + y) * 3 + c] = rgb[(y * width + x) * 3 + c];
-    }
-  }
-  return result;
 }

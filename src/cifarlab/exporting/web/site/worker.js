@@ -9,7 +9,7 @@ const CHUNK = 16;
 
 const session = ort.InferenceSession.create(new URL("./model.onnx", import.meta.url).href);
 
-// Return one row of probabilities for each image; shape is [height, width, 3].
+// Return one row of probabilities for each image; shape is [height, width, channels].
 async function probabilities(pixels, shape) {
   const size = shape[0] * shape[1] * shape[2];
   const model = await session;

@@ -1,0 +1,85 @@
+"""Give labels of one dataset the numbers that a model knows its classes by."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+
+from cifarlab.data.readers.labelling import same_class
+from cifarlab.data.split import Split
+from cifarlab.errors import InputError
+from cifarlab.files import printable
+
+MAX_LISTED = 10
+
+
+def align(split: Split, names: Sequence[str], known: Sequence[str], where: str) -> Split:
+    """Return the images of the classes that a model knows, with the model's labels.
+
+    Classes are the same whose names differ in case and blanks only. Names that are all whole
+    numbers, where the model's are not, are taken as its labels.
+
+    Args:
+        names: the split's class names, in the order of its labels.
+        known: the model's class names, in the order of its outputs.
+        where: the name of the data in messages.
+
+    Returns:
+        A split with labels into ``known``; ``split`` itself where both have the same names.
+
+    Raises:
+        InputError: the two have no class in common.
+
+    Example:
+        >>> images = np.zeros((2, 8, 8, 3), np.uint8)
+        >>> split = Split(images=images, labels=np.array([0, 1]))
+        >>> align(split, ("Cat", "dog"), ("dog", "cat"), "photos").labels
+        array([1, 0])
+    """
+    if tuple(names) == tuple(known):
+        return split
+    label_of = _labels(names, known)
+    own = np.array([label_of.get(name, -1) for name in names], np.int64)
+    labels = own[split.labels]
+    present = set(np.unique(split.labels).tolist())
+    unknown = [name for i, name in enumerate(names) if own[i] < 0 and i in present]
+    if not (labels >= 0).any():
+        raise InputError(
+            f"{where}: has the classes {_some(names)}, the model knows {_some(known)}: none is the "
+            "same; name its own data with --data"
+        )
+    if unknown:
+        count = int((labels < 0).sum())
+        warnings.warn(
+            f"{where}: {count:,} images of {_some(unknown)} are left out: the model knows no such "
+            "class",
+            stacklevel=2,
+        )
+    missing = [name for i, name in enumerate(known) if not (labels == i).any()]
+    if missing:
+        warnings.warn(
+            f"{where}: no images of {_some(missing)}, so that is not measured", stacklevel=2
+        )
+    kept = np.flatnonzero(labels >= 0)
+    aligned = split if len(kept) == len(labels) else split.subset(kept)
+    return Split(images=aligned.images, labels=labels[kept], names=aligned.names)
+
+
+def _labels(names: Sequence[str], known: Sequence[str]) -> dict[str, int]:
+    """Return the model's label of each of the data's class names that it knows."""
+    if are_numbers(names) and not are_numbers(known):
+        return {name: int(name) for name in names if int(name) < len(known)}
+    label_of = {same_class(name): label for label, name in enumerate(known)}
+    return {name: label_of[same_class(name)] for name in names if same_class(name) in label_of}
+
+
+def are_numbers(names: Sequence[str]) -> bool:
+    """Whether all class names are whole numbers, so that they are labels themselves."""
+    return all(name.isascii() and name.isdecimal() for name in names)
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(printable(name) for name in names[:MAX_LISTED])
+    return shown if len(names) <= MAX_LISTED else f"{shown} and {len(names) - MAX_LISTED} more"

@@ -1,0 +1,195 @@
+"""Divide images into training, validation and test splits, and say what is unsound about them."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from cifarlab.data.cache import Decoded
+from cifarlab.data.dataset import Dataset
+from cifarlab.data.grouped_split import hold_out
+from cifarlab.data.load_options import LoadOptions
+from cifarlab.data.split import Split, check_split
+from cifarlab.errors import InputError, UsageError
+from cifarlab.files import printable
+
+# A source without test images gives this share of each class.
+TEST_FRACTION = 0.1
+MAX_LISTED = 10
+
+
+def divide(decoded: Decoded, options: LoadOptions) -> Dataset:
+    """Return the three splits; those that the source lacks are taken from its training images.
+
+    The same share of every class is taken, groups are kept together, and the same seed gives the
+    same splits. Both shares are of all training images.
+
+    Raises:
+        InputError: a class has nothing to be trained on, or a split has no images.
+        UsageError: no image's name matches ``group_by``, or the shares leave nothing to train on.
+    """
+    shown = printable(decoded.source)
+    splits = {name: split for name, split in decoded.splits.items() if decoded.has(name)}
+    _check_classes(splits, decoded, shown)
+    missing = [name for name in ("test", "validation") if name not in splits]
+    _warn_of_few(splits["train"], decoded.class_names, missing, shown)
+    shares = _shares(missing, options.validation_fraction)
+    for name in missing:
+        train = splits["train"]
+        groups = _groups(train.names, options.group_by, shown)
+        divided = hold_out(train.labels, groups, shares[name], options.split_seed)
+        splits["train"], splits[name] = (train.subset(indices) for indices in divided)
+    for name, split in splits.items():
+        check_split(split, decoded.class_names, f"{shown} ({name})")
+    _warn_of_overlap(splits, shown)
+    _warn_of_shared_groups(splits, options.group_by, shown)
+    return Dataset(
+        name=decoded.name,
+        source=decoded.source,
+        class_names=decoded.class_names,
+        train=splits["train"],
+        validation=splits["validation"],
+        test=splits["test"],
+        loading=_loading(decoded, options),
+        skipped=decoded.skipped,
+    )
+
+
+def _loading(decoded: Decoded, options: LoadOptions) -> dict[str, Any]:
+    """Return the options with nothing left to be guessed the next time."""
+    height, width, channels = decoded.train.images.shape[1:]
+    return {
+        **options.recorded,
+        "image_size": [height, width],
+        "channels": "grey" if channels == 1 else "rgb",
+        "bits": decoded.bits,
+    }
+
+
+# Which images go where
+
+
+def _shares(missing: Sequence[str], validation_fraction: float) -> dict[str, float]:
+    """Return the share of the images left that each missing split takes, in the order taken."""
+    if "test" not in missing:
+        return {"validation": validation_fraction}
+    if validation_fraction + TEST_FRACTION >= 1.0 and "validation" in missing:
+        raise UsageError(
+            f"validation fraction {validation_fraction}: with {TEST_FRACTION} for the test split "
+            "nothing is left to train on; use less"
+        )
+    return {"test": TEST_FRACTION, "validation": validation_fraction / (1.0 - TEST_FRACTION)}
+
+
+def _groups(names: Sequence[str], pattern: str | None, shown: str) -> np.ndarray[Any, Any] | None:
+    """Return a number for each image's group; an image whose name does not match is one itself."""
+    if pattern is None:
+        return None
+    keys = [_group_of(name, pattern) for name in names]
+    unmatched = [name for name, key in zip(names, keys, strict=True) if key is None]
+    if len(unmatched) == len(keys):
+        example = printable(names[0]) if names else "the images have no names"
+        raise UsageError(
+            f"{shown}: no image's name matches the group pattern {pattern!r}; "
+            f"a name looks like this: {example}"
+        )
+    if unmatched:
+        warnings.warn(
+            f"{shown}: {len(unmatched):,} images are in no group, such as "
+            f"{printable(unmatched[0])}; each is taken as a group of its own",
+            stacklevel=2,
+        )
+    numbers: dict[str, int] = {}
+    texts = (key if key is not None else f"\0{name}" for name, key in zip(names, keys, strict=True))
+    return np.array([numbers.setdefault(text, len(numbers)) for text in texts], np.int64)
+
+
+def _group_of(name: str, pattern: str) -> str | None:
+    match = re.search(pattern, name)
+    if match is None:
+        return None
+    return match[1] if match.re.groups and match[1] is not None else match[0]
+
+
+# What is unsound
+
+
+def _check_classes(splits: Mapping[str, Split], decoded: Decoded, shown: str) -> None:
+    names = decoded.class_names
+    for part, split in splits.items():
+        check_split(split, names, f"{shown} ({part})")
+    counts = {part: np.bincount(s.labels, minlength=len(names)) for part, s in splits.items()}
+    total: np.ndarray[Any, Any] = np.sum(list(counts.values()), axis=0)
+    gone = [
+        name
+        for name, here, everywhere in zip(names, counts["train"], total, strict=True)
+        if here == 0 and (everywhere or decoded.skipped)
+    ]
+    if gone:
+        raise InputError(f"{shown}: class {gone[0]!r} has no good images to train on; add some")
+    empty = [name for name, here in zip(names, counts["train"], strict=True) if here == 0]
+    if empty:
+        warnings.warn(
+            f"{shown}: no images at all of {_some(empty)}; it is never predicted", stacklevel=2
+        )
+    for part in ("validation", "test"):
+        lacking = [n for n, c in zip(names, counts.get(part, total), strict=True) if c == 0]
+        lacking = [name for name in lacking if name not in empty]
+        if lacking:
+            warnings.warn(
+                f"{shown}: {part} has no images of {_some(lacking)}, so that class is not "
+                "measured there",
+                stacklevel=2,
+            )
+
+
+def _warn_of_few(train: Split, names: Sequence[str], missing: Sequence[str], shown: str) -> None:
+    counts = np.bincount(train.labels, minlength=len(names))
+    few = [name for name, count in zip(names, counts, strict=True) if 0 < count <= len(missing)]
+    if few:
+        warnings.warn(
+            f"{shown}: too few images of {_some(few)} to divide; they are trained on, and not "
+            "measured in every split",
+            stacklevel=2,
+        )
+
+
+def _warn_of_overlap(splits: Mapping[str, Split], shown: str) -> None:
+    """Say how many images of validation and test have the pixels of one that is trained on."""
+    seen = {hash(image.tobytes()) for image in splits["train"].images}
+    for part in ("validation", "test"):
+        count = sum(hash(image.tobytes()) in seen for image in splits[part].images)
+        if count:
+            images = "1 image" if count == 1 else f"{count:,} images"
+            warnings.warn(
+                f"{shown}: {images} of {len(splits[part]):,} in {part} are in train too, pixel for "
+                f"pixel; accuracy on {part} comes out too high (cifarlab data show shows them)",
+                stacklevel=2,
+            )
+
+
+def _warn_of_shared_groups(splits: Mapping[str, Split], pattern: str | None, shown: str) -> None:
+    """Say where the source itself has divided groups."""
+    if pattern is None:
+        return
+    keys = {
+        part: {_group_of(name, pattern) for name in split.names} - {None}
+        for part, split in splits.items()
+    }
+    for part in ("validation", "test"):
+        shared = keys["train"] & keys[part]
+        if shared:
+            warnings.warn(
+                f"{shown}: {len(shared):,} groups are in train and in {part}, as the source "
+                "divides them",
+                stacklevel=2,
+            )
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(printable(name) for name in names[:MAX_LISTED])
+    return shown if len(names) <= MAX_LISTED else f"{shown} and {len(names) - MAX_LISTED} more"

@@ -1,0 +1,170 @@
+"""What one table says of the image files beside it: a row for each image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import PurePath
+from typing import Any
+
+from cifarlab.data.load_options import LoadOptions
+from cifarlab.data.readers import table_columns, table_files
+from cifarlab.data.readers.annotations import CONVERT
+from cifarlab.data.readers.image_index import ImageIndex, leads_out
+from cifarlab.data.readers.labelling import some
+from cifarlab.data.readers.split_names import splits_of
+from cifarlab.errors import InputError
+from cifarlab.files import printable
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One image of a table: its file, its label as it is written, and the split it is in."""
+
+    image: PurePath
+    value: Any
+    split: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelTable:
+    """A table that names image files.
+
+    ``rows`` is ``None`` if it has no labels. ``split`` is what its own name speaks of.
+    """
+
+    path: PurePath
+    columns: table_columns.Columns
+    rows: tuple[Row, ...] | None
+    split: str | None
+    notes: tuple[str, ...]
+
+
+def read_table(
+    index: ImageIndex, path: PurePath, content: bytes, options: LoadOptions
+) -> LabelTable | None:
+    """Return what a table says, or ``None`` if it names no image files.
+
+    Raises:
+        InputError: it names image files, and something in it is wrong.
+    """
+    shown = printable(path)
+    folder = path.parent if path.is_relative_to(index.root) else index.root
+    table = table_files.parse(
+        content, name=str(path), is_value=lambda cell: bool(index.candidates(cell, folder))
+    )
+    columns = table_columns.choose(table, index, folder, shown, options)
+    if columns is None:
+        return None
+    if {"xmin", "ymin"} <= {table_columns.key(name) for name in table.columns}:
+        raise InputError(f"{shown}: boxes of objects, which are not classes of images; {CONVERT}")
+    names = [path.stem, path.parent.name if folder != index.root else ""]
+    split = next((s for n in names if (s := splits_of([n]).get(n))), None)
+    notes = [*table.notes, f"labels from {printable(path.name)}: images in {columns.image!r}"]
+    if columns.label is None and not columns.one_hot:
+        return LabelTable(path=path, columns=columns, rows=None, split=split, notes=tuple(notes))
+    values = (
+        _of_one_hot(table, columns.one_hot, shown)
+        if columns.label is None
+        else list(table.columns[columns.label])
+    )
+    if columns.label is not None:
+        _refuse_several(values, f"{shown} column {columns.label!r}")
+    notes[-1] += f", classes in {columns.label or some(columns.one_hot)!r}"
+    if columns.split:
+        notes[-1] += f", splits in {columns.split!r}"
+    find = partial(_image, index, path, folder, split)
+    rows, more = _rows(table, columns, values, find, shown, skip_bad=options.skip_bad)
+    notes += more
+    return LabelTable(path=path, columns=columns, rows=tuple(rows), split=split, notes=tuple(notes))
+
+
+def _of_one_hot(table: table_files.Table, names: Sequence[str], shown: str) -> list[str]:
+    """Return for each row the name of the column that is 1."""
+    values = []
+    cells = zip(*(table.columns[name] for name in names), strict=True)
+    for number, row in enumerate(cells, start=1):
+        ones = [n for n, v in zip(names, row, strict=True) if str(v) in ("1", "1.0", "True")]
+        if len(ones) != 1:
+            raise InputError(
+                f"{shown} row {number}: {len(ones)} of the columns {some(list(names))} are 1; "
+                "images with several classes or none are not supported; give one class an image, "
+                "or name the column of the classes (--label-column)"
+            )
+        values += ones
+    return values
+
+
+def _refuse_several(values: Sequence[Any], where: str) -> None:
+    """Refuse labels that list several classes, such as ``"cat|dog"``."""
+    words = dict.fromkeys(v for v in values if isinstance(v, str))
+    for mark in "|;,":
+        lists = [v for v in words if mark in v]
+        parts = [[part.strip() in words for part in v.split(mark)] for v in lists]
+        if lists and 2 * sum(map(any, parts)) > len(lists):
+            raise InputError(
+                f"{where}: labels such as {lists[0]!r} name several classes; images with several "
+                "classes are not supported; give one class an image"
+            )
+
+
+def _image(
+    index: ImageIndex,
+    table: PurePath,
+    folder: PurePath,
+    split: str | None,
+    cell: Any,
+    row: str | None,
+) -> list[PurePath]:
+    """Return the images that a cell may name, fewer where the splits or the folders tell."""
+    found = index.candidates(cell, folder)
+    wanted = row or split
+    if wanted in index.splits.values():
+        # The image of the same name in another split's folder is another one.
+        found = [path for path in found if index.split(path) in (wanted, None)]
+    if len(found) > 1:
+        found = [path for path in found if path.parent.name == table.stem] or found
+    return found
+
+
+def _rows(
+    table: table_files.Table,
+    columns: table_columns.Columns,
+    values: Sequence[Any],
+    find: Callable[[Any, str | None], list[PurePath]],
+    shown: str,
+    *,
+    skip_bad: bool,
+) -> tuple[list[Row], list[str]]:
+    """Return a row for each image that is there."""
+    cells = table.columns[columns.image]
+    texts = [str(v) for v in table.columns[columns.split]] if columns.split else [""] * len(cells)
+    spoken = splits_of(sorted(set(texts)))
+    rows, missing, undecided = [], [], 0
+    for number, (cell, value, text) in enumerate(zip(cells, values, texts, strict=True), start=1):
+        split = spoken.get(text)
+        if columns.split and split is None:
+            undecided += 1
+            continue
+        found = find(cell, split)
+        if len(found) > 1:
+            raise InputError(
+                f"{shown} row {number}: {cell!r} may be {some(list(map(str, found[:3])))}; write "
+                "the path below the folder"
+            )
+        if found:
+            rows.append(Row(image=found[0], value=value, split=split))
+        else:
+            why = "leads out of the folder" if leads_out(cell) else "is not there"
+            missing.append(f"row {number}, {printable(str(cell))!r}, {why}")
+    notes = [f"{shown}: left out {undecided:,} rows without a split"] if undecided else []
+    if not missing:
+        return rows, notes
+    counted = f"{len(missing):,} of {len(cells):,} rows name no image file: {some(missing)}"
+    if not skip_bad:
+        raise InputError(
+            f"{shown}: {counted}; add the files, correct the names, or leave these rows out "
+            "(--skip-bad)"
+        )
+    return rows, [*notes, f"{shown}: left out, {counted}"]

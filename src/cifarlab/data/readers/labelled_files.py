@@ -1,0 +1,159 @@
+"""What tells the class of each image file: folders, a label table, or the file's own name.
+
+Every way is tried that the options leave open. One that fits is taken; none is a ``Rejected``
+with each one's reason; two that contradict each other are an error that names both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from cifarlab.data.load_options import AUTO, LoadOptions
+from cifarlab.data.readers import file_names, layouts, tables
+from cifarlab.data.readers.labelling import Labelling, some
+from cifarlab.data.readers.places import Place
+from cifarlab.data.readers.tree import count_others
+from cifarlab.data.samples import Found, Rejected
+from cifarlab.errors import InputError, UsageError
+from cifarlab.files import printable
+
+ARCHIVES = frozenset({".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".rar", ".7z"})
+Way = Callable[[Place, LoadOptions], Labelling | Rejected]
+
+
+def find_in(place: Place, options: LoadOptions) -> Found | Rejected:
+    """Return the images of ``place`` and the class of each, or why they cannot be told.
+
+    Raises:
+        InputError: two ways contradict each other, or what an option asks for is not there.
+        UsageError: options that ask for two ways at once.
+    """
+    if not place.listing.root.has_images:
+        return Rejected(reason=_without_images(place))
+    ways = _ways(options)
+    fitting, reasons, broken = [], [], []
+    for way in ways:
+        try:
+            answer = way(place, options)
+        except InputError as error:
+            if len(ways) == 1:
+                raise
+            broken.append(str(error))
+        else:
+            if isinstance(answer, Labelling):
+                fitting.append(answer)
+            elif answer.reason:
+                reasons.append(answer.reason)
+    if not fitting:
+        return Rejected(reason="; ".join([*broken, *reasons]))
+    if broken:
+        _refuse_if_a_table_may_tell(place, fitting)
+    found = _found(place, _agreed(place, fitting))
+    return replace(found, notes=(*found.notes, *(f"not used: {reason}" for reason in broken)))
+
+
+def class_folders(place: Place, options: LoadOptions) -> Labelling | Rejected:
+    """Return what the folders of ``place`` say."""
+    return layouts.understand(place.listing.root, class_folder=options.class_folder)
+
+
+def _ways(options: LoadOptions) -> Sequence[Way]:
+    """Return the ways that the options leave open."""
+    asked: dict[str, Way] = {}
+    if options.labels is not None:
+        asked["--labels"] = tables.label
+    if options.label_pattern is not None:
+        asked["--label-pattern"] = file_names.label
+    if options.class_folder != AUTO:
+        asked["--class-folder"] = class_folders
+    if len(asked) > 1:
+        raise UsageError(f"{' and '.join(asked)}: each says where the classes are; give one")
+    if not asked and (options.label_column or options.image_column):
+        return [tables.label]
+    return list(asked.values()) or [class_folders, tables.label, file_names.label]
+
+
+def _without_images(place: Place) -> str:
+    for file in place.listing.root.other_files():
+        if file.suffix.lower() in ARCHIVES and not place.path.is_file():
+            return f"holds no image files, but {printable(file)}; give that, or unpack it"
+    left_out = place.listing.left_out
+    if not left_out:
+        return "holds no image files"
+    return f"holds no image files ({len(left_out):,} left out, the first is {left_out[0]})"
+
+
+def _agreed(place: Place, fitting: Sequence[Labelling]) -> Labelling:
+    """Return the way that says most; all others must say the same of the images they label."""
+    if len(fitting) == 1:
+        return fitting[0]
+    best = max(fitting, key=lambda way: (len(way.by_path), len(way.splits)))
+    for other in fitting:
+        if other is not best and not _agree(best, other):
+            ways = " or ".join(f"{way.reading} ({len(way.class_names)} classes)" for way in fitting)
+            raise InputError(
+                f"{printable(place.path)}: the classes may be those of {ways}, which do not "
+                "agree; say which with --class-folder first or last, --labels FILE or "
+                "--label-pattern PATTERN"
+            )
+    return _named_by_words(best, fitting)
+
+
+def _named_by_words(best: Labelling, fitting: Sequence[Labelling]) -> Labelling:
+    """Return ``best`` with the other ways' words for its classes, where it has numbers only."""
+    if not all(name.isdecimal() for name in best.class_names):
+        return best
+    ours = best.by_path
+    for other in fitting:
+        words = {ours[path][1]: name for path, (_, name) in other.by_path.items() if path in ours}
+        if other is not best and len(words) == len(best.class_names):
+            return replace(best, class_names=tuple(words[name] for name in best.class_names))
+    return best
+
+
+def _refuse_if_a_table_may_tell(place: Place, fitting: Sequence[Labelling]) -> None:
+    """Refuse folders that may be parts where a table, not understood, names the images in them."""
+    if any(way.tables for way in fitting):
+        return
+    for way in fitting:
+        path = tables.table_that_may_tell(place, way)
+        if path is not None:
+            raise InputError(
+                f"{printable(place.path)}: the classes may be {way.reading} "
+                f"({some(way.class_names)}) or in {printable(path)}; say which with "
+                "--class-folder first, or with --labels FILE --label-column COLUMN"
+            )
+
+
+def _agree(one: Labelling, other: Labelling) -> bool:
+    """Whether two ways put the images that both label into the same classes and splits."""
+    ours, theirs = one.by_path, other.by_path
+    common = ours.keys() & theirs.keys()
+    classes = {(ours[path][1], theirs[path][1]) for path in common}
+    one_to_one = len(classes) == len({a for a, _ in classes}) == len({b for _, b in classes})
+    divided = len(one.splits) > 1 and len(other.splits) > 1
+    same_split = not divided or all(ours[path][0] == theirs[path][0] for path in common)
+    return bool(common) and one_to_one and same_split
+
+
+def _found(place: Place, labelling: Labelling) -> Found:
+    root = place.listing.root
+    read = set(labelling.tables)
+    others = [file for file in root.other_files() if file not in read]
+    if place.path.is_file():
+        outside = [table for table in labelling.tables if not table.is_relative_to(place.path)]
+        files = [place.path, *outside]
+    else:
+        files = [*root.everything(), *labelling.tables]
+    return Found(
+        what=place.what,
+        name=place.name,
+        source=str(place.path.absolute()),
+        class_names=labelling.class_names,
+        splits={split: place.samples(named) for split, named in labelling.splits.items()},
+        files=tuple(file if isinstance(file, Path) else Path(file) for file in files),
+        notes=(*place.listing.left_out, *count_others(others), *labelling.notes),
+        options=labelling.options,
+    )

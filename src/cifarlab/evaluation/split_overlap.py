@@ -1,0 +1,47 @@
+"""Near-duplicates of validation and test images among the training images."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+
+from cifarlab.data.dataset import Dataset
+from cifarlab.evaluation.duplicates import near_duplicates
+from cifarlab.files import printable
+
+# Pairs that are compared in about two seconds on one core.
+MOST_PAIRS = 20_000_000
+
+
+def near_duplicates_of_train(data: Dataset) -> Mapping[str, int]:
+    """Return how many images of validation and test have a near-duplicate in train.
+
+    Example:
+        >>> from cifarlab.data.catalog import load_dataset
+        >>> near_duplicates_of_train(load_dataset("shapes10"))
+        {'validation': 0, 'test': 0}
+    """
+    held_out = {"validation": data.validation, "test": data.test}
+    return {
+        name: len(near_duplicates(split.images, data.train.images))
+        for name, split in held_out.items()
+    }
+
+
+def warn_of_near_duplicates(data: Dataset) -> None:
+    """Warn where there are any, if the data are few enough to be compared in passing."""
+    held_out = len(data.validation) + len(data.test)
+    if len(data.train) * held_out > MOST_PAIRS:
+        return
+    found = {name: count for name, count in near_duplicates_of_train(data).items() if count}
+    if found:
+        counts = " and ".join(
+            f"{count:,} of {len(getattr(data, name)):,} {name} images"
+            for name, count in found.items()
+        )
+        warnings.warn(
+            f"{printable(data.source)}: {counts} look like training images, so that accuracy comes "
+            "out too high; if they are of one video, patient or the like, keep them together with "
+            "--group-by",
+            stacklevel=2,
+        )

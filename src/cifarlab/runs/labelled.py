@@ -1,0 +1,185 @@
+"""Labelled images to measure a model on: its run's own, or others with the same classes."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from cifarlab.data.alignment import align, are_numbers
+from cifarlab.data.cache import Decoded
+from cifarlab.data.catalog import NAMES, load, read
+from cifarlab.data.dataset import Dataset, without_validation
+from cifarlab.data.dividing import divide
+from cifarlab.data.image_format import ImageFormat
+from cifarlab.data.load_options import LoadOptions
+from cifarlab.data.split import Split, joined
+from cifarlab.errors import CifarlabError, InputError
+from cifarlab.files import printable
+from cifarlab.runs.directory import RunDirectory
+from cifarlab.runs.record import DEFAULT_DATASET, dataset_of, dataset_record, describe_split
+
+DEFAULT_OPTIONS = LoadOptions()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """Labelled images to measure a model on.
+
+    Attributes:
+        dataset: the name of the dataset.
+        split: ``"train"``, ``"validation"`` or ``"test"``, or ``"all images"``.
+        images: with labels into ``class_names``.
+        class_names: the model's.
+    """
+
+    dataset: str
+    split: str
+    images: Split
+    class_names: tuple[str, ...]
+
+
+def labelled_images(
+    model: Path,
+    data: str | os.PathLike[str] | None = None,
+    split: str | None = None,
+    *,
+    class_names: tuple[str, ...],
+    named: bool,
+    image_format: ImageFormat,
+    trained_on: Mapping[str, Any] | None = None,
+    options: LoadOptions = DEFAULT_OPTIONS,
+) -> Labelled:
+    """Load what to measure a model on: ``data``, else what its run was trained on, else CIFAR-10.
+
+    Of data that the model was not trained on everything is measured, unless the source has a test
+    split of its own. Labels are brought to the model's by the names of the classes.
+
+    Args:
+        model: a run directory, a model file, or the pretrained model's name.
+        data: a dataset's name or path.
+        split: ``"train"``, ``"validation"`` or ``"test"``; ``None`` as said above.
+        class_names: the model's, in the order of its outputs.
+        named: whether they are known, or only numbered.
+        image_format: what the model takes.
+        trained_on: what the model's file says of its data; where ``data`` are the same images,
+            they are divided as they were then.
+        options: how to read ``data``, apart from its images' format.
+
+    Raises:
+        As ``load_dataset`` and ``dataset_of``.
+        InputError: the data have none of the model's classes, or the order of the classes is not
+            known.
+    """
+    if RunDirectory(path=model).environment.exists() and _is_own(model, data):
+        own = dataset_of(model, data, progress=options.progress)
+        part = split or "test"
+        return Labelled(
+            dataset=own.name, split=part, images=getattr(own, part), class_names=own.class_names
+        )
+    spec = data or DEFAULT_DATASET
+    options = in_format(options, image_format)
+    decoded, guessed = read(spec, options)
+    before = _divided_as_before(decoded, replace(options, **guessed), trained_on)
+    if before is not None:
+        split = split or "test"
+        images = getattr(before, split)
+    elif split is not None:
+        images = getattr(divide(decoded, replace(options, **guessed)), split)
+    elif decoded.has("test"):
+        split, images = "test", decoded.test
+    else:
+        split, images = "all images", joined(decoded.splits.values())
+    names = decoded.class_names
+    if not named:
+        class_names = _taken_names(spec, names, class_names)
+    aligned = align(images, names, class_names, printable(decoded.source))
+    return Labelled(dataset=decoded.name, split=split, images=aligned, class_names=class_names)
+
+
+def dataset_for(
+    model: Path,
+    data: str | os.PathLike[str] | None = None,
+    *,
+    class_names: tuple[str, ...],
+    image_format: ImageFormat,
+    options: LoadOptions = DEFAULT_OPTIONS,
+) -> Dataset:
+    """Load a dataset in a model's image format, with the model's labels: ``data``, else its run's.
+
+    Args:
+        As ``labelled_images``.
+
+    Raises:
+        As ``labelled_images``.
+    """
+    if RunDirectory(path=model).environment.exists() and _is_own(model, data):
+        return dataset_of(model, data, progress=options.progress)
+    loaded = load(data or DEFAULT_DATASET, in_format(options, image_format))
+    train, validation, test = (
+        align(split, loaded.class_names, class_names, printable(loaded.source))
+        for split in (loaded.train, loaded.validation, loaded.test)
+    )
+    return replace(loaded, class_names=class_names, train=train, validation=validation, test=test)
+
+
+def in_format(options: LoadOptions, image_format: ImageFormat) -> LoadOptions:
+    """Return the options with the format of the images that a model takes."""
+    return replace(
+        options,
+        image_size=(image_format.height, image_format.width),
+        channels="grey" if image_format.channels == 1 else "rgb",
+        resize_mode=image_format.resize_mode,
+        bits=image_format.bits,
+    )
+
+
+def _divided_as_before(
+    decoded: Decoded, options: LoadOptions, trained_on: Mapping[str, Any] | None
+) -> Dataset | None:
+    """Return the splits that the model was trained with, or ``None`` where the data are others."""
+    record = trained_on or {}
+    recorded = record.get("load")
+    if not isinstance(recorded, Mapping) or "train" not in record:
+        return None
+    names = ("validation_fraction", "split_seed", "group_by")
+    kept = {name: recorded[name] for name in names if name in recorded}
+    try:
+        with warnings.catch_warnings():
+            # Said already when the data were read, or not of interest here.
+            warnings.simplefilter("ignore")
+            data = divide(decoded, replace(options, **kept))
+    except CifarlabError:
+        return None
+    for candidate in (data, without_validation(data)):
+        if describe_split(candidate.train, record["train"]) == record["train"]:
+            return candidate
+    return None
+
+
+def _is_own(model: Path, data: str | os.PathLike[str] | None) -> bool:
+    """Whether ``data`` is what the run in ``model`` was trained on, by name or by place."""
+    if data is None:
+        return True
+    record = dataset_record(RunDirectory(path=model).environment)
+    same_place = Path(data).exists() and str(Path(data).resolve()) == str(
+        Path(str(record["source"])).resolve()
+    )
+    return same_place or os.fspath(data) == record["name"]
+
+
+def _taken_names(
+    spec: str | os.PathLike[str], names: tuple[str, ...], numbered: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return the class names of a model whose file has none, where their order is beyond doubt."""
+    if len(names) == len(numbered) and (spec in NAMES or are_numbers(names)):
+        return names
+    if are_numbers(names):
+        return numbered
+    raise InputError(
+        f"the model has {len(numbered)} outputs and no class names, so that their order is not "
+        f"known; name them in the order of the outputs, such as --class-names {','.join(names)}"
+    )
