@@ -149,7 +149,7 @@ def _generated(arrays: Sequence[np.ndarray], size: int) -> Iterator[tuple[np.nda
 
 def a_call(draw: Draw) -> Call:
     """Draw a call whose result does not depend on chance, but for dropout and shuffling."""
-    model = model_from(draw)
+    model = _with_chance(draw, model_from(draw))
     _change(draw, model)
     one_hot = draw(st.booleans())
     compiled = _compile_arguments(draw, one_hot)
@@ -157,6 +157,26 @@ def a_call(draw: Draw) -> Call:
     names = [type(layer).__name__ for layer in model._flatten_layers(include_self=False)]
     shown = f"{names}\n{compiled()}\n{said}"
     return Call(model=model, compiled=compiled, arguments=arguments, said=shown)
+
+
+def _with_chance(draw: Draw, model: KerasModel) -> KerasModel:
+    """Put a layer that draws random numbers before the model, or none."""
+    first = draw(
+        st.sampled_from(
+            [
+                lambda: None,
+                lambda: layers.Dropout(0.3),
+                lambda: layers.Dropout(0.3, seed=3),
+                lambda: layers.SpatialDropout2D(0.3),
+                lambda: layers.GaussianNoise(0.1),
+                lambda: layers.RandomFlip("horizontal"),
+            ]
+        )
+    )()
+    if first is None:
+        return model
+    inputs = keras.Input(model.input_shape[1:])
+    return keras.Model(inputs, model(first(inputs)))
 
 
 def _change(draw: Draw, model: KerasModel) -> None:

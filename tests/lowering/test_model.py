@@ -260,4 +260,19 @@ def test_the_end_is_computed_in_float32(activation: str, inside: bool) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         y = lowered(some_images(model) * 1e-3)
     assert y.dtype == torch.float32
-    assert float(y.max()) < 1.0
+    assert float(y.detach().max()) < 1.0
+
+
+@pytest.mark.parametrize(("strides", "size", "dtype"), [
+    (1, 3, torch.bfloat16), (2, 3, torch.float32), (1, 5, torch.float32),
+])  # fmt: skip
+def test_depthwise_convolutions_train_in_the_faster_precision(
+    strides: int, size: int, dtype: torch.dtype
+) -> None:
+    depthwise = layers.DepthwiseConv2D(size, strides=strides, padding="same")
+    model = classifier(layers.Conv2D(4, 1), depthwise, shape=(8, 8, 3))
+    lowered = lower(model).train()
+    with torch.autocast("cpu", torch.bfloat16):
+        y = lowered(some_images(model))
+    assert y.dtype == dtype
+    assert_close(y, model(some_images(model)), 0.02)
