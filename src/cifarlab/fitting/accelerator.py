@@ -11,7 +11,7 @@ from typing import TypeVar
 from cifarlab.backend import KerasModel
 from cifarlab.errors import NoFastFormError
 from cifarlab.fitting.native import NativeModel
-from cifarlab.fitting.plan import Plan, make_plan
+from cifarlab.fitting.plan import Plan, listed, make_plan
 from cifarlab.fitting.steps import Steps, are_in_place, in_place
 from cifarlab.runtime.memory import keeping_freed_memory
 
@@ -96,7 +96,7 @@ def summary(records: Sequence[Record]) -> str:
     Example:
         >>> plans = [Plan(call="fit", model="a"), Plan(call="fit", model="b", reasons=("hm",))]
         >>> summary([Record(plan=plan, seconds=2.0) for plan in plans])
-        'natively: fit once in 2.0 s; at Keras\'s own speed: fit once in 2.0 s (hm)'
+        "natively: fit once in 2.0 s; at Keras's own speed: fit once in 2.0 s (hm)"
     """
     fast = [record for record in records if record.plan.native]
     slow = [record for record in records if not record.plan.native]
@@ -105,7 +105,7 @@ def summary(records: Sequence[Record]) -> str:
     parts = []
     if fast:
         kept = _distinct(name for record in fast for name in record.plan.run_by_keras)
-        note = f" (layers run by Keras: {', '.join(kept)})" if kept else ""
+        note = f" (layers run by Keras: {listed(kept)})" if kept else ""
         parts.append(f"natively: {_counted(fast)}{note}")
     if slow:
         why = _distinct(reason for record in slow for reason in record.plan.reasons)

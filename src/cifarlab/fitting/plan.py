@@ -50,7 +50,7 @@ class Plan:
             return [f"{self.call} of {self.model!r} runs at Keras's own speed: {why}"]
         said = []
         if self.run_by_keras:
-            names = ", ".join(self.run_by_keras)
+            names = listed(self.run_by_keras)
             said.append(f"layers of {self.model!r} without a fast form, run by Keras: {names}")
         if self.precision != "float32":
             said.append(
@@ -58,6 +58,17 @@ class Plan:
                 'for Keras\'s own numbers: precision="float32"'
             )
         return said
+
+
+def listed(names: Sequence[str], most: int = 6) -> str:
+    """Return names for a line of text.
+
+    Example:
+        >>> listed(["a", "b", "c"], 2)
+        'a, b and 1 more'
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 Planner = Callable[[KerasModel], tuple[Plan, NativeModel | None]]
