@@ -96,7 +96,8 @@ BEFORE: dict[str, Callable[[Path, dict[str, Any]], None]] = {"docs/export.md": w
 def tiny_data(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the names of datasets stand for a few drawn images, trained on no longer than many."""
     from cifarlab import recipes
-    from cifarlab.data import cache, catalog, shapes
+    from cifarlab.data import cache, catalog
+    from cifarlab.data.named import shapes
 
     for name, recipe in recipes.RECIPES.items():
         monkeypatch.setitem(recipes.RECIPES, name, replace(recipe, few_images=None))

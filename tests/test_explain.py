@@ -12,8 +12,8 @@ from PIL import Image
 from cifarlab import explain
 from cifarlab.backend import keras
 from cifarlab.classifier import Classifier
-from cifarlab.data import shapes
 from cifarlab.data.dataset import Dataset, Split
+from cifarlab.data.named import shapes
 from cifarlab.errors import InputError
 from cifarlab.explain import (
     attributions,

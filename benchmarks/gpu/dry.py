@@ -12,7 +12,7 @@ from benchmarks.gpu.setup import Setup
 from benchmarks.gpu.shards import write_shards
 from benchmarks.published import RECORDS
 from cifarlab.data.dataset import Dataset
-from cifarlab.data.shapes import draw
+from cifarlab.data.named.shapes import draw
 
 STAND_IN = Path(__file__).with_name("stand_in_record.py")
 TRAIN_IMAGES, TEST_IMAGES = 600, 100

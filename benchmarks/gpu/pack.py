@@ -41,7 +41,7 @@ WHEELS: Mapping[str, str] = {
     "namex": "Keras imports it",
     "optree": "Keras imports it",
     "rich": "Keras and the progress bars import it",
-    "requests": "cifarlab.data.download imports it",
+    "requests": "cifarlab.data.named.download imports it",
 }
 PLATFORMS = tuple(
     f"{name}_x86_64"

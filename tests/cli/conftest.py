@@ -18,7 +18,8 @@ from PIL import Image
 
 from cifarlab import recipes
 from cifarlab.cli.main import main
-from cifarlab.data import download, image
+from cifarlab.data import image
+from cifarlab.data.named import download
 from cifarlab.errors import NetworkError
 from cifarlab.recipes.parts import Constant, ModelSpec
 from tiny import tiny_recipe

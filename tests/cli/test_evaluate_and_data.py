@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from cifarlab.classifier import Classifier, evaluate
-from cifarlab.data import shapes
 from cifarlab.data.catalog import load_dataset
+from cifarlab.data.named import shapes
 from cifarlab.saving.model_file import load_model, save_model
 
 

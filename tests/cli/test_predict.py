@@ -19,8 +19,8 @@ import pytest
 from PIL import Image
 
 from cifarlab.classifier import Classifier
-from cifarlab.data import cifar
 from cifarlab.data.image import read_image
+from cifarlab.data.named import cifar
 from cifarlab.predicting import answers, files
 from cifarlab.saving.model_file import save_model
 from support import contents, posix_only

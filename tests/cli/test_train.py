@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from cifarlab.cli.progress import epoch_line
-from cifarlab.data import shapes
+from cifarlab.data.named import shapes
 from cifarlab.errors import InputError, UsageError
 from cifarlab.runs.directory import RunDirectory
 from cifarlab.runs.record import data_of

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cifarlab.data import cifar, download
 from cifarlab.data.dataset import Split
+from cifarlab.data.named import cifar, download
 from cifarlab.data.split import fingerprint
 from data.published import PARTS
 

@@ -9,8 +9,9 @@ import sys
 import numpy as np
 import pytest
 
-from cifarlab.data import catalog, cifar, decoding, inspection, shapes
+from cifarlab.data import catalog, decoding, inspection
 from cifarlab.data.load_options import LoadOptions
+from cifarlab.data.named import cifar, shapes
 from cifarlab.data.split import fingerprint
 from cifarlab.errors import CifarlabError, InputError, NetworkError, UnsafeError, UsageError
 from data.published import pack, write_binary

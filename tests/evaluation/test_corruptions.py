@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from cifarlab.classifier import Classifier
-from cifarlab.data import shapes
 from cifarlab.data.dataset import Dataset
+from cifarlab.data.named import shapes
 from cifarlab.errors import InputError, UsageError
 from cifarlab.evaluation.corruptions import CHUNK, CORRUPTIONS, FAMILIES, SEVERITIES, corrupt
 from cifarlab.evaluation.robustness import measure_robustness

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 
 from cifarlab.data.dataset import Dataset, Split
-from cifarlab.data.shapes import CLASSES, draw
+from cifarlab.data.named.shapes import CLASSES, draw
 from cifarlab.lessons.experiment import Experiment, ExperimentData, LessonOptions, Outcome, Trial
 
 TINY = LessonOptions(images=60, epochs=2, seeds=2)

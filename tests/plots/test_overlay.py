@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from cifarlab.data import shapes
+from cifarlab.data.named import shapes
 from cifarlab.errors import InputError
 from cifarlab.plots.overlay import DIMMED, overlay
 from support import one_line

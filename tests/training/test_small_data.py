@@ -10,8 +10,8 @@ import pytest
 from sklearn.datasets import load_digits
 
 import cifarlab
-from cifarlab.data import shapes
 from cifarlab.data.dataset import Dataset, Split, stratified_split
+from cifarlab.data.named import shapes
 
 pytestmark = pytest.mark.slow
 

@@ -40,6 +40,14 @@ def align(split: Split, names: Sequence[str], known: Sequence[str], where: str) 
     """
     if tuple(names) == tuple(known):
         return split
+    if _are_labels(names, known):
+        example = next((n for n in names if int(n) < len(known)), names[0])
+        meant = known[int(example)] if int(example) < len(known) else "none"
+        warnings.warn(
+            f"{where}: its classes are numbers, taken as the model's labels, counted from 0: "
+            f"{example} is {printable(meant)}",
+            stacklevel=2,
+        )
     label_of = _labels(names, known)
     own = np.array([label_of.get(name, -1) for name in names], np.int64)
     labels = own[split.labels]
@@ -69,10 +77,14 @@ def align(split: Split, names: Sequence[str], known: Sequence[str], where: str) 
 
 def _labels(names: Sequence[str], known: Sequence[str]) -> dict[str, int]:
     """Return the model's label of each of the data's class names that it knows."""
-    if are_numbers(names) and not are_numbers(known):
+    if _are_labels(names, known):
         return {name: int(name) for name in names if int(name) < len(known)}
     label_of = {same_class(name): label for label, name in enumerate(known)}
     return {name: label_of[same_class(name)] for name in names if same_class(name) in label_of}
+
+
+def _are_labels(names: Sequence[str], known: Sequence[str]) -> bool:
+    return are_numbers(names) and not are_numbers(known)
 
 
 def are_numbers(names: Sequence[str]) -> bool:

@@ -10,14 +10,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cifarlab.data import cache, cifar, cifar_files, shapes, sources
+from cifarlab.data import cache
 from cifarlab.data.dataset import Dataset
 from cifarlab.data.decoding import decode
 from cifarlab.data.dividing import divide
-from cifarlab.data.fetch_named import NAMED, fetch_named
-from cifarlab.data.hub import PREFIX as HUB
 from cifarlab.data.load_options import AUTO, CHANNELS, LoadOptions
-from cifarlab.data.named import labelled
+from cifarlab.data.named import cifar, cifar_files, shapes, sources
+from cifarlab.data.named.dataset import labelled
+from cifarlab.data.named.fetching import NAMED, fetch_named
+from cifarlab.data.named.hub import PREFIX as HUB
 from cifarlab.data.readers import (
     archives,
     folder,
@@ -200,7 +201,7 @@ def _some(names: Iterable[str], most: int = 3) -> str:
 def _existing(spec: str | os.PathLike[str]) -> Path:
     advice = unsupported.url(os.fspath(spec))
     if advice is not None:
-        raise UsageError(advice)
+        raise UsageError(f"dataset {os.fspath(spec)!r}: {advice}")
     path = Path(spec).expanduser()
     try:
         # An empty string would mean the current directory, which nobody intends.

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from cifarlab.data.from_arrays import splits_from_arrays
 from cifarlab.data.image_format import ImageFormat
+from cifarlab.data.memory.from_arrays import splits_from_arrays
 from cifarlab.data.split import Split, joined
 
 __all__ = ["Dataset", "Split", "without_validation"]

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFile
 
-from cifarlab.data.image_colours import load_rgb
-from cifarlab.data.image_failures import clear_errors
 from cifarlab.data.image_format import ImageFormat, check_resize_mode
-from cifarlab.data.image_kinds import ACCEPTED, FORMATS
-from cifarlab.data.image_opening import MAX_BYTES, MAX_PIXELS, open_image
+from cifarlab.data.images.colours import load_rgb
+from cifarlab.data.images.failures import clear_errors
+from cifarlab.data.images.kinds import ACCEPTED, FORMATS
+from cifarlab.data.images.opening import MAX_BYTES, MAX_PIXELS, open_image
 from cifarlab.errors import InputError, UsageError
 from cifarlab.files import printable
 

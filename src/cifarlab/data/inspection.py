@@ -65,6 +65,8 @@ def load_with_notes(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         data = load(spec, replace(options, skip_bad=True))
+    needed = options.skip_bad or bool(data.skipped)
+    data = replace(data, loading={**data.loading, "skip_bad": needed})
     return data, [str(warning.message) for warning in caught]
 
 

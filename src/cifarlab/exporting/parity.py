@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from cifarlab.classifier import Classifier
-from cifarlab.data import shapes
+from cifarlab.data.named import shapes
 from cifarlab.exporting.runners import Predict, batch_size
 
 IMAGES = 1000

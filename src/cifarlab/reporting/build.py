@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from cifarlab.classifier import Classifier
-from cifarlab.data.cifar import CIFAR10_TEST_FINGERPRINT
 from cifarlab.data.dataset import Dataset, Split
+from cifarlab.data.named.cifar import CIFAR10_TEST_FINGERPRINT
 from cifarlab.errors import InputError
 from cifarlab.evaluation.analysis import Duplicates, analyse, without_duplicates
 from cifarlab.evaluation.duplicates import near_duplicates

@@ -10,9 +10,9 @@ from typing import Any
 
 from cifarlab.data.catalog import NAMES, load
 from cifarlab.data.dataset import Dataset, Split, without_validation
-from cifarlab.data.fetch_named import NAMED
-from cifarlab.data.hub import PREFIX as HUB
 from cifarlab.data.load_options import LoadOptions
+from cifarlab.data.named.fetching import NAMED
+from cifarlab.data.named.hub import PREFIX as HUB
 from cifarlab.data.split import fingerprint
 from cifarlab.errors import InputError, UsageError
 from cifarlab.recipes.recipe import EVERYTHING_BUT_TEST, Recipe, from_json

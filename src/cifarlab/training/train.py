@@ -15,9 +15,10 @@ import torch
 from cifarlab.backend import KerasModel, keras
 from cifarlab.data import catalog
 from cifarlab.data.dataset import Dataset
-from cifarlab.data.from_memory import dataset_from, is_in_memory
 from cifarlab.data.load_options import LoadOptions
+from cifarlab.data.memory.from_memory import dataset_from, is_in_memory
 from cifarlab.errors import InputError, ResourceError, UsageError
+from cifarlab.evaluation.split_overlap import warn_of_near_duplicates
 from cifarlab.files import check_writable, printable, write_json
 from cifarlab.recipes.parts import ModelSpec
 from cifarlab.recipes.recipe import Recipe, differences, to_json
@@ -181,6 +182,8 @@ def train(
                 load, skip_bad=load.skip_bad or skip_bad, progress=progress.message
             ),
         )
+        if data.name not in catalog.NAMES:
+            warn_of_near_duplicates(data)
     dataset = data_for(recipe, data)
     planned, recipe = recipe, fit_recipe(recipe, dataset)
     net = build_model(recipe, dataset, options.seed) if own_model is None else own_model

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from cifarlab.data.image_arrays import UnsuitableError
+from cifarlab.data.memory.image_arrays import UnsuitableError
 from cifarlab.errors import InputError, UnsafeError
 from cifarlab.files import printable
 

@@ -19,9 +19,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from cifarlab.data.image_arrays import UnsuitableError, find_axes
-from cifarlab.data.label_arrays import number_classes
 from cifarlab.data.load_options import LoadOptions
+from cifarlab.data.memory.image_arrays import UnsuitableError, find_axes
+from cifarlab.data.memory.label_arrays import number_classes
 from cifarlab.data.readers.split_names import TEST, TRAIN, VALIDATION
 from cifarlab.data.samples import Found, Rejected, Samples
 from cifarlab.errors import InputError, UnsafeError

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from cifarlab.data.array_names import Pair, Pairs, pair_up
-from cifarlab.data.image_arrays import (
+from cifarlab.data.load_options import LoadOptions
+from cifarlab.data.memory.array_names import Pair, Pairs, pair_up
+from cifarlab.data.memory.image_arrays import (
     HALF,
     UnsuitableError,
     Values,
@@ -22,8 +23,7 @@ from cifarlab.data.image_arrays import (
     find_axes,
     find_values,
 )
-from cifarlab.data.label_arrays import check_class_names, number_classes, plain_labels
-from cifarlab.data.load_options import LoadOptions
+from cifarlab.data.memory.label_arrays import check_class_names, number_classes, plain_labels
 from cifarlab.data.readers.array_files import StoredArray, list_arrays
 from cifarlab.data.readers.split_names import TRAIN
 from cifarlab.data.samples import Found, Rejected, Samples

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from cifarlab.data.image_arrays import UnsuitableError
-from cifarlab.data.label_arrays import number_classes, plain_labels
 from cifarlab.data.load_options import LoadOptions
+from cifarlab.data.memory.image_arrays import UnsuitableError
+from cifarlab.data.memory.label_arrays import number_classes, plain_labels
 from cifarlab.data.readers import mat5
 from cifarlab.data.readers.split_names import TRAIN, splits_of
 from cifarlab.data.samples import Found, Rejected, Samples
