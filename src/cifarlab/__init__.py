@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cifarlab.experiments.compare import compare
     from cifarlab.experiments.lr_finder import find_learning_rate
     from cifarlab.exporting import export
+    from cifarlab.fitting.fit import fast_fit, fit, predict
     from cifarlab.predicting.files import predict_files
     from cifarlab.predictions import Predictions
     from cifarlab.recipes import RECIPES
@@ -48,8 +49,11 @@ __all__ = [
     "demo",
     "evaluate",
     "export",
+    "fast_fit",
     "find_learning_rate",
+    "fit",
     "load_dataset",
+    "predict",
     "predict_files",
     "report",
     "resume",
@@ -74,8 +78,11 @@ _HOMES = {
     "demo": "serving.page.demo",
     "evaluate": "classifier",
     "export": "exporting",
+    "fast_fit": "fitting.fit",
     "find_learning_rate": "experiments.lr_finder",
+    "fit": "fitting.fit",
     "load_dataset": "data.catalog",
+    "predict": "fitting.fit",
     "predict_files": "predicting.files",
     "report": "reporting.build",
     "resume": "training.train",

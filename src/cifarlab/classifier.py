@@ -8,17 +8,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
 
-from cifarlab.backend import KerasModel
+from cifarlab.backend import KerasModel, keras
 from cifarlab.data.dataset import Split
 from cifarlab.data.image import read_as
 from cifarlab.data.image_format import ImageFormat
 from cifarlab.errors import InputError
 from cifarlab.evaluation.metrics import Metrics, measure
+from cifarlab.fitting.fit import evaluate as evaluate_keras
 from cifarlab.lowering.model import LoweredModel, lower
 from cifarlab.lowering.prepared import PreparedModel, prepare
 from cifarlab.lowering.tta import tta_logits
@@ -293,24 +294,33 @@ def resolve_model(what: PathLike | None = None, device: str = "auto") -> Classif
     return Classifier.load(find_model(what), device)
 
 
-def evaluate(classifier: Classifier, split: Split) -> Metrics:
-    """Measure a classifier on labelled images, as ``classifier.evaluate(split)`` does.
+@overload
+def evaluate(classifier: Classifier, split: Split) -> Metrics: ...
 
-    Args:
-        classifier: its image size is that of the split.
-        split: uint8 images ``[N, H, W, C]`` and int64 labels ``[N]``; N is 1 or more.
 
-    Returns:
-        Accuracy with its interval, loss, and precision, recall and F1 of each class.
+@overload
+def evaluate(classifier: KerasModel, *data: Any, **arguments: Any) -> Any: ...
+
+
+def evaluate(classifier: Any, *data: Any, **arguments: Any) -> Any:
+    """Measure a classifier on labelled images, or a Keras model as ``model.evaluate`` does.
+
+    ``evaluate(classifier, split)`` is ``classifier.evaluate(split)``: uint8 images
+    ``[N, H, W, C]`` and int64 labels ``[N]``, N 1 or more; it returns accuracy with its interval,
+    loss, and precision, recall and F1 of each class. ``evaluate(model, x, y, ...)`` has the
+    arguments and the result of ``keras.Model.evaluate``, and is faster (``fitting.fit``).
 
     Raises:
-        InputError: the images are of another size, or there are none.
+        InputError: a classifier's images are of another size, or there are none.
+        ValueError, TypeError: whatever ``keras.Model.evaluate`` raises.
 
     Example:
         >>> evaluate(classifier, data.test).accuracy  # doctest: +SKIP
         0.7312
     """
-    return classifier.evaluate(split)
+    if isinstance(classifier, keras.Model):
+        return evaluate_keras(classifier, *data, **arguments)
+    return classifier.evaluate(*data, **arguments)
 
 
 def _paths(images: PathLike | Sequence[PathLike]) -> list[PathLike]:

@@ -28,6 +28,10 @@ class UsageError(CifarlabError):
     exit_code = 2
 
 
+class NoFastFormError(UsageError):
+    """Only Keras can run this model or call, and a fast form was asked for."""
+
+
 class InputError(CifarlabError):
     """The data, image or file given cannot be used."""
 

@@ -18,6 +18,7 @@ VERBS = (
     ("compare",),
     ("lr-find",),
     ("lesson",),
+    ("run",),
     ("data",),
     ("data", "info"),
     ("data", "check"),

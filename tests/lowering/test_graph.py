@@ -38,6 +38,19 @@ class Scaling(layers.Layer):  # type: ignore[misc]
         return x * self.scale + (1.0 if training else 0.0)
 
 
+class Block(layers.Layer):  # type: ignore[misc]
+    """A user's layer whose ``call`` leaves the training mode to Keras."""
+
+    def build(self, shape: Any) -> None:
+        self.dense = layers.Dense(shape[-1])
+        self.normalization = layers.BatchNormalization(momentum=0.5)
+        self.dense.build(shape)
+        self.normalization.build(shape)
+
+    def call(self, x: Any) -> Any:
+        return self.normalization(self.dense(x))
+
+
 class Subclassed(keras.Model):  # type: ignore[misc]
     """A model whose graph is Python code."""
 
@@ -138,6 +151,7 @@ NOT_NATIVE: dict[str, Callable[[Any], Any]] = {
     "operations": operations,
     "constants": constants,
     "own layer": lambda x: Scaling()(x),
+    "own layer without a mode": lambda x: Block()(x),
     "own layer twice": own_layer_twice,
     "own model": lambda x: Subclassed()(x),
     "two inputs": two_inputs,

@@ -226,3 +226,53 @@ def test_weights_are_copied_so_that_keras_sees_them_only_when_written_back() -> 
             tensor.add_(1.0)
     for mine, own in zip(model.get_weights(), start, strict=True):
         np.testing.assert_array_equal(mine, own)
+
+
+@settings(QUICK, max_examples=30)
+@given(st.data())
+def test_weights_in_keras_memory_are_one_with_the_variables(data: Any) -> None:
+    model = model_from(data.draw)
+    x = some_images(model)
+    lowered = lower(model)
+    lowered.use_keras_memory()
+    with torch.no_grad():
+        for binding in lowered.bindings:
+            binding.variable.assign(binding.variable * 0.5 + 0.1)
+            assert torch.equal(binding.keras_view(), binding.variable.value)
+            binding.tensor.mul_(0.5)
+            assert torch.equal(binding.keras_view(), binding.variable.value)
+    assert_close(lowered.eval()(x), model(x, training=False), OUTPUTS)
+    lowered.train()(x)
+    assert_same(lowered_weights(lowered), keras_weights(model), 0.0)
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("inside", [True, False], ids=["in the layer", "as a layer"])
+def test_the_end_is_computed_in_float32(activation: str, inside: bool) -> None:
+    if inside:
+        end = [layers.Dense(3, activation=activation)]
+    else:
+        end = [layers.Dense(3), layers.Activation(activation)]
+    model = classifier(layers.Flatten(), *end)
+    model.layers[1].bias.assign([9.0, -9.0, 0.0])
+    lowered = lower(model).eval()
+    lowered.end_in_float32()
+    with torch.autocast("cpu", torch.bfloat16):
+        y = lowered(some_images(model) * 1e-3)
+    assert y.dtype == torch.float32
+    assert float(y.detach().max()) < 1.0
+
+
+@pytest.mark.parametrize(("strides", "size", "dtype"), [
+    (1, 3, torch.bfloat16), (2, 3, torch.float32), (1, 5, torch.float32),
+])  # fmt: skip
+def test_depthwise_convolutions_train_in_the_faster_precision(
+    strides: int, size: int, dtype: torch.dtype
+) -> None:
+    depthwise = layers.DepthwiseConv2D(size, strides=strides, padding="same")
+    model = classifier(layers.Conv2D(4, 1), depthwise, shape=(8, 8, 3))
+    lowered = lower(model).train()
+    with torch.autocast("cpu", torch.bfloat16):
+        y = lowered(some_images(model))
+    assert y.dtype == dtype
+    assert_close(y, model(some_images(model)), 0.02)

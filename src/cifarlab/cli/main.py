@@ -23,6 +23,7 @@ from cifarlab.cli import (
     lr_find,
     predict,
     report,
+    run,
     serve,
     train,
 )
@@ -41,6 +42,7 @@ Examples:
   cifarlab serve                      the model as web page and REST service
   cifarlab export --format onnx       the model for other programs
   cifarlab lesson scaling             what scaling the pixels buys, measured
+  cifarlab run my_script.py           a Keras script, faster
   cifarlab data check photos/         before you train on your own images
 """
 
@@ -62,6 +64,8 @@ app.command("serve")(serve.serve)
 app.command("compare")(compare.compare)
 app.command("lr-find")(lr_find.lr_find)
 app.command("lesson")(lesson.lesson)
+# What follows the script's name is the script's, options included.
+app.command("run", context_settings={"allow_interspersed_args": False})(run.run)
 app.add_typer(data.app, name="data")
 
 

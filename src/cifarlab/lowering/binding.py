@@ -97,6 +97,17 @@ class Binding:
         """Copy the Keras variable into the torch tensor."""
         self.tensor.copy_(self.layout.to_torch(self.variable.value))
 
+    def share(self) -> None:
+        """Replace the torch tensor by a view of the Keras variable: one memory, two layouts.
+
+        Only for float32 variables, on the device that the module computes on.
+        """
+        if self.holder is self.variable:
+            return
+        view = self.layout.to_torch(self.variable.value.detach())
+        learnt = isinstance(self.tensor, nn.Parameter)
+        setattr(self.holder, self.name, nn.Parameter(view) if learnt else view)
+
 
 class LoweredLayer(nn.Module):
     """A torch module that knows the Keras variable of each of its tensors."""

@@ -36,7 +36,8 @@ class KerasModule(LoweredLayer):
             (x.device for x in keras.tree.flatten((args, kwargs)) if isinstance(x, Tensor)), None
         )
         args, kwargs = keras.tree.map_structure(_in_keras_layout, (args, kwargs))
-        if self.is_layer and operation._call_has_training_arg:
+        if self.is_layer:
+            # Also to a layer that does not take it: Keras hands it on to the layers inside.
             kwargs["training"] = self.training
         output = operation(*args, **kwargs)
         if self.is_layer:

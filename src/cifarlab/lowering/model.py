@@ -7,11 +7,11 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cifarlab.backend import KerasModel
 from cifarlab.errors import InputError
-from cifarlab.lowering.activations import identity, softmax
+from cifarlab.lowering.activations import Activation, identity, softmax
 from cifarlab.lowering.binding import Binding, LoweredLayer, to_keras_layout, to_torch_layout
 from cifarlab.lowering.graph import KerasModule, LoweredGraph
 
@@ -69,6 +69,26 @@ class LoweredModel(LoweredGraph):
         for binding in self.bindings:
             binding.read_in()
 
+    def use_keras_memory(self) -> None:
+        """Make every weight and statistic one with its Keras variable, instead of a copy.
+
+        Whatever changes one changes the other from then on, so that nothing needs to be written
+        back or read in. Only for models of float32 variables, all on the device computed on.
+        """
+        for binding in self.bindings:
+            binding.share()
+
+    def end_in_float32(self) -> None:
+        """Compute the activation at the end in float32, whatever precision comes before it.
+
+        Probabilities in bfloat16 would have three digits, and a sigmoid of 7 would be 1.
+        """
+        last = self._last_step()
+        for name in ("function", "activation"):
+            function = getattr(last, name, None)
+            if function is not None:
+                setattr(last, name, _in_float32(function))
+
     def penalty(self) -> Tensor | float:
         """Return the sum of weight regularisers and losses that layers added in the last call."""
         total: Tensor | float = 0.0
@@ -76,7 +96,8 @@ class LoweredModel(LoweredGraph):
             if getattr(binding.variable, "regularizer", None) is not None:
                 total = total + binding.variable.regularizer(binding.keras_view())
         for module in self.keras_modules:
-            total = total + sum(module.added_losses)
+            # As in Keras, which sums an added loss of several values.
+            total = total + sum(loss.sum() for loss in module.added_losses)
         return total
 
     @torch.no_grad()
@@ -92,24 +113,40 @@ class LoweredModel(LoweredGraph):
 
         A layer that is used twice keeps its softmax, and so does the model.
         """
+        last = self._last_step()
+        for name in ("function", "activation"):
+            if getattr(last, name, None) is softmax:
+                setattr(last, name, identity)
+                return True
+        return False
+
+    def _last_step(self) -> nn.Module | None:
+        """Return the module that gives the output, unless it is used more than once."""
         graphs = [m for m in self.modules() if isinstance(m, LoweredGraph)]
         uses = Counter(id(g.modules_in_order[s.module]) for g in graphs for s in g.steps)
         module: Any = self
         while isinstance(module, LoweredGraph):
             if not module.steps or module.result not in module.steps[-1].outputs:
-                return False
+                return None
             module = module.modules_in_order[module.steps[-1].module]
             if uses[id(module)] > 1:
-                return False
-        for name in ("function", "activation"):
-            if getattr(module, name, None) is softmax:
-                setattr(module, name, identity)
-                return True
-        return False
+                return None
+        return module  # type: ignore[no-any-return]
 
 
-def lower(model: KerasModel, device: torch.device = CPU) -> LoweredModel:
+def _in_float32(function: Activation) -> Activation:
+    return lambda x: function(x.float())
+
+
+def lower(
+    model: KerasModel,
+    device: torch.device = CPU,
+    kept_in_keras: frozenset[int] = frozenset(),
+) -> LoweredModel:
     """Return the native form of ``model`` on ``device``, with a float32 copy of its weights.
+
+    Args:
+        kept_in_keras: ids of variables; the layers that hold one of them are run by Keras.
 
     Raises:
         InputError: the model is not built, or has not exactly one input and one output.
@@ -119,14 +156,14 @@ def lower(model: KerasModel, device: torch.device = CPU) -> LoweredModel:
             f"model {model.name!r} has no weights yet; give it an input shape, "
             "for example keras.Input((32, 32, 3)) as its first layer"
         )
-    lowered = LoweredModel(model, device)
+    lowered = LoweredModel(model, device, kept_in_keras)
     uses: dict[int, set[tuple[int, str]]] = {}
     for binding in _all_bindings(lowered):
         uses.setdefault(id(binding.variable), set()).add((id(binding.holder), binding.name))
     # The weights of a native layer that is also inside of a layer run by Keras would exist
     # twice: such a layer is run by Keras everywhere.
     doubled = frozenset(variable for variable, holders in uses.items() if len(holders) > 1)
-    return LoweredModel(model, device, doubled) if doubled else lowered
+    return LoweredModel(model, device, kept_in_keras | doubled) if doubled else lowered
 
 
 def _all_bindings(lowered: LoweredGraph) -> list[Binding]:
