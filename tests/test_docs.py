@@ -101,13 +101,16 @@ def tiny_data(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name, recipe in recipes.RECIPES.items():
         monkeypatch.setitem(recipes.RECIPES, name, replace(recipe, few_images=None))
-    drawn = cache.get(shapes.key(), shapes.draw)
+    drawn = cache.get(shapes.key(), lambda _: shapes.draw())
     train, test = drawn.train.subset(np.arange(300)), drawn.test.subset(np.arange(100))
-    for name in catalog.NAMES:
-        tiny = cache.Decoded(
+    tiny = {
+        name: cache.Decoded(
             name=name, source="drawn", class_names=drawn.class_names, train=train, test=test
         )
-        monkeypatch.setitem(catalog.NAMES, name, lambda _, tiny=tiny: tiny)
+        for name in catalog.KNOWN_CONTENT
+    }
+    readers = {name: lambda _, content=content: content for name, content in tiny.items()}
+    monkeypatch.setattr(catalog, "KNOWN_CONTENT", readers)
 
 
 @pytest.mark.parametrize(

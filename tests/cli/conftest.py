@@ -123,13 +123,13 @@ def broken(tmp_path: Path) -> Callable[[int], Path]:
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The name of every image that is decoded from here on, as often as it is."""
     names: list[str] = []
-    decode = image.decode_image
+    decode = image.decode_details
 
     def counting(data: bytes, *, name: str, **options: Any) -> Any:
         names.append(name)
         return decode(data, name=name, **options)
 
-    monkeypatch.setattr(image, "decode_image", counting)
+    monkeypatch.setattr(image, "decode_details", counting)
     return names
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from cifarlab.classifier import Classifier, evaluate
 from cifarlab.data.catalog import load_dataset
 from cifarlab.data.named import shapes
+from cifarlab.runs.labelled import Labelled
 from cifarlab.saving.model_file import load_model, save_model
 
 
@@ -44,10 +44,10 @@ def test_the_table_has_a_row_a_class(cifarlab, trained):
 def test_a_class_without_images_has_dashes(cifarlab, trained, photos, monkeypatch):
     of_photos = load_dataset(photos)
     without_red = of_photos.test.subset(np.flatnonzero(of_photos.test.labels != 2))
-    monkeypatch.setattr(
-        "cifarlab.runs.record.evaluation_data",
-        lambda *_, **__: replace(of_photos, test=without_red),
+    found = Labelled(
+        dataset="photos", split="test", images=without_red, class_names=of_photos.class_names
     )
+    monkeypatch.setattr("cifarlab.runs.labelled.labelled_images", lambda *_, **__: found)
     result = cifarlab("evaluate", trained)
     assert (result.code, result.err) == (0, "")
     assert ["red", "–", "–", "–", "0"] in [line.split() for line in result.out.splitlines()]
@@ -63,10 +63,12 @@ def test_a_model_file_is_measured_on_named_data(cifarlab, trained, photos):
     assert json.loads(cifarlab("evaluate", path, "--data", photos, "--json").out) == run
 
 
-def test_a_plain_keras_file_takes_its_names_from_the_data(cifarlab, trained, photos, tmp_path):
+def test_a_plain_keras_file_is_told_its_class_names(cifarlab, trained, photos, tmp_path):
     model = Classifier.load(trained).model
     model.save(tmp_path / "plain.keras")
-    plain = json.loads(cifarlab("evaluate", "plain.keras", "--data", photos, "--json").out)
+    arguments = ("evaluate", "plain.keras", "--data", photos, "--split", "test", "--json")
+    assert "--class-names blue,green,red" in cifarlab(*arguments).failure()
+    plain = json.loads(cifarlab(*arguments, "--class-names", "blue,green,red").out)
     whole = json.loads(cifarlab("evaluate", trained, "--json").out)
     assert list(plain["per_class"]) == list(whole["per_class"]) == ["blue", "green", "red"]
     # Without the temperature that a run knows, the loss is another.
@@ -87,7 +89,7 @@ def test_data_info(cifarlab, photos):
     assert found["splits"]["train"]["count"] == 48
     text = cifarlab("data", "info", photos).out
     assert "per class: blue 16, green 16, red 16" in text
-    assert "image size: 32, 32" in text
+    assert "image size: 20, 28" in text
     assert found["splits"]["test"]["fingerprint"] in text
 
 

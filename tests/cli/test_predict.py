@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from cifarlab.classifier import Classifier
-from cifarlab.data.image import read_image
+from cifarlab.data.image import read_as
 from cifarlab.data.named import cifar
 from cifarlab.predicting import answers, files
 from cifarlab.saving.model_file import save_model
@@ -107,7 +107,8 @@ def test_resize_modes_reach_the_images(cifarlab, trained, tmp_path):
     for mode in ("squash", "crop", "pad"):
         arguments = ("predict", "wide.png", "--model", trained, "--resize-mode", mode, "--json")
         (row,) = predicted(cifarlab(*arguments))
-        pixels = read_image(tmp_path / "wide.png", resize_mode=mode)
+        wanted = classifier.image_format.resized_by(mode)
+        pixels = read_as(wanted, tmp_path / "wide.png")
         expected = dict(classifier.predict(pixels).top(3)[0])
         found = {choice["class"]: choice["probability"] for choice in row["top"]}
         assert found == pytest.approx(expected, abs=1e-6)
@@ -121,7 +122,7 @@ def test_library_command_and_array_agree(cifarlab, trained, photos):
     (row,) = predicted(cifarlab("predict", path, "--model", trained, "--json"))
     classifier = Classifier.load(trained)
     by_path = dict(classifier.predict(path).top(3)[0])
-    by_array = dict(classifier.predict(read_image(path)).top(3)[0])
+    by_array = dict(classifier.predict(read_as(classifier.image_format, path)).top(3)[0])
     by_command = {choice["class"]: choice["probability"] for choice in row["top"]}
     assert by_path == by_array == by_command
 

@@ -10,8 +10,9 @@ import pytest
 from sklearn.datasets import load_digits
 
 import cifarlab
-from cifarlab.data.dataset import Dataset, Split, stratified_split
+from cifarlab.data.dataset import Dataset, Split
 from cifarlab.data.named import shapes
+from cifarlab.data.split import stratified_split
 
 pytestmark = pytest.mark.slow
 

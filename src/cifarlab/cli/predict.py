@@ -156,7 +156,10 @@ def _check_together(
     probabilities: bool,
 ) -> None:
     if not names and from_file is None:
-        raise UsageError("no images: name files or folders, or a list of them with --from-file")
+        raise UsageError(
+            "no images: name files or folders, or a list of them with --from-file; "
+            "see cifarlab predict --help"
+        )
     if [*names, from_file].count(STDIN) > 1:
         raise UsageError("stdin can be read once only; name - once")
     if output is None and (append or probabilities):
