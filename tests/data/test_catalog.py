@@ -193,11 +193,10 @@ def test_a_path_of_two_lines_is_shown_in_one(tmp_path, train, test, write_parque
     (path / "notes.txt").write_text("hello")
     (path / "no.parquet").write_text("hello")
     (path / "none").mkdir()
-    column = write_parquet(path / "column.parquet", train, columns=("a\nb", "label"))
     bad = write_parquet(path / "bad\n.parquet", train, damage={3: None})
     few = write_parquet(path / "few" / "train.parquet", train.subset(np.arange(1)))
     shard = write_parquet(path / "shard" / "train-00000-of-00002.parquet", train).parent
-    files = [toronto, packed, cut_off, column, bad, few, shard, path / "absent"]
+    files = [toronto, packed, cut_off, bad, few, shard, path / "absent"]
     files += [path / "notes.txt", path / "no.parquet", path / "none"]
     for file in files:
         refused(file)

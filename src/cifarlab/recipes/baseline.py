@@ -2,7 +2,7 @@
 
 Command: ``cifarlab train baseline``. Figures: see README.md, for few images docs/uneven_data.md.
 
-Below some 9,600 images there are more epochs, and images are shifted instead of mirrored: that
+Below some 16,000 images there are more epochs, and images are shifted instead of mirrored: that
 helps the more, the fewer they are, and does no harm to digits and letters.
 """
 
@@ -23,7 +23,9 @@ BASELINE = Recipe(
     schedule=Linear(),
     augment=(Flip(),),
     stop=EarlyStopping(monitor="val_loss", patience=3),
-    few_images=FewImages(epochs=10, batch_size=64, updates=1500, patience=500, shift=1 / 8),
+    few_images=FewImages(
+        epochs=10, batch_size=64, updates=2500, patience=500, shift=1 / 8, label_smoothing=0.1
+    ),
 )
 
 BASELINE_UNSCALED = replace(

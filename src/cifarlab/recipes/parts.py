@@ -311,6 +311,7 @@ class FewImages:
         patience: early stopping waits for at least this many steps.
         shift: where there are more epochs than the recipe's own, images are shifted by up to this
             share of their shorter side instead of the recipe's augmentation, or ``None`` for that.
+        label_smoothing: where there are more epochs, instead of the loss's own; ``None`` for that.
     """
 
     epochs: int
@@ -321,6 +322,7 @@ class FewImages:
     most_epochs: int = 300
     patience: int = 1
     shift: float | None = None
+    label_smoothing: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

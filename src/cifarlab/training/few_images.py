@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cifarlab.recipes.parts import EarlyStopping, FewImages, Translate
+from cifarlab.recipes.parts import CrossEntropy, EarlyStopping, FewImages, Translate
 from cifarlab.recipes.recipe import Recipe
 
 
@@ -42,8 +42,13 @@ def adapted(recipe: Recipe, images: int) -> Recipe:
         epochs=epochs,
         stop=_patient(recipe.stop, few, steps),
         augment=_shift(few.shift, recipe) if more and few.shift is not None else recipe.augment,
+        loss=_smoothed(recipe.loss, few.label_smoothing) if more else recipe.loss,
         few_images=None,
     )
+
+
+def _smoothed(loss: CrossEntropy, label_smoothing: float | None) -> CrossEntropy:
+    return loss if label_smoothing is None else replace(loss, label_smoothing=label_smoothing)
 
 
 def _patient(stop: EarlyStopping | None, few: FewImages, steps: int) -> EarlyStopping | None:
