@@ -17,12 +17,13 @@ from cifarlab.models import MODELS
 from cifarlab.models.whitening import whiten
 from cifarlab.recipes import find_recipe
 from cifarlab.recipes.fitting import fitted
-from cifarlab.recipes.parts import SGD, Adam, FewImages, ModelSpec, Optimizer
+from cifarlab.recipes.parts import SGD, Adam, FewImages, ModelSpec
 from cifarlab.recipes.recipe import Recipe
 from cifarlab.runs.directory import RunDirectory
 from cifarlab.runtime.randomness import derive
 from cifarlab.saving.model_file import load_model
 from cifarlab.saving.safe_contents import SUFFIXES
+from cifarlab.training.compiled import Compiled, read_compiled, read_compiled_file
 from cifarlab.training.few_images import adapted
 
 CUSTOM = "custom"
@@ -143,45 +144,28 @@ def resolve(what: object) -> tuple[Recipe, KerasModel | None]:
     """
     if isinstance(what, str) and Path(what).suffix in SUFFIXES:
         model = load_model(Path(what)).model
-        return _recipe_for(model), model
+        return _recipe_for(model, read_compiled_file(Path(what), model.name)), model
     if isinstance(what, str):
         return find_recipe(what), None
     if isinstance(what, Recipe):
         return what, None
     if isinstance(what, keras.Model):
-        return _recipe_for(what), what
+        return _recipe_for(what, read_compiled(what)), what
     raise UsageError(
         f"cannot train a {type(what).__name__}; give a recipe, its name, or a keras.Model"
     )
 
 
-def _recipe_for(model: KerasModel) -> Recipe:
-    """A plain recipe for a user's model; its own SGD or Adam settings are kept."""
-    optimizer: Optimizer = Adam()
-    chosen: Any = getattr(model, "optimizer", None)
-    # By name: on this backend Keras makes a subclass, and AdamW is one of Adam.
-    if type(chosen).__name__ == "SGD":
-        rate = float(chosen.learning_rate)
-        optimizer = SGD(lr=rate, momentum=float(chosen.momentum), nesterov=bool(chosen.nesterov))
-    elif type(chosen).__name__ == "Adam":
-        optimizer = Adam(
-            lr=float(chosen.learning_rate),
-            beta_1=chosen.beta_1,
-            beta_2=chosen.beta_2,
-            epsilon=chosen.epsilon,
-        )
-    elif chosen is not None:
-        raise UsageError(
-            f"model {model.name!r} is compiled with {type(chosen).__name__}; "
-            "the engine has Adam and SGD: compile it with one of them, or not at all"
-        )
+def _recipe_for(model: KerasModel, compiled: Compiled) -> Recipe:
+    """A plain recipe for a user's model, which trains it as it was compiled."""
     return Recipe(
         name=model.name,
         summary="a Keras model of the user's",
         model=ModelSpec(name=CUSTOM),
         epochs=10,
         batch_size=128,
-        optimizers=(optimizer,),
+        optimizers=(compiled.optimizer,),
+        loss=compiled.loss,
         few_images=FewImages(epochs=10, batch_size=128, updates=1000),
     )
 

@@ -48,6 +48,7 @@ from cifarlab.runtime.environment import describe_environment
 from cifarlab.runtime.progress import SILENT, Progress
 from cifarlab.saving.model_file import save_model
 from cifarlab.training.callbacks import SaveBest
+from cifarlab.training.compiled import as_compiled_before
 from cifarlab.training.loop import LoopOptions, fit
 from cifarlab.training.remarks import opening_lines
 from cifarlab.training.results import write_results
@@ -200,7 +201,7 @@ def train(
     with lock(run):
         write_json(run.recipe, to_json(recipe))
         write_json(run.environment, _record(options, dataset))
-        with tracked(track, run) as tracking:
+        with tracked(track, run) as tracking, as_compiled_before(net):
             return _train(run, net, dataset, recipe, options, callbacks, progress, tracking)
 
 
@@ -249,7 +250,7 @@ def resume(
         model = rebuild_model(run, saved, dataset, options.seed)
     with lock(run):
         check_writable(run.path)
-        with tracked(None, run) as tracking:
+        with tracked(None, run) as tracking, as_compiled_before(model):
             return _train(run, model, dataset, saved, options, callbacks, progress, tracking)
 
 
