@@ -6,7 +6,6 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,12 @@ from cifarlab.data import cache
 from cifarlab.data.dataset import Dataset
 from cifarlab.data.decoding import decode
 from cifarlab.data.dividing import divide
-from cifarlab.data.load_options import AUTO, CHANNELS, LoadOptions
-from cifarlab.data.named import cifar, cifar_files, shapes, sources
+from cifarlab.data.load_options import AUTO, LoadOptions
+from cifarlab.data.named import known_content
 from cifarlab.data.named.dataset import labelled
 from cifarlab.data.named.fetching import NAMED, fetch_named
 from cifarlab.data.named.hub import PREFIX as HUB
+from cifarlab.data.named.known_content import KNOWN_CONTENT
 from cifarlab.data.readers import (
     archives,
     folder,
@@ -30,12 +30,10 @@ from cifarlab.data.readers import (
     tiny_imagenet,
     unsupported,
 )
-from cifarlab.data.samples import Found, Rejected, Samples
-from cifarlab.data.split import Split
+from cifarlab.data.samples import Found, Rejected
 from cifarlab.errors import InputError, UsageError
 from cifarlab.files import printable
 
-VARIABLE = "CIFARLAB_DATA"
 Reader = Callable[[Path, LoadOptions], Found | Rejected]
 # A layout of its own, which other readers would take for class folders.
 FIRST_READERS: tuple[Reader, ...] = (tiny_imagenet.find,)
@@ -49,6 +47,7 @@ READERS: tuple[Reader, ...] = (
     svhn.find,
     unsupported.find,
 )
+NAMES: tuple[str, ...] = (*KNOWN_CONTENT, *NAMED)
 KINDS = (
     "a folder of images, a table of labels, a .parquet, .npz, .zip or .tar file, IDX files, or one "
     "of Toronto's CIFAR .tar.gz archives"
@@ -140,13 +139,13 @@ def read(
 ) -> tuple[cache.Decoded, Mapping[str, Any]]:
     """Return all images, divided as the source divides them, and the options that were guessed."""
     if isinstance(spec, str) and spec in KNOWN_CONTENT:
-        return _in_format(KNOWN_CONTENT[spec](options), options, spec), {}
+        return known_content.in_format(KNOWN_CONTENT[spec](options), options, spec), {}
     if isinstance(spec, str) and (spec in NAMED or spec.startswith(HUB)):
         return _decoded(_named(spec, options), options)
     path = _existing(spec)
-    archive = _toronto(path)
+    archive = known_content.read_archive(path, options)
     if archive is not None:
-        return _in_format(_cached(path, archive, options), options, str(path)), {}
+        return known_content.in_format(archive, options, str(path)), {}
     return _decoded(find(path, options), options)
 
 
@@ -160,7 +159,7 @@ def _named(spec: str, options: LoadOptions) -> Found:
 def _decoded(found: Found, options: LoadOptions) -> tuple[cache.Decoded, Mapping[str, Any]]:
     for note in found.notes:
         warnings.warn(f"{printable(found.source)}: {note}", stacklevel=2)
-    decoded = decode(found, replace(options, **found.options), _named_by_content)
+    decoded = decode(found, replace(options, **found.options), known_content.named_by_content)
     if decoded.skipped:
         _warn_of_skipped(decoded)
     return decoded, found.options
@@ -222,120 +221,3 @@ def _warn_of_skipped(decoded: cache.Decoded) -> None:
         f"{printable(decoded.source)}: {images} left out, the first is {decoded.skipped[0]}",
         stacklevel=2,
     )
-
-
-# --- the CIFAR datasets, whose content is known
-
-
-def _toronto(path: Path) -> Callable[[], cache.Decoded] | None:
-    """Return what reads Toronto's files at ``path``, or ``None`` where there are none."""
-    for variant, layout, inner in cifar_files.find(path, cifar.VARIANTS):
-        return lambda: _verified(variant, *cifar_files.read_folder(variant, layout, inner), inner)
-    archives = [path] if path.is_file() else sorted(path.glob("cifar-10*-*.tar.gz"))
-    for archive in archives:
-        if cifar_files.is_archive(archive):
-            return partial(_read_archive, archive)
-    return None
-
-
-def _read_archive(path: Path) -> cache.Decoded:
-    variant, train, test = cifar_files.read_archive(path, cifar.VARIANTS)
-    return _verified(variant, train, test, path)
-
-
-def _verified(variant: cifar.CifarVariant, train: Split, test: Split, path: Path) -> cache.Decoded:
-    cifar.verify(variant, train, test, printable(path))
-    return cache.Decoded(
-        name=variant.name,
-        source=str(path.absolute()),
-        class_names=variant.class_names,
-        train=train,
-        test=test,
-    )
-
-
-def _cached(path: Path, build: Callable[[], cache.Decoded], options: LoadOptions) -> cache.Decoded:
-    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-    return cache.get(cache.key_for(path, files), lambda _: build(), progress=options.progress)
-
-
-def _named_by_content(decoded: cache.Decoded) -> cache.Decoded:
-    variant = cifar.identify(decoded.train, decoded.test)
-    if variant is None:
-        return decoded
-    return replace(decoded, name=variant.name, class_names=variant.class_names)
-
-
-def _in_format(decoded: cache.Decoded, options: LoadOptions, what: str) -> cache.Decoded:
-    """Bring a dataset of known content to another size or to grey, where that is asked for."""
-    shape = decoded.train.images.shape[1:]
-    wanted = options.size or shape[:2], CHANNELS[options.channels] or shape[2]
-    if (*wanted[0], wanted[1]) == shape:
-        return decoded
-    found = Found(
-        what=what,
-        name=decoded.name,
-        source=decoded.source,
-        class_names=decoded.class_names,
-        splits={
-            part: Samples(
-                labels=split.labels,
-                names=split.names or tuple(f"{part} {i}" for i in range(len(split))),
-                contents=partial(iter, split.images),
-            )
-            for part, split in decoded.splits.items()
-            if len(split)
-        },
-        files=(),
-    )
-    return decode(found, replace(options, image_size=wanted[0]))
-
-
-# --- named sources
-
-
-def _cifar10(options: LoadOptions) -> cache.Decoded:
-    if path := os.environ.get(VARIABLE):
-        return _from_variable(cifar.CIFAR10, path, options)
-    remedy = f"set {VARIABLE} to a copy on this machine, or CIFARLAB_CACHE to a filled cache"
-    return _from_sources(cifar.CIFAR10, options, remedy)
-
-
-def _from_variable(variant: cifar.CifarVariant, value: str, options: LoadOptions) -> cache.Decoded:
-    path = Path(value).expanduser()
-    shown = f"{VARIABLE}={printable(value)}"
-    if not path.exists():
-        raise UsageError(f"{shown}: no such path; set it to a copy of {variant.name}")
-    plain = LoadOptions(progress=options.progress)
-    archive = _toronto(path)
-    if archive is not None:
-        decoded = _cached(path, archive, plain)
-    else:
-        found = parquet.find(path, plain)
-        if isinstance(found, Rejected):
-            raise InputError(
-                f"{shown}: holds no {variant.name}; set it to its parquet files "
-                "or one of Toronto's archives, packed or not"
-            )
-        decoded = decode(found, plain, _named_by_content)
-    if decoded.name != variant.name:
-        cifar.verify(variant, decoded.train, decoded.test, shown)
-    return decoded
-
-
-def _from_sources(variant: cifar.CifarVariant, options: LoadOptions, remedy: str) -> cache.Decoded:
-    return sources.obtain(
-        variant, offline=options.offline, progress=options.progress, remedy=remedy
-    )
-
-
-def _shapes10(options: LoadOptions) -> cache.Decoded:
-    return cache.get(shapes.key(), lambda _: shapes.draw(), progress=options.progress)
-
-
-KNOWN_CONTENT: Mapping[str, Callable[[LoadOptions], cache.Decoded]] = {
-    "cifar10": _cifar10,
-    "cifar100": lambda options: _from_sources(cifar.CIFAR100, options, sources.REMEDY),
-    "shapes10": _shapes10,
-}
-NAMES: tuple[str, ...] = (*KNOWN_CONTENT, *NAMED)
