@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cifarlab.data.cache import Decoded
+from cifarlab.data.cache import Decoded, say
 from cifarlab.data.dataset import Dataset
 from cifarlab.data.grouped_split import hold_out
 from cifarlab.data.load_options import LoadOptions
@@ -38,6 +38,11 @@ def divide(decoded: Decoded, options: LoadOptions) -> Dataset:
     missing = [name for name in ("test", "validation") if name not in splits]
     _warn_of_few(splits["train"], decoded.class_names, missing, shown)
     shares = _shares(missing, options.validation_fraction)
+    if "test" in missing:
+        say(
+            options.progress,
+            f"{shown}: no test images; a tenth of each class becomes the test split",
+        )
     for name in missing:
         train = splits["train"]
         groups = _groups(train.names, options.group_by, shown)
