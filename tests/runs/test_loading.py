@@ -95,7 +95,7 @@ OPTIONS = st.fixed_dictionaries(
         "split_seed": st.integers(0, 2**31),
         "group_by": st.sampled_from([None, r"(\d)\.", r"\d+"]),
         "skip_bad": st.just(True),
-        "class_folder": st.sampled_from(["auto", "first"]),
+        "class_folder": st.sampled_from(["auto", "first", "last"]),
         "follow_links": st.booleans(),
     },
 )
@@ -119,8 +119,23 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(options=OPTIONS, change=st.integers(0, 21))
-@settings(max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_training_evaluation_and_report_see_the_same_splits_and_notice_a_change(
+    root: Path, tmp_path_factory: pytest.TempPathFactory, options: dict[str, Any], change: int
+) -> None:
+    check_reading_again(root, tmp_path_factory, options, change)
+
+
+@pytest.mark.slow
+@given(options=OPTIONS, change=st.integers(0, 21))
+@settings(max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_same_for_five_hundred_combinations(
+    root: Path, tmp_path_factory: pytest.TempPathFactory, options: dict[str, Any], change: int
+) -> None:
+    check_reading_again(root, tmp_path_factory, options, change)
+
+
+def check_reading_again(
     root: Path, tmp_path_factory: pytest.TempPathFactory, options: dict[str, Any], change: int
 ) -> None:
     with warnings.catch_warnings():

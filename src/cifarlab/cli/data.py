@@ -72,7 +72,7 @@ def check(data: Spec = "cifar10", load: LoadOptions = DEFAULTS, json: Json = Fal
         loaded, notes = inspection.load_with_notes(data, replace(load, progress=progress.message))
         checked = {
             **inspection.check(loaded),
-            "near_duplicates_of_train": dict(near_duplicates_of_train(loaded)),
+            "near_duplicates_of_train": near_duplicates_of_train(loaded),
             "notes": notes,
             "read_with": inspection.command(data, loaded),
         }
