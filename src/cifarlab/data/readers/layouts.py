@@ -201,11 +201,19 @@ def _last_folder_is_class(folder: Folder) -> Labelling | Rejected:
     nested = len(inner) >= 2 and not any(f.images for f in inner)
     if not nested or _are_splits(inner) or all(_has_train(c.with_images) for c in inner):
         return Rejected(reason="")
+    return _holding_folder_is_class(folder)
+
+
+def _holding_folder_is_class(folder: Folder) -> Labelling | Rejected:
+    """The folder that holds an image names its class, however deep it is."""
     groups: dict[str, list[PurePath]] = {}
     for image in folder.everything():
         groups.setdefault(image.parent.name, []).append(image)
     if len(groups) < 2:
-        return Rejected(reason="")
+        return Rejected(
+            reason=f"{len(groups)} folders hold images; at least 2 are needed, each with the "
+            "images of one class"
+        )
     names = sorted(groups, key=natural_order)
     labelled = [(image, label) for label, name in enumerate(names) for image in groups[name]]
     return Labelling(
@@ -276,5 +284,5 @@ def _not_measured(split: str, known: Sequence[Folder], classes: Mapping[str, str
 READINGS: Mapping[str, Sequence[Callable[[Folder], Labelling | Rejected]]] = {
     "auto": (_first_folder_without_splits, _last_folder_is_class),
     "first": (_first_folder_is_class,),
-    "last": (_last_folder_is_class,),
+    "last": (_holding_folder_is_class,),
 }
