@@ -20,7 +20,7 @@ class Gated:
     def __init__(self) -> None:
         self.whole, self.gate = tiny_classifier(), threading.Event()
         self.input_shape, self.class_names = self.whole.input_shape, self.whole.class_names
-        self.sure = self.whole.sure
+        self.sure, self.image_format = self.whole.sure, self.whole.image_format
         self.gate.set()
 
     def predict_proba(self, images: np.ndarray) -> np.ndarray:

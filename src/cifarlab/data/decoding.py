@@ -11,7 +11,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,16 +70,35 @@ def decode(
         ResourceError: the memory does not suffice.
     """
     size = options.size or own_size(found) or DEFAULT_SIZE
-    decisive = (size, options.channels, options.resize_mode, options.bits, _labels_of(found))
-    key = cache.key_for(Path(found.source), found.files, decisive)
+    key = _key(found, size, options)
+    decoded = _as_guessed(found, size, options)
 
     def build(allocate: cache.Allocate) -> cache.Decoded:
         return finish(_decode(found, options, size, allocate))
 
-    decoded = cache.get(key, build, progress=options.progress)
+    if decoded is None:
+        decoded = cache.get(key, build, progress=options.progress)
     if decoded.skipped and not options.skip_bad:
         raise InputError(_bad_images(found, decoded.skipped))
     return decoded
+
+
+def _key(found: Found, size: tuple[int, int], options: LoadOptions) -> str:
+    decisive = (size, options.channels, options.resize_mode, options.bits, _labels_of(found))
+    return cache.key_for(Path(found.source), found.files, decisive)
+
+
+def _as_guessed(found: Found, size: tuple[int, int], options: LoadOptions) -> cache.Decoded | None:
+    """Return the entry whose channels and bits were guessed, where they are those asked for now.
+
+    A run records what was guessed, and asks for just that when its data are read again.
+    """
+    guessed = replace(options, channels=AUTO, bits=None)
+    entry = cache.read(_key(found, size, guessed)) if guessed != options else None
+    if entry is None:
+        return None
+    same_channels = CHANNELS[options.channels] in (None, entry.train.images.shape[3])
+    return entry if same_channels and options.bits in (None, entry.bits) else None
 
 
 def decode_in_memory(found: Found, options: LoadOptions) -> cache.Decoded:
