@@ -51,7 +51,7 @@ class Convolution(LoweredLayer):
             x, padding = same_padding(x, size, self.stride, self.dilation, "constant")
         if x.requires_grad and self._is_faster_in_float32(x):
             with torch.autocast(x.device.type, enabled=False):
-                x = self._convolve(x.float(), padding)
+                x = self._convolve(x.to(self.kernel.dtype), padding)
         else:
             x = self._convolve(x, padding)
         return self.activation(x)
