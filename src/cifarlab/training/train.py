@@ -172,6 +172,8 @@ def train(
     choose_precision(options.precision, choose_device(options.device))
     if directory is not None:
         check_unused(Path(directory), overwrite=overwrite)
+    if data is None:
+        raise UsageError("data is None: give a dataset, a name, a path, or arrays (x, y)")
     if is_in_memory(data):
         progress.started("reading the arrays")
         data = dataset_from(data)

@@ -223,3 +223,11 @@ def test_whatever_is_accepted_is_as_a_split_must_be(shape, seed):
     for split in (data.train, data.validation, data.test):
         check_split(split, data.class_names, "here")
     assert (whole(data).reshape(x.shape) == x).all()
+
+
+@pytest.mark.parametrize(("scale", "shift"), [(255.0, 0.0), (2.0, -1.0)])
+def test_a_test_split_of_another_range_is_refused(scale, shift):
+    unit = np.random.default_rng(0).random((30, 16, 16, 3))
+    unit[0, 0, 0] = (0, 0.5, 1)
+    with pytest.raises(InputError, match=r"test x: values from .* bring both to one range"):
+        Dataset.from_arrays(unit * scale + shift, labels(), test=(unit[:9], labels(9)))

@@ -288,3 +288,53 @@ def test_names_that_speak_of_no_split_or_of_several() -> None:
 def test_listing_what_is_no_folder_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
         list_tree(tmp_path / "absent")
+
+
+def test_nesting_below_splits_stops_and_the_option_decides(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        for year in ("2024", "2025"):
+            made(tmp_path, *(f"{split}/{year}/{name}/#.png*3" for name in ("cat", "dog")))
+    answer = layouts.understand(list_tree(tmp_path).root)
+    assert isinstance(answer, Rejected)
+    assert "2024, 2025" in answer.reason
+    assert "cat, dog" in answer.reason
+    last = layouts.understand(list_tree(tmp_path).root, class_folder="last")
+    assert isinstance(last, Labelling)
+    assert last.class_names == ("cat", "dog")
+    assert {split: len(part.paths) for split, part in last.splits.items()} == {
+        "train": 12,
+        "test": 12,
+    }
+
+
+def test_nesting_above_and_below_splits_stops(tmp_path: Path) -> None:
+    for year in ("2024", "2025"):
+        for split in ("train", "test"):
+            made(tmp_path, *(f"{year}/{split}/{name}/#.png*3" for name in ("cat", "dog")))
+    answer = layouts.understand(list_tree(tmp_path).root)
+    assert isinstance(answer, Rejected)
+    assert "above the splits" in answer.reason
+
+
+def test_a_split_in_a_folder_of_its_own_name_is_read(tmp_path: Path) -> None:
+    for split in ("seg_train", "seg_test"):
+        made(tmp_path, *(f"{split}/{split}/{name}/#.png*3" for name in ("sea", "street")))
+    made(tmp_path, "seg_pred/seg_pred/#.png*5")
+    found = layouts.understand(list_tree(tmp_path).root)
+    assert isinstance(found, Labelling)
+    assert found.class_names == ("sea", "street")
+    assert set(found.splits) == {"train", "test"}
+    assert any("seg_pred" in note for note in found.notes)
+
+
+def test_splits_that_do_not_fit_are_never_read_across(tmp_path: Path) -> None:
+    made(tmp_path, "train/good/#.png*4", "test/good/#.png*2", "test/broken/#.png*2")
+    made(tmp_path, "ground_truth/broken/#.png*2")
+    assert isinstance(layouts.understand(list_tree(tmp_path).root), Rejected)
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    made(tmp_path, *(f"{name}/#.png*3" for name in ("bus", "car", "train")))
+    found = layouts.understand(list_tree(tmp_path).root)
+    assert isinstance(found, Labelling)
+    assert found.class_names == ("bus", "car", "train")

@@ -93,7 +93,7 @@ def splits_from_arrays(
     notes = [note for part in arrays.values() for note in part.notes] + [values.note]
     splits = {}
     for split, part in arrays.items():
-        _check_like(part, train, values)
+        _check_like(part, train, values, told=value_range is not None)
         splits[split] = Split(
             images=part.to_uint8(values),
             labels=numbers[split],
@@ -180,7 +180,7 @@ def _check_sides(train: _Part) -> None:
         )
 
 
-def _check_like(part: _Part, train: _Part, values: Values) -> None:
+def _check_like(part: _Part, train: _Part, values: Values, *, told: bool) -> None:
     if part is train:
         return
     shape, expected = (find_axes(p.images.shape, f"{p.split} x").shape for p in (part, train))
@@ -197,8 +197,15 @@ def _check_like(part: _Part, train: _Part, values: Values) -> None:
             f"({train.images.dtype}); bring both to one form"
         )
     low, high = extremes(part.blocks(), f"{part.split} x")
-    told = (values.black, values.white)
-    find_values(part.images.dtype, low, high, f"{part.split} x", value_range=told)
+    span = (values.black, values.white)
+    find_values(part.images.dtype, low, high, f"{part.split} x", value_range=span)
+    # Values of 0 to 1 lie within 0 to 255, and within -1 to 1, and mean something else there.
+    narrower = (values.white > 1 and high <= 1) or values.black < 0 <= low
+    if narrower and not told and part.images.dtype.kind == "f":
+        raise InputError(
+            f"{part.split} x: values from {low:g} to {high:g}, those of train are from "
+            f"{span[0]:g} to {span[1]:g}; bring both to one range, or say value_range"
+        )
 
 
 def _divide(

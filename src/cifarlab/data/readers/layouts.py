@@ -46,9 +46,17 @@ def understand(root: Folder, *, class_folder: str = "auto") -> Labelling | Rejec
         InputError: class folders are there, and something in them is wrong.
     """
     folder, notes = _without_wrappers(root)
-    divided = [_splits_above_classes(folder), _classes_above_splits(folder)]
+    divided = [
+        _splits_above_classes(folder, class_folder),
+        _classes_above_splits(folder, class_folder),
+    ]
     fitting = [answer for answer in divided if isinstance(answer, Labelling)]
-    undivided = () if fitting else [read(folder) for read in READINGS[class_folder]]
+    # Where there are splits, reading across them would train on test images.
+    undivided = (
+        ()
+        if fitting or _has_nested_train(folder)
+        else [read(folder) for read in READINGS[class_folder]]
+    )
     fitting += [answer for answer in undivided if isinstance(answer, Labelling)]
     if len(fitting) > 1:
         ways = " or ".join(f"{way.reading} ({some(way.class_names)})" for way in fitting)
@@ -74,7 +82,43 @@ def _without_wrappers(folder: Folder) -> tuple[Folder, list[str]]:
         notes.append(f"read from {printable(folder.path)}, the only folder with images")
 
 
-def _splits_above_classes(folder: Folder) -> Labelling | Rejected:
+def _has_nested_train(folder: Folder) -> bool:
+    """Whether a folder that is called train holds folders, so that it is hardly a class."""
+    spoken = splits_of([f.name for f in folder.with_images])
+    return any(spoken.get(f.name) == TRAIN and f.with_images for f in folder.with_images)
+
+
+def _classes_below(split: Folder, class_folder: str) -> Sequence[Folder] | Rejected:
+    """Return the class folders of one split, or why they cannot be told."""
+    folder, _ = _without_wrappers(split)
+    if len(folder.with_images) == 1 and not folder.images and folder.with_images[0].with_images:
+        folder = folder.with_images[0]
+    inner = folder.with_images
+    deeper = [below for f in inner for below in f.with_images]
+    nested = bool(deeper) and not any(f.images for f in inner)
+    if not nested or class_folder == "first":
+        return inner
+    if class_folder == "last":
+        return _holding(folder)
+    first, last = some([f.name for f in inner]), some(sorted({f.name for f in deeper}))
+    return Rejected(
+        reason=f"in {printable(split.name)} the classes may be the first folders ({first}) or the "
+        f"folders that hold the images ({last}); say which with --class-folder first or last"
+    )
+
+
+def _holding(folder: Folder) -> list[Folder]:
+    """Return a folder for each name of the folders that hold images, with all of their images."""
+    groups: dict[str, list[PurePath]] = {}
+    for image in folder.everything():
+        groups.setdefault(image.parent.name, []).append(image)
+    return [
+        Folder(path=folder.path / name, folders=(), images=tuple(images), others=())
+        for name, images in groups.items()
+    ]
+
+
+def _splits_above_classes(folder: Folder, class_folder: str) -> Labelling | Rejected:
     """``train/cat``, ``test/cat`` and the like."""
     spoken = splits_of([f.name for f in folder.with_images])
     by_split: dict[str, list[Folder]] = {}
@@ -88,16 +132,21 @@ def _splits_above_classes(folder: Folder) -> Labelling | Rejected:
         names = " and ".join(printable(f.name) for f in twice)
         return Rejected(reason=f"holds {names}; keep one of them")
     train = by_split[TRAIN][0]
-    if len(train.with_images) < 2:
-        count = len(train.with_images)
+    folders = _classes_below(train, class_folder)
+    if isinstance(folders, Rejected):
+        return folders
+    if len(folders) < 2:
+        count = len(folders)
         return Rejected(reason=f"{train.name} holds {count} class folders; at least 2 are needed")
-    classes = _classes(train)
-    splits = {TRAIN: _labelled(train.with_images, classes)}
+    classes = _classes_of(folders, train.folders)
+    splits = {TRAIN: _labelled(folders, classes)}
     unlabelled: list[PurePath] = []
     notes: list[str] = []
     for split in (VALIDATION, TEST):
         for other in by_split.get(split, ()):
-            known = [f for f in other.with_images if same_class(f.name) in classes]
+            below = _classes_below(other, class_folder)
+            found = other.with_images if isinstance(below, Rejected) else below
+            known = [f for f in found if same_class(f.name) in classes]
             if not known:
                 images = tuple(other.everything())
                 unlabelled += images
@@ -106,7 +155,7 @@ def _splits_above_classes(folder: Folder) -> Labelling | Rejected:
                     "left out; cifarlab predict takes them"
                 )
                 continue
-            _refuse_unknown(other, classes)
+            _refuse_unknown(other.path, found, classes)
             splits[split] = _labelled(known, classes)
             notes += _not_measured(split, known, classes)
     rest = [f.name for f in folder.with_images if f.name not in spoken]
@@ -121,7 +170,7 @@ def _splits_above_classes(folder: Folder) -> Labelling | Rejected:
     )
 
 
-def _classes_above_splits(folder: Folder) -> Labelling | Rejected:
+def _classes_above_splits(folder: Folder, class_folder: str) -> Labelling | Rejected:
     """``cat/train``, ``cat/test`` and the like."""
     inner = folder.with_images
     spoken = [splits_of([f.name for f in c.with_images]) for c in inner]
@@ -131,6 +180,13 @@ def _classes_above_splits(folder: Folder) -> Labelling | Rejected:
     )
     if not fits:
         return Rejected(reason="")
+    deeper = sorted({f.name for c in inner for s in c.with_images for f in s.with_images})
+    if len(deeper) > 1 and class_folder != "first":
+        return Rejected(
+            reason=f"the classes may be {some([c.name for c in inner])}, above the splits, or "
+            f"{some(deeper)}, below them; if they are above, say --class-folder first, else put "
+            "the splits above all other folders"
+        )
     classes = _classes(folder)
     order = list(classes)
     splits = {}
@@ -234,11 +290,15 @@ def _has_train(folders: Sequence[Folder]) -> bool:
 
 def _classes(parent: Folder) -> dict[str, str]:
     """Return the class of each spelling, in numeric or alphabetical order."""
-    empty = [f.path for f in parent.folders if f.is_empty]
+    return _classes_of(parent.with_images, parent.folders)
+
+
+def _classes_of(folders: Sequence[Folder], beside: Sequence[Folder]) -> dict[str, str]:
+    empty = [f.path for f in beside if f.is_empty]
     if empty:
         raise InputError(f"{printable(empty[0])}: holds no images; add some or remove the folder")
     classes: dict[str, str] = {}
-    for folder in sorted(parent.with_images, key=lambda f: natural_order(f.name)):
+    for folder in sorted(folders, key=lambda f: natural_order(f.name)):
         key = same_class(folder.name)
         if key in classes:
             raise InputError(
@@ -264,11 +324,11 @@ def _labelled(folders: Sequence[Folder], classes: Mapping[str, str]) -> Labelled
     return of_pairs(labelled)
 
 
-def _refuse_unknown(split: Folder, classes: Mapping[str, str]) -> None:
-    unknown = [f.name for f in split.with_images if same_class(f.name) not in classes]
+def _refuse_unknown(split: PurePath, folders: Sequence[Folder], classes: Mapping[str, str]) -> None:
+    unknown = [f.name for f in folders if same_class(f.name) not in classes]
     if unknown:
         raise InputError(
-            f"{printable(split.path)}: class {unknown[0]!r} is not among the training classes; "
+            f"{printable(split)}: class {unknown[0]!r} is not among the training classes; "
             "use the same class folders in every split"
         )
 

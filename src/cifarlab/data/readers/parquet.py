@@ -23,10 +23,15 @@ from cifarlab.data.readers.parquet_files import (
 )
 from cifarlab.data.readers.split_names import TRAIN
 from cifarlab.data.samples import Found, Rejected, Samples, Stored
+from cifarlab.errors import InputError
 from cifarlab.files import printable
 
 # Rows in memory at a time, each with the bytes of an image.
 BATCH_ROWS = 128
+
+
+# Columns that say which split a row is of.
+SPLIT_COLUMNS = ("split", "Split", "subset", "is_test", "is_train")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +77,15 @@ def _image_column(file: Path, options: LoadOptions) -> parquet_columns.ImageColu
     return parquet_columns.image_column(file, options)
 
 
+def _refuse_split_column(file: Path, label: str) -> None:
+    for name in SPLIT_COLUMNS:
+        if name != label and parquet_columns.has_column(file, name):
+            raise InputError(
+                f"{printable(file)}: has a column {name!r}, which would divide the images and is "
+                "not read; write a file for each split (train.parquet, test.parquet), or drop it"
+            )
+
+
 def _found(
     path: Path, root: Path, files: ParquetFiles, options: LoadOptions, tables: Sequence[Path]
 ) -> Found:
@@ -79,6 +93,7 @@ def _found(
     image = parquet_columns.image_column(first, options)
     assert image is not None
     label = parquet_columns.label_column(first, image.name, options)
+    _refuse_split_column(first, label)
     declared = parquet_columns.declared_names(first, label)
     values, notes = _values(files, label, declared)
     classes = as_classes(

@@ -11,6 +11,12 @@ TRAIN, VALIDATION, TEST = "train", "validation", "test"
 WORDS = {
     "train": TRAIN,
     "training": TRAIN,
+    "trainset": TRAIN,
+    "trainingset": TRAIN,
+    "valset": VALIDATION,
+    "validationset": VALIDATION,
+    "devset": VALIDATION,
+    "testset": TEST,
     "val": VALIDATION,
     "valid": VALIDATION,
     "validate": VALIDATION,

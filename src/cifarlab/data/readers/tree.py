@@ -21,6 +21,11 @@ SUFFIXES = frozenset(
 SYSTEM_FOLDERS = frozenset(
     {"__macosx", "@eadir", "lost+found", "$recycle.bin", "system volume information"}
     | {"__pycache__", "node_modules", ".ipynb_checkpoints"}
+    # Network drives of Synology and QNAP.
+    | {"#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@__thumb", "@tmp", "recycler"}
+    | {"thumbs", "thumbnails", "_thumbs"}
+    # What trackers of experiments write.
+    | {"wandb", "mlruns", "lightning_logs"}
 )
 SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db"})
 # How image files begin, for those without a suffix, and how many bytes tell it.
