@@ -138,7 +138,7 @@ def _splits_above_classes(folder: Folder, class_folder: str) -> Labelling | Reje
     if len(folders) < 2:
         count = len(folders)
         return Rejected(reason=f"{train.name} holds {count} class folders; at least 2 are needed")
-    classes = _classes_of(folders, train.folders)
+    classes = _classes_of(folders, train)
     splits = {TRAIN: _labelled(folders, classes)}
     unlabelled: list[PurePath] = []
     notes: list[str] = []
@@ -290,10 +290,16 @@ def _has_train(folders: Sequence[Folder]) -> bool:
 
 def _classes(parent: Folder) -> dict[str, str]:
     """Return the class of each spelling, in numeric or alphabetical order."""
-    return _classes_of(parent.with_images, parent.folders)
+    return _classes_of(parent.with_images, parent)
 
 
-def _classes_of(folders: Sequence[Folder], beside: Sequence[Folder]) -> dict[str, str]:
+def _classes_of(folders: Sequence[Folder], parent: Folder) -> dict[str, str]:
+    beside = parent.folders
+    if parent.linked_out:
+        raise InputError(
+            f"{printable(parent.linked_out[0])}: a class folder that is a link out of the folder; "
+            "read it with --follow-links, or remove the link"
+        )
     empty = [f.path for f in beside if f.is_empty]
     if empty:
         raise InputError(f"{printable(empty[0])}: holds no images; add some or remove the folder")

@@ -49,6 +49,7 @@ class Folder:
         images: the image files in it, by name.
         others: the other files in it, by name.
         skipped: how many folders and files in it are left out.
+        linked_out: folders in it that are links out of the tree and are left out.
     """
 
     path: PurePath
@@ -56,6 +57,7 @@ class Folder:
     images: tuple[PurePath, ...]
     others: tuple[PurePath, ...]
     skipped: int = 0
+    linked_out: tuple[PurePath, ...] = ()
 
     @property
     def name(self) -> str:
@@ -173,6 +175,7 @@ def _listed(
     folders: list[Folder] = []
     images: list[Path] = []
     others: list[Path] = []
+    linked_out: list[Path] = []
     before = len(left_out)
     below = 0
     for entry in _entries(path):
@@ -181,6 +184,8 @@ def _listed(
         if is_hidden(name):
             continue
         if entry.is_symlink() and not is_followed(here, root, seen, left_out, follow_links):
+            if entry.is_dir() and not here.resolve().is_relative_to(root):
+                linked_out.append(here)
             continue
         if entry.is_dir():
             if not is_new_folder(here, seen, left_out, depth):
@@ -200,6 +205,7 @@ def _listed(
         images=tuple(images),
         others=tuple(others),
         skipped=len(left_out) - before - below,
+        linked_out=tuple(linked_out),
     )
 
 
