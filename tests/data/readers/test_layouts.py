@@ -344,7 +344,7 @@ def test_one_class_folder_that_links_out_stops_with_the_remedy(tmp_path: Path) -
     made(tmp_path / "photos", "cat/#.png*3", "dog/#.png*3")
     made(tmp_path / "elsewhere", "#.png*3")
     (tmp_path / "photos" / "fox").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(InputError, match="fox: a class folder that is a link .*--follow-links"):
+    with pytest.raises(InputError, match=r"fox: a class folder that is a link .*--follow-links"):
         layouts.understand(list_tree(tmp_path / "photos").root)
     followed = layouts.understand(list_tree(tmp_path / "photos", follow_links=True).root)
     assert isinstance(followed, Labelling)
