@@ -39,10 +39,8 @@ def divide(decoded: Decoded, options: LoadOptions) -> Dataset:
     _warn_of_few(splits["train"], decoded.class_names, missing, shown)
     shares = _shares(missing, options.validation_fraction)
     if "test" in missing:
-        say(
-            options.progress,
-            f"{shown}: no test images; a tenth of each class becomes the test split",
-        )
+        # To the log: it is how data without splits are meant to be read.
+        say(None, f"{shown}: no test images; a tenth of each class becomes the test split")
     for name in missing:
         train = splits["train"]
         groups = _groups(train.names, options.group_by, shown)

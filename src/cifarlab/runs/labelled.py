@@ -137,10 +137,6 @@ def in_format(options: LoadOptions, image_format: ImageFormat) -> LoadOptions:
     )
 
 
-def ignore(_: str) -> None:
-    """Say nothing."""
-
-
 def _divided_as_before(
     decoded: Decoded, options: LoadOptions, trained_on: Mapping[str, Any] | None
 ) -> Dataset | None:
@@ -155,7 +151,7 @@ def _divided_as_before(
         with warnings.catch_warnings():
             # Said already when the data were read, or not of interest here.
             warnings.simplefilter("ignore")
-            data = divide(decoded, replace(options, **kept, progress=ignore))
+            data = divide(decoded, replace(options, **kept))
     except CifarlabError:
         return None
     for candidate in (data, without_validation(data)):
