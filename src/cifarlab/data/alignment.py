@@ -7,12 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cifarlab.data.readers.labelling import same_class
+from cifarlab.data.readers.labelling import same_class, some
 from cifarlab.data.split import Split
 from cifarlab.errors import InputError
 from cifarlab.files import printable
-
-MAX_LISTED = 10
 
 
 def align(split: Split, names: Sequence[str], known: Sequence[str], where: str) -> Split:
@@ -55,20 +53,20 @@ def align(split: Split, names: Sequence[str], known: Sequence[str], where: str) 
     unknown = [name for i, name in enumerate(names) if own[i] < 0 and i in present]
     if not (labels >= 0).any():
         raise InputError(
-            f"{where}: has the classes {_some(names)}, the model knows {_some(known)}: none is the "
+            f"{where}: has the classes {some(names)}, the model knows {some(known)}: none is the "
             "same; name its own data with --data"
         )
     if unknown:
         count = int((labels < 0).sum())
         warnings.warn(
-            f"{where}: {count:,} images of {_some(unknown)} are left out: the model knows no such "
+            f"{where}: {count:,} images of {some(unknown)} are left out: the model knows no such "
             "class",
             stacklevel=2,
         )
     missing = [name for i, name in enumerate(known) if not (labels == i).any()]
     if missing:
         warnings.warn(
-            f"{where}: no images of {_some(missing)}, so that is not measured", stacklevel=2
+            f"{where}: no images of {some(missing)}, so that is not measured", stacklevel=2
         )
     kept = np.flatnonzero(labels >= 0)
     aligned = split if len(kept) == len(labels) else split.subset(kept)
@@ -90,8 +88,3 @@ def _are_labels(names: Sequence[str], known: Sequence[str]) -> bool:
 def are_numbers(names: Sequence[str]) -> bool:
     """Whether all class names are whole numbers, so that they are labels themselves."""
     return all(name.isascii() and name.isdecimal() for name in names)
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(printable(name) for name in names[:MAX_LISTED])
-    return shown if len(names) <= MAX_LISTED else f"{shown} and {len(names) - MAX_LISTED} more"

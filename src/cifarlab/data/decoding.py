@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +23,7 @@ from cifarlab.data.split import Split, release
 from cifarlab.errors import InputError
 from cifarlab.files import printable
 from cifarlab.runtime.cores import usable_cores
+from cifarlab.runtime.parallel import in_order
 
 if TYPE_CHECKING:
     from cifarlab.data.image import DecodedImage
@@ -69,7 +68,7 @@ def decode(
         InputError: an image is bad, and bad ones are not to be left out.
         ResourceError: the memory does not suffice.
     """
-    size = options.size or own_size(found) or DEFAULT_SIZE
+    size = _wanted_size(found, options)
     key = _key(found, size, options)
     decoded = _as_guessed(found, size, options)
 
@@ -107,11 +106,15 @@ def decode_in_memory(found: Found, options: LoadOptions) -> cache.Decoded:
     Raises:
         InputError: an image is bad.
     """
-    size = options.size or own_size(found) or DEFAULT_SIZE
+    size = _wanted_size(found, options)
     decoded = _decode(found, options, size, cache.in_memory)
     if decoded.skipped:
         raise InputError(_bad_images(found, decoded.skipped))
     return decoded
+
+
+def _wanted_size(found: Found, options: LoadOptions) -> tuple[int, int]:
+    return options.size or own_size(found) or DEFAULT_SIZE
 
 
 def own_size(found: Found) -> tuple[int, int] | None:
@@ -202,18 +205,9 @@ def _in_parallel(
     def work(items: list[tuple[int, Stored]]) -> Chunk:
         return _decode_chunk(items, samples.names, images, resize_mode, bits)
 
-    workers = usable_cores()
-    waiting: deque[Future[Chunk]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for items in _batched(enumerate(samples.contents()), CHUNK):
-                waiting.append(pool.submit(work, items))
-                if len(waiting) > 2 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    threads = usable_cores()
+    batches = _batched(enumerate(samples.contents()), CHUNK)
+    yield from in_order(work, batches, threads=threads, ahead=2 * threads + 1)
 
 
 def _batched(items: Iterable[tuple[int, Stored]], count: int) -> Iterator[list[tuple[int, Stored]]]:

@@ -11,15 +11,12 @@ import numpy as np
 
 from cifarlab.data.cache import Decoded, say
 from cifarlab.data.dataset import Dataset
-from cifarlab.data.grouped_split import hold_out
+from cifarlab.data.grouped_split import TEST_FRACTION, hold_out
 from cifarlab.data.load_options import LoadOptions
+from cifarlab.data.readers.labelling import some
 from cifarlab.data.split import Split, check_split
 from cifarlab.errors import InputError, UsageError
 from cifarlab.files import printable
-
-# A source without test images gives this share of each class.
-TEST_FRACTION = 0.1
-MAX_LISTED = 10
 
 
 def divide(decoded: Decoded, options: LoadOptions) -> Dataset:
@@ -137,14 +134,14 @@ def _check_classes(splits: Mapping[str, Split], decoded: Decoded, shown: str) ->
     empty = [name for name, here in zip(names, counts["train"], strict=True) if here == 0]
     if empty:
         warnings.warn(
-            f"{shown}: no images at all of {_some(empty)}; it is never predicted", stacklevel=2
+            f"{shown}: no images at all of {some(empty)}; it is never predicted", stacklevel=2
         )
     for part in ("validation", "test"):
         lacking = [n for n, c in zip(names, counts.get(part, total), strict=True) if c == 0]
         lacking = [name for name in lacking if name not in empty]
         if lacking:
             warnings.warn(
-                f"{shown}: {part} has no images of {_some(lacking)}, so that class is not "
+                f"{shown}: {part} has no images of {some(lacking)}, so that class is not "
                 "measured there",
                 stacklevel=2,
             )
@@ -155,7 +152,7 @@ def _warn_of_few(train: Split, names: Sequence[str], missing: Sequence[str], sho
     few = [name for name, count in zip(names, counts, strict=True) if 0 < count <= len(missing)]
     if few:
         warnings.warn(
-            f"{shown}: too few images of {_some(few)} to divide; they are trained on, and not "
+            f"{shown}: too few images of {some(few)} to divide; they are trained on, and not "
             "measured in every split",
             stacklevel=2,
         )
@@ -191,8 +188,3 @@ def _warn_of_shared_groups(splits: Mapping[str, Split], pattern: str | None, sho
                 "divides them",
                 stacklevel=2,
             )
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(printable(name) for name in names[:MAX_LISTED])
-    return shown if len(names) <= MAX_LISTED else f"{shown} and {len(names) - MAX_LISTED} more"

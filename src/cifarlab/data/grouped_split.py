@@ -9,6 +9,9 @@ import numpy as np
 from cifarlab.data.split import stratified_split
 from cifarlab.errors import InputError
 
+# Data without test images give this share of each class.
+TEST_FRACTION = 0.1
+
 
 def hold_out(
     labels: np.ndarray[Any, Any], groups: np.ndarray[Any, Any] | None, fraction: float, seed: int

@@ -225,11 +225,11 @@ def read_image(
     )
 
 
-def decode_as(
+def details_as(
     image_format: ImageFormat, data: bytes, *, name: str, max_pixels: int | None = None
-) -> np.ndarray[Any, Any]:
-    """Decode one image as ``decode_image`` does, to what a model takes: uint8 ``[H, W, C]``."""
-    return decode_image(
+) -> DecodedImage:
+    """Decode one image as ``decode_as`` does, and say what was seen in it."""
+    return decode_details(
         data,
         name=name,
         size=(image_format.height, image_format.width),
@@ -240,16 +240,11 @@ def decode_as(
     )
 
 
-def details_as(image_format: ImageFormat, data: bytes, *, name: str) -> DecodedImage:
-    """Decode one image as ``decode_as`` does, and say what was seen in it."""
-    return decode_details(
-        data,
-        name=name,
-        size=(image_format.height, image_format.width),
-        resize_mode=image_format.resize_mode,
-        channels=image_format.channels,
-        bits=image_format.bits,
-    )
+def decode_as(
+    image_format: ImageFormat, data: bytes, *, name: str, max_pixels: int | None = None
+) -> np.ndarray[Any, Any]:
+    """Decode one image as ``decode_image`` does, to what a model takes: uint8 ``[H, W, C]``."""
+    return details_as(image_format, data, name=name, max_pixels=max_pixels).pixels
 
 
 def read_as(image_format: ImageFormat, path: str | os.PathLike[str]) -> np.ndarray[Any, Any]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -18,9 +15,11 @@ from cifarlab.data.image_format import ImageFormat
 from cifarlab.errors import InputError
 from cifarlab.files import printable
 from cifarlab.predicting.sources import Source
+from cifarlab.runtime.cores import usable_cores
+from cifarlab.runtime.parallel import in_order
 
 BATCH_SIZE = 256
-DECODERS = min(16, os.cpu_count() or 1)
+DECODERS = min(16, usable_cores())
 
 Pixels = np.ndarray[Any, Any]
 
@@ -76,26 +75,14 @@ def _decoded(
     sources: Iterable[Source], image_format: ImageFormat, ahead: int
 ) -> Generator[tuple[Source, Pixels | InputError], None, None]:
     """Yield each source with its pixels, or with the error; at most ``ahead`` are held."""
-    pool = ThreadPoolExecutor(DECODERS, thread_name_prefix="decode")
-    waiting: deque[tuple[Source, Future[Pixels | InputError]]] = deque()
-    try:
-        for source in sources:
-            waiting.append((source, pool.submit(_decode, source, image_format)))
-            if len(waiting) == ahead:
-                first, pixels = waiting.popleft()
-                yield first, pixels.result()
-        while waiting:
-            first, pixels = waiting.popleft()
-            yield first, pixels.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
+    def decode(source: Source) -> tuple[Source, Pixels | InputError]:
+        try:
+            return source, decode_as(image_format, source.read(), name=source.name)
+        except InputError as error:
+            return source, error
 
-def _decode(source: Source, image_format: ImageFormat) -> Pixels | InputError:
-    try:
-        return decode_as(image_format, source.read(), name=source.name)
-    except InputError as error:
-        return error
+    return in_order(decode, sources, threads=DECODERS, ahead=ahead)
 
 
 def _predicted(

@@ -14,6 +14,7 @@ from cifarlab.evaluation.mistakes import cell
 from cifarlab.reporting.content import Content
 from cifarlab.reporting.figures import plots
 from cifarlab.reporting.images import Sheet, image_uri, sheet
+from cifarlab.reporting.rendering import render_template
 
 SAMPLES = 24
 LABEL_ISSUES = 24
@@ -33,16 +34,7 @@ Cells = dict[str, list[int]]
 
 def render(content: Content) -> str:
     """Return the page; every text from outside is escaped."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("cifarlab.reporting", "template"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html").render(_view(content))
+    return render_template("page.html", _view(content))
 
 
 def _view(content: Content) -> dict[str, Any]:
@@ -78,7 +70,6 @@ def _view(content: Content) -> dict[str, Any]:
         "data": _data(content, images, cells, total),
         "number": number,
         "interval": interval,
-        "style": Markup(_file("style.css")),
         "script": Markup(_file("page.js")),
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from PIL import Image
@@ -185,9 +185,8 @@ def _lab_to_rgb(image: Image.Image) -> Image.Image:
     to_srgb = ImageCms.buildTransform(
         ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB"
     )
-    converted = ImageCms.applyTransform(image, to_srgb)
-    assert converted is not None
-    return converted
+    # It is None only where the image itself is changed.
+    return cast("Image.Image", ImageCms.applyTransform(image, to_srgb))
 
 
 def _bands(image: Image.Image) -> int:

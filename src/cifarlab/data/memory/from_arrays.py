@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cifarlab.data.grouped_split import hold_out
+from cifarlab.data.grouped_split import TEST_FRACTION, hold_out
 from cifarlab.data.load_options import LARGEST, SMALLEST, LoadOptions
 from cifarlab.data.memory import iterables
 from cifarlab.data.memory.image_arrays import HALF, Values, extremes, find_axes, find_values
@@ -18,7 +18,6 @@ from cifarlab.data.readers.split_names import TEST, TRAIN, VALIDATION
 from cifarlab.data.split import Split
 from cifarlab.errors import InputError, UsageError
 
-TEST_FRACTION = 0.1
 BLOCK = 4096
 MAX_LISTED = 5
 

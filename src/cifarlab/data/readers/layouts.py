@@ -91,8 +91,6 @@ def _has_nested_train(folder: Folder) -> bool:
 def _classes_below(split: Folder, class_folder: str) -> Sequence[Folder] | Rejected:
     """Return the class folders of one split, or why they cannot be told."""
     folder, _ = _without_wrappers(split)
-    if len(folder.with_images) == 1 and not folder.images and folder.with_images[0].with_images:
-        folder = folder.with_images[0]
     inner = folder.with_images
     deeper = [below for f in inner for below in f.with_images]
     nested = bool(deeper) and not any(f.images for f in inner)
@@ -113,8 +111,8 @@ def _holding(folder: Folder) -> list[Folder]:
     for image in folder.everything():
         groups.setdefault(image.parent.name, []).append(image)
     return [
-        Folder(path=folder.path / name, folders=(), images=tuple(images), others=())
-        for name, images in groups.items()
+        Folder(path=folder.path / name, folders=(), images=tuple(groups[name]), others=())
+        for name in sorted(groups, key=natural_order)
     ]
 
 
@@ -262,20 +260,17 @@ def _last_folder_is_class(folder: Folder) -> Labelling | Rejected:
 
 def _holding_folder_is_class(folder: Folder) -> Labelling | Rejected:
     """The folder that holds an image names its class, however deep it is."""
-    groups: dict[str, list[PurePath]] = {}
-    for image in folder.everything():
-        groups.setdefault(image.parent.name, []).append(image)
-    if len(groups) < 2:
+    holding = _holding(folder)
+    if len(holding) < 2:
         return Rejected(
-            reason=f"{len(groups)} folders hold images; at least 2 are needed, each with the "
+            reason=f"{len(holding)} folders hold images; at least 2 are needed, each with the "
             "images of one class"
         )
-    names = sorted(groups, key=natural_order)
-    labelled = [(image, label) for label, name in enumerate(names) for image in groups[name]]
+    labelled = [(image, label) for label, f in enumerate(holding) for image in f.images]
     return Labelling(
         reading="the folders that hold the images",
         options={"class_folder": "last"},
-        class_names=tuple(names),
+        class_names=tuple(f.name for f in holding),
         splits={TRAIN: of_pairs(labelled)},
     )
 

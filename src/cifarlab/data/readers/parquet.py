@@ -59,22 +59,21 @@ def find(path: Path, options: LoadOptions) -> Found | Rejected:
     present = [path] if path.is_file() and is_parquet(path) else []
     if path.is_dir():
         present = find_files(path)
-    holding = [file for file in present if _image_column(file, options) is not None]
-    if not holding:
+    found = {file: parquet_columns.image_column(file, options) for file in present}
+    columns = {file: column for file, column in found.items() if column is not None}
+    if not columns:
         names = [file.name for file in present]
         return Rejected(reason=f"no column of {some(names)} holds images" if names else "")
     root = path if path.is_dir() else path.parent
-    files = by_split(root, holding) if path.is_dir() else ParquetFiles(splits={TRAIN: (path,)})
-    return _found(path, root, files, options, [f for f in present if f not in holding])
+    files = (
+        by_split(root, list(columns)) if path.is_dir() else ParquetFiles(splits={TRAIN: (path,)})
+    )
+    return _found(path, root, files, options, columns, [f for f in present if f not in columns])
 
 
 def holds_images(path: Path, options: LoadOptions) -> bool:
     """Whether a Parquet file has a column of images."""
-    return is_parquet(path) and _image_column(path, options) is not None
-
-
-def _image_column(file: Path, options: LoadOptions) -> parquet_columns.ImageColumn | None:
-    return parquet_columns.image_column(file, options)
+    return is_parquet(path) and parquet_columns.image_column(path, options) is not None
 
 
 def _refuse_split_column(file: Path, label: str) -> None:
@@ -87,11 +86,15 @@ def _refuse_split_column(file: Path, label: str) -> None:
 
 
 def _found(
-    path: Path, root: Path, files: ParquetFiles, options: LoadOptions, tables: Sequence[Path]
+    path: Path,
+    root: Path,
+    files: ParquetFiles,
+    options: LoadOptions,
+    columns: Mapping[Path, parquet_columns.ImageColumn],
+    tables: Sequence[Path],
 ) -> Found:
     first = files.splits[TRAIN][0]
-    image = parquet_columns.image_column(first, options)
-    assert image is not None
+    image = columns[first]
     label = parquet_columns.label_column(first, image.name, options)
     _refuse_split_column(first, label)
     declared = parquet_columns.declared_names(first, label)
@@ -102,7 +105,7 @@ def _found(
         declared=declared,
     )
     splits = {
-        split: _samples(root, values[split], labels, options)
+        split: _samples(root, values[split], labels, columns)
         for split, labels in classes.labels.items()
     }
     images = count_images(path) if path.is_dir() else 0
@@ -142,7 +145,7 @@ def _samples(
     root: Path,
     values: Sequence[tuple[Path, Sequence[Any]]],
     labels: np.ndarray[Any, Any],
-    options: LoadOptions,
+    columns: Mapping[Path, parquet_columns.ImageColumn],
 ) -> Samples:
     parts: list[Part] = []
     names: list[str] = []
@@ -150,9 +153,7 @@ def _samples(
     for path, column in values:
         rows = np.flatnonzero(labels[start : start + len(column)] >= 0)
         start += len(column)
-        image = parquet_columns.image_column(path, options)
-        assert image is not None
-        parts.append(Part(path=path, image=image, rows=rows))
+        parts.append(Part(path=path, image=columns[path], rows=rows))
         names += _names(root, parts[-1])
     return Samples(
         labels=labels[labels >= 0],
