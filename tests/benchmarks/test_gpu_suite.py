@@ -30,6 +30,7 @@ def dry(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return document
 
 
+@pytest.mark.slow
 def test_a_dry_run_runs_every_part_and_nothing_is_left_out(dry: dict[str, Any]) -> None:
     parts = dry["parts"]
     assert list(parts) == list(PARTS)
@@ -44,6 +45,7 @@ def test_a_dry_run_runs_every_part_and_nothing_is_left_out(dry: dict[str, Any]) 
     assert dry["environment"]["hardware"]["accelerator"] is None
 
 
+@pytest.mark.slow
 def test_its_table_has_every_system_arm_and_network(dry: dict[str, Any]) -> None:
     text = markdown(dry)
     shown = [*VARIANTS, "fast94_gpu", "airbench94_muon", "hiverge", "Conv2D"]
