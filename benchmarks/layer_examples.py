@@ -85,6 +85,12 @@ EXAMPLES: dict[type, list[Example]] = {
         (lambda: layers.GlobalAveragePooling2D(), IMAGE),
         (lambda: layers.GlobalAveragePooling2D(keepdims=True), IMAGE),
     ],
+    layers.Resizing: [
+        (lambda: layers.Resizing(9, 7), IMAGE),
+        (lambda: layers.Resizing(3, 9, interpolation="nearest"), IMAGE),
+        (lambda: layers.Resizing(3, 2, interpolation="bicubic", antialias=True), IMAGE),
+        (lambda: layers.Resizing(3, 2, antialias=True), IMAGE),
+    ],
     layers.ZeroPadding2D: [(lambda: layers.ZeroPadding2D(((1, 2), (3, 0))), IMAGE)],
     layers.Flatten: [
         (lambda: layers.Flatten(), IMAGE),

@@ -97,6 +97,7 @@ CHANNELS_FIRST: list[Callable[[], Any]] = [
     lambda: layers.GlobalMaxPooling2D(data_format="channels_first"),
     lambda: layers.GlobalAveragePooling2D(keepdims=True, data_format="channels_first"),
     lambda: layers.ZeroPadding2D(((1, 2), (3, 0)), data_format="channels_first"),
+    lambda: layers.Resizing(3, 2, data_format="channels_first"),
     lambda: layers.Flatten(data_format="channels_first"),
     lambda: layers.SpatialDropout2D(0.0, data_format="channels_first"),
 ]
@@ -117,6 +118,7 @@ def with_learnt_activation() -> Any:
 
 
 OTHER_SETTINGS: dict[str, Example] = {
+    "cropped to an aspect ratio": (lambda: layers.Resizing(3, 2, crop_to_aspect_ratio=True), IMAGE),
     "normalized over another axis": (lambda: layers.BatchNormalization(axis=1), IMAGE),
     "normalized in rank five": (lambda: layers.BatchNormalization(), VOLUME),
     "renormalized": (lambda: layers.BatchNormalization(renorm=True), IMAGE),

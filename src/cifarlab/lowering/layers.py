@@ -66,6 +66,24 @@ def zero_padding(layer: Any) -> LoweredLayer:
     return Apply(lambda x: F.pad(x, (left, right, top, bottom)))
 
 
+RESIZE_MODES = {"bilinear": "bilinear", "nearest": "nearest-exact", "bicubic": "bicubic"}
+
+
+def resizing(layer: Any) -> LoweredLayer | None:
+    mode = RESIZE_MODES.get(layer.interpolation)
+    if mode is None or layer.crop_to_aspect_ratio or layer.pad_to_aspect_ratio:
+        return None
+    size, smooth = (layer.height, layer.width), mode != "nearest-exact"
+
+    def resize(x: Tensor) -> Tensor:
+        corners = False if smooth else None
+        return F.interpolate(
+            x, size, mode=mode, align_corners=corners, antialias=smooth and layer.antialias
+        )
+
+    return Apply(resize)
+
+
 class Flatten(LoweredLayer):
     """Put all values of an image into one row, in Keras's order."""
 
@@ -104,6 +122,8 @@ def relu(layer: Any) -> LoweredLayer:
         return Apply(F.relu)
     if threshold == 0.0 and ceiling is None:
         return Apply(lambda x: F.leaky_relu(x, float(slope)))
+    if slope == 0.0 and threshold == 0.0:
+        return Apply(lambda x: F.hardtanh(x, 0.0, float(ceiling)))
     return Apply(lambda x: _general_relu(x, float(slope), float(threshold), ceiling))
 
 
@@ -162,6 +182,7 @@ LOWERED: dict[type, Callable[[Any], nn.Module | None]] = {
         lambda x, keep: x.mean((2, 3), keepdim=keep)
     ),
     keras.layers.ZeroPadding2D: zero_padding,
+    keras.layers.Resizing: resizing,
     keras.layers.Flatten: Flatten,
     keras.layers.Reshape: reshape,
     keras.layers.Dropout: dropout,

@@ -55,25 +55,42 @@ def test_every_array_of_the_file_is_used_but_the_last_layer_and_counters() -> No
             asked.add(name)
             return super().__getitem__(name)
 
-    LITE0.assign(LITE0.build((32, 32, 3)), Asked(arrays))
+    LITE0.assign(LITE0.build((32, 32, 3), None), Asked(arrays))
     unused = {name for name in set(arrays) - asked if not name.endswith("num_batches_tracked")}
     assert unused == {"_fc.weight", "_fc.bias"}
 
 
 @pytest.mark.parametrize("shape", [(32, 32, 3), (64, 48, 3), (225, 224, 3)])
 def test_any_size_of_image_gives_features(shape: tuple[int, int, int]) -> None:
-    model = LITE0.build(shape)
+    model = LITE0.build(shape, None)
     assert model.output_shape == (None, LITE0.features)
 
 
+def test_grey_images_are_the_same_in_three_channels() -> None:
+    grey = np.random.default_rng(0).integers(0, 256, (2, 40, 40, 1)).astype("float32")
+    expected = load_backbone(LITE0, (40, 40, 3))(np.repeat(grey, 3, 3), training=False)
+    with torch.no_grad():
+        features = load_backbone(LITE0, (40, 40, 1))(grey, training=False)
+        torch.testing.assert_close(features, expected)
+
+
+def test_small_images_are_enlarged_inside() -> None:
+    small = np.random.default_rng(0).integers(0, 256, (2, 16, 24, 3)).astype("float32")
+    large = keras.layers.Resizing(64, 96)(small)
+    with torch.no_grad():
+        expected = load_backbone(LITE0, (64, 96, 3))(large, training=False)
+        features = load_backbone(LITE0, (16, 24, 3), (64, 96))(small, training=False)
+    torch.testing.assert_close(features, expected, rtol=1e-4, atol=1e-4)
+
+
 def test_blocks_are_named_by_stage_for_whoever_freezes_some() -> None:
-    names = {layer.name.split("_")[0] for layer in LITE0.build((32, 32, 3)).layers}
+    names = {layer.name.split("_")[0] for layer in LITE0.build((32, 32, 3), None).layers}
     blocks = {name for name in names if name.startswith("block")}
     assert blocks == {f"block{n}{c}" for n, s in enumerate(STAGES, 1) for c in "abcd"[: s.blocks]}
 
 
 def test_it_is_made_of_stock_layers() -> None:
-    kinds = {type(layer) for layer in LITE0.build((32, 32, 3)).layers}
+    kinds = {type(layer) for layer in LITE0.build((32, 32, 3), None).layers}
     assert all(getattr(keras.layers, kind.__name__, None) is kind for kind in kinds)
 
 

@@ -12,6 +12,8 @@ from cifarlab.backend import KerasModel
 from cifarlab.models.backbones.published_weights import PublishedWeights, read_weights
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
+Shape = tuple[int, int, int]
+Size = tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +28,8 @@ class Backbone:
         image_size: the side of the images that it was trained on, in pixels.
         features: the number F of values that it gives for an image.
         weights: the file that they are read from.
-        build: from an input shape ``(height, width, 3)`` to the network, its weights random.
+        build: from an input shape ``(height, width, channels)``, and the size that images are
+            resized to inside or ``None``, to the network, its weights random.
         assign: gives such a network its weights, from the arrays in the file.
     """
 
@@ -37,15 +40,16 @@ class Backbone:
     image_size: int
     features: int
     weights: PublishedWeights
-    build: Callable[[tuple[int, int, int]], KerasModel]
+    build: Callable[[Shape, Size | None], KerasModel]
     assign: Callable[[KerasModel, Arrays], None]
 
 
-def load_backbone(backbone: Backbone, input_shape: tuple[int, int, int]) -> KerasModel:
+def load_backbone(backbone: Backbone, input_shape: Shape, size: Size | None = None) -> KerasModel:
     """Return the network with its weights, for images of one size.
 
     Args:
-        input_shape: height, width and 3 channels; images are values from 0 to 255.
+        input_shape: height, width, and 3 channels or 1; images are values from 0 to 255.
+        size: height and width that they are resized to inside; ``None`` for as they are.
 
     Returns:
         A ``keras.Model`` from ``[N, *input_shape]`` to features ``[N, F]``.
@@ -55,6 +59,6 @@ def load_backbone(backbone: Backbone, input_shape: tuple[int, int, int]) -> Kera
         UnsafeError: the file is not the one that was published.
     """
     arrays = read_weights(backbone.weights)
-    model = backbone.build(input_shape)
+    model = backbone.build(input_shape, size)
     backbone.assign(model, arrays)
     return model

@@ -15,6 +15,7 @@ from typing import Any
 
 from cifarlab.backend import KerasModel, keras
 from cifarlab.models.backbones.backbone import Arrays, Backbone
+from cifarlab.models.backbones.inputs import in_colour, of_size
 from cifarlab.models.backbones.published_weights import PublishedWeights
 
 EPSILON = 1e-3
@@ -47,14 +48,18 @@ STAGES = (
 
 
 def efficientnet_lite(
-    input_shape: tuple[int, int, int] = (224, 224, 3), width: float = 1.0, depth: float = 1.0
+    input_shape: tuple[int, int, int] = (224, 224, 3),
+    size: tuple[int, int] | None = None,
+    width: float = 1.0,
+    depth: float = 1.0,
 ) -> KerasModel:
     """Return the network without its last layer, its weights random.
 
     Layers are called ``stem_*``, ``block1a_*`` to ``block7a_*`` and ``head_*``.
 
     Args:
-        input_shape: height, width and 3 channels; images are values from 0 to 255.
+        input_shape: height, width, and 3 channels or 1; images are values from 0 to 255.
+        size: height and width that they are resized to inside; ``None`` for as they are.
         width: factor on the filters of the stages.
         depth: factor on their blocks; the first and the last stage keep theirs.
 
@@ -64,6 +69,7 @@ def efficientnet_lite(
     layers = keras.layers
     images = keras.Input(input_shape)
     x = layers.Rescaling(SCALE, OFFSET, name="scaling")(images)
+    x = of_size(in_colour(x), size)
     x = layers.Conv2D(STEM, 3, 2, padding="same", use_bias=False, name="stem_conv")(x)
     x = _normalized(x, "stem")
     for name, stage, stride in _blocks(width, depth):
