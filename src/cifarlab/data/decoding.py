@@ -28,8 +28,6 @@ from cifarlab.runtime.parallel import in_order
 if TYPE_CHECKING:
     from cifarlab.data.image import DecodedImage
 
-# Height and width where the images have different ones, or large ones.
-DEFAULT_SIZE = (32, 32)
 # The largest own size, on either side, that is kept without being asked for.
 LARGEST_OWN = 64
 SMALLEST_OWN = 8
@@ -114,7 +112,7 @@ def decode_in_memory(found: Found, options: LoadOptions) -> cache.Decoded:
 
 
 def _wanted_size(found: Found, options: LoadOptions) -> tuple[int, int]:
-    return options.size or own_size(found) or DEFAULT_SIZE
+    return options.size or own_size(found) or (options.photo_size, options.photo_size)
 
 
 def own_size(found: Found) -> tuple[int, int] | None:

@@ -16,8 +16,9 @@ CHANNELS: Mapping[str, int | None] = {AUTO: None, "grey": 1, "rgb": 3}
 CLASS_FOLDERS = (AUTO, "first", "last")
 # Smaller images have nothing to show; larger ones are another kind of work.
 SMALLEST, LARGEST = 8, 256
-# Those that do not decide what the images are or which split each is in.
-NOT_RECORDED = ("offline", "progress")
+# Those that do not decide what the images are or which split each is in, and what is recorded as the
+# size that it led to.
+NOT_RECORDED = ("offline", "progress", "photo_size")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +27,9 @@ class LoadOptions:
 
     Attributes:
         image_size: height and width that every image is brought to: one number for both, a pair,
-            or ``"auto"``: the images' own where all have the same, up to 64 on a side, else 32.
+            or ``"auto"``: the images' own where all have the same, up to 64 on a side, else
+            ``photo_size``.
+        photo_size: height and width of images that are larger, or of several sizes.
         channels: ``"grey"``, ``"rgb"``, or ``"auto"``: grey where every image is grey.
         resize_mode: ``"squash"``, ``"crop"`` or ``"pad"``.
         bits: of the values in 16-bit files; ``None`` for as many as the largest value needs.
@@ -54,6 +57,7 @@ class LoadOptions:
     """
 
     image_size: int | tuple[int, int] | str = AUTO
+    photo_size: int = 32
     channels: str = AUTO
     resize_mode: str = "squash"
     bits: int | None = None

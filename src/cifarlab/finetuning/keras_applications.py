@@ -33,8 +33,9 @@ def applications() -> dict[str, Application]:
     for name, value in vars(keras.applications).items():
         if inspect.isfunction(value):
             home = getattr(keras.applications, value.__module__.rpartition(".")[2], None)
-            if hasattr(home, "preprocess_input"):
-                found[name] = Application(name=name, build=value, preprocess=home.preprocess_input)
+            preprocess = getattr(home, "preprocess_input", None)
+            if preprocess is not None:
+                found[name] = Application(name=name, build=value, preprocess=preprocess)
     return found
 
 

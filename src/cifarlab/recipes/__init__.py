@@ -9,6 +9,7 @@ from cifarlab.errors import UsageError
 from cifarlab.recipes.airbench import AIRBENCH94
 from cifarlab.recipes.baseline import BASELINE, BASELINE_UNSCALED
 from cifarlab.recipes.fast import FAST94, FAST95, FAST96
+from cifarlab.recipes.finetune import FINETUNE
 from cifarlab.recipes.pretrained import PRETRAINED94
 from cifarlab.recipes.recipe import Recipe
 
@@ -22,6 +23,7 @@ RECIPES: dict[str, Recipe] = {
         FAST95,
         FAST96,
         PRETRAINED94,
+        FINETUNE,
     )
 }
 

@@ -1,0 +1,53 @@
+"""Build the network of a run of ``finetune``, its last layer fitted to the training images."""
+
+from __future__ import annotations
+
+import torch
+
+from cifarlab.backend import KerasModel
+from cifarlab.data.dataset import Dataset
+from cifarlab.data.split import Split
+from cifarlab.finetuning.features import Array, features
+from cifarlab.finetuning.linear_head import choose_penalty, fit_head
+from cifarlab.finetuning.network import body_of, finetuned, set_head
+from cifarlab.finetuning.starts import find_start
+from cifarlab.recipes.recipe import Recipe
+from cifarlab.runtime.device import choose_device, choose_precision
+from cifarlab.runtime.progress import SILENT, Progress
+
+
+def build_finetuned(recipe: Recipe, data: Dataset) -> KerasModel:
+    """Return the network for the data's images and classes, its last layer all zeros.
+
+    Raises:
+        UsageError: an unknown start, or one whose extra is not installed.
+        InputError: the start takes other images.
+    """
+    arguments = recipe.model.arguments
+    height, width, channels = data.train.images.shape[1:]
+    return finetuned(
+        find_start(str(arguments["start"])),
+        (height, width, channels),
+        len(data.class_names),
+        str(arguments["unfreeze"]),
+    )
+
+
+def fit_last_layer(model: KerasModel, train: Split, progress: Progress = SILENT) -> float:
+    """Fit the last layer to the features of the images as they are, not augmented.
+
+    Returns:
+        The penalty, chosen by cross-validation.
+    """
+    values, classes = features_of(model, train, progress), model.output_shape[-1]
+    labels = train.labels.astype("int64")
+    penalty = choose_penalty(values, labels, classes)
+    set_head(model, fit_head(values, labels, classes, penalty))
+    return penalty
+
+
+def features_of(model: KerasModel, split: Split, progress: Progress = SILENT) -> Array:
+    """Return what the last layer of a network of ``finetuned`` is given for each image."""
+    device = choose_device("auto")
+    precision: torch.dtype = choose_precision("auto", device)
+    return features(body_of(model), split, device, precision, progress)
