@@ -16,8 +16,8 @@ CHANNELS: Mapping[str, int | None] = {AUTO: None, "grey": 1, "rgb": 3}
 CLASS_FOLDERS = (AUTO, "first", "last")
 # Smaller images have nothing to show; larger ones are another kind of work.
 SMALLEST, LARGEST = 8, 256
-# Those that do not decide what the images are or which split each is in, and what is recorded as the
-# size that it led to.
+# Those that do not decide what the images are or which split each is in; and ``photo_size``, for
+# which the size is recorded that it led to.
 NOT_RECORDED = ("offline", "progress", "photo_size")
 
 
