@@ -40,10 +40,15 @@ def without_companions(root: Folder, *, class_folder: str) -> tuple[Folder, tupl
         folders.extend(f.path for f in annotations)
         masks = _masks(folder.images)
         files.extend(masks)
-        gone = {f.path for f in (*left_out, *annotations)}
+        gone = {f.path for f in left_out}
+        emptied = {f.path for f in annotations}
         return replace(
             folder,
-            folders=tuple(cleaned(f) for f in folder.folders if f.path not in gone),
+            folders=tuple(
+                _without_images(f) if f.path in emptied else cleaned(f)
+                for f in folder.folders
+                if f.path not in gone
+            ),
             images=tuple(i for i in folder.images if i not in masks),
             skipped=folder.skipped + len(gone) + len(masks),
         )
@@ -60,6 +65,16 @@ def _said(paths: Sequence[PurePath], what: str) -> tuple[str, ...]:
     if not paths:
         return ()
     return (f"left out {len(paths):,} {what}, such as {printable(min(paths))}",)
+
+
+def _without_images(folder: Folder) -> Folder:
+    """Return the folder with its other files, which may be tables and lists."""
+    return replace(
+        folder,
+        folders=tuple(map(_without_images, folder.folders)),
+        images=(),
+        skipped=folder.skipped + len(folder.images),
+    )
 
 
 def _nested(folder: Folder) -> bool:

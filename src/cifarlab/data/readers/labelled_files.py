@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 
 from cifarlab.data.load_options import AUTO, LoadOptions
-from cifarlab.data.readers import file_names, layouts, tables
+from cifarlab.data.readers import file_names, layouts, split_lists, tables
 from cifarlab.data.readers.annotations import of_objects
 from cifarlab.data.readers.class_folders import NO_CLASSES
 from cifarlab.data.readers.companions import without_companions
@@ -48,8 +48,10 @@ def find_in(place: Place, options: LoadOptions) -> Found | Rejected:
         return Rejected(reason=_of_objects(place) or said)
     if broken:
         _refuse_if_a_table_may_tell(place, fitting)
-    found = _found(place, _agreed(place, fitting))
-    not_used = (f"not used: {reason}" for reason in broken)
+    labelling = split_lists.divided(place, _agreed(place, fitting))
+    found = _found(place, labelling)
+    used = [printable(path) for path in labelling.tables]
+    not_used = (f"not used: {r}" for r in broken if not any(path in r for path in used))
     return replace(found, notes=(*found.notes, *notes, *not_used))
 
 
