@@ -254,9 +254,18 @@ def test_numbered_classes_are_in_numeric_order(
     assert sorted(names, key=natural_order) == expected
 
 
-def test_a_class_called_train_is_a_class(tmp_path: Path) -> None:
-    layout = read(tmp_path, "car/#.jpg*2", "plane/#.jpg*2", "train/#.jpg*2")
-    assert layout.class_names == ("car", "plane", "train")
+@pytest.mark.parametrize("name", ["train", "test", "dev"])
+def test_a_class_called_after_a_split_is_a_class_and_said(tmp_path: Path, name: str) -> None:
+    layout = read(tmp_path, "car/#.jpg*2", "plane/#.jpg*2", f"{name}/#.jpg*2")
+    assert sorted(layout.class_names) == sorted(("car", "plane", name))
+    assert any(f"read as a class: {name}; if it is a split" in note for note in layout.notes)
+
+
+def test_of_two_test_folders_the_one_with_classes_is_read(tmp_path: Path) -> None:
+    """Fruits-360."""
+    layout = read(tmp_path, *below("Training", "Test"), "test-multiple_fruits/#.jpg*4")
+    assert counts(layout) == {"train": [3, 2], "test": [3, 2]}
+    assert "only the splits are read; left out: test-multiple_fruits" in layout.notes
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from cifarlab.data.readers.split_folders import (
     have_train,
     splits_above_classes,
 )
-from cifarlab.data.readers.split_names import TRAIN
+from cifarlab.data.readers.split_names import TRAIN, splits_of
 from cifarlab.data.readers.tree import Folder
 from cifarlab.data.samples import Rejected
 from cifarlab.files import printable
@@ -106,6 +106,11 @@ def _first_folder_is_class(folder: Folder) -> Labelling | Rejected:
         return Rejected(reason=f"holds {names} and no train; add the training images")
     classes = classes_of(inner, folder)
     notes = []
+    if spoken := splits_of([f.name for f in inner]):
+        notes.append(
+            f"read as a class: {some(list(spoken))}; if it is a split, put the class folders of "
+            "the training images into a folder called train"
+        )
     if folder.images:
         notes.append(
             f"left out {len(folder.images):,} images outside of the class folders, such as "

@@ -38,7 +38,7 @@ def have_nested_train(folders: Sequence[Folder]) -> bool:
 
 def splits_above_classes(folder: Folder, class_folder: str) -> Labelling | Rejected:
     """``train/cat``, ``test/cat`` and the like."""
-    by_split = _by_split(folder)
+    by_split = {split: _with_classes(group) for split, group in _by_split(folder).items()}
     if TRAIN not in by_split:
         return Rejected(reason="")
     twice = next((group for group in by_split.values() if len(group) > 1), None)
@@ -130,6 +130,12 @@ def _by_split(folder: Folder) -> dict[str, list[Folder]]:
         if inner.name in spoken:
             by_split.setdefault(spoken[inner.name], []).append(inner)
     return by_split
+
+
+def _with_classes(group: Sequence[Folder]) -> Sequence[Folder]:
+    """Return the only folder of one split with folders in it, or all of them."""
+    nested = [folder for folder in group if folder.with_images]
+    return nested if len(nested) == 1 else group
 
 
 def _classes_below(split: Folder, class_folder: str) -> Sequence[Folder] | Rejected:
