@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from cifarlab.data.bad_images import by_reason
 from cifarlab.data.cache import Decoded, say
 from cifarlab.data.dataset import Dataset
 from cifarlab.data.load_options import LoadOptions
@@ -31,6 +32,10 @@ def divide(decoded: Decoded, options: LoadOptions) -> Dataset:
     """
     shown = printable(decoded.source)
     splits = {name: split for name, split in decoded.splits.items() if decoded.has(name)}
+    if decoded.skipped and not len(decoded.train):
+        raise InputError(
+            f"{shown}: none of the training images can be read: {by_reason(decoded.skipped)[0]}"
+        )
     _check_classes(splits, decoded, shown)
     missing = missing_from(splits)
     if few := too_few(splits["train"], decoded.class_names, missing):

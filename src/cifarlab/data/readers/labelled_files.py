@@ -41,7 +41,7 @@ def find_in(place: Place, options: LoadOptions) -> Found | Rejected:
     fitting, reasons, broken = _asked(place, options)
     if not fitting:
         if broken:
-            # What is broken is to be mended first, whatever else there may be.
+            # What is broken comes first, whatever else there may be.
             reasons = [reason for reason in reasons if reason != file_names.REMEDY]
         hints = [f"{note}; if they are classes, --class-folder first" for note in notes]
         said = "; ".join([*broken, *reasons, *hints])
