@@ -226,6 +226,13 @@ def test_texts_that_are_no_lists_are_other_files(tmp_path: Path, text: str) -> N
     assert not any("not used" in note for note in answer.notes)
 
 
+def test_numbers_of_epochs_are_no_names_of_images(tmp_path: Path) -> None:
+    made(tmp_path, *(f"cat/{i}.png" for i in (1, 2, 3)), *(f"dog/{i}.png" for i in (4, 5, 6)))
+    write(tmp_path / "train_loss.csv", "epoch,loss\n1,0.5\n2,0.4\n4,0.3\n")
+    answer = find(tmp_path, DEFAULTS)
+    assert len(answer.splits["train"]) == 6
+
+
 def test_lists_that_contradict_the_folders_are_not_used(tmp_path: Path) -> None:
     made(
         tmp_path, *(f"{s}/{c}/{s}{i}.png" for s in ("train", "test") for c in CLASSES for i in "12")

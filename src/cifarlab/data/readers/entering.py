@@ -13,10 +13,10 @@ from cifarlab.files import printable
 
 # Folders of a project that hold images which are no data.
 PROJECT = frozenset(
-    {"doc", "docs", "src", "lib", "assets", "static", "media", "resources", "public", "web"}
+    {"doc", "docs", "src", "lib", "assets", "static", "resources", "public", "web"}
     | {"notebooks", "scripts", "tools", "figures", "figure", "figs", "plots", "screenshots"}
     | {"results", "outputs", "output", "logs", "models", "checkpoints", "demo", "examples"}
-    | {"readme_images", "readme", "logo", "logos", "icons", "reports", "paper", "slides"}
+    | {"readme_images", "readme", "logo", "logos", "icons", "reports", "slides"}
 )
 
 

@@ -62,6 +62,8 @@ def read_list(index: ImageIndex, path: PurePath, read: Read) -> SplitList | None
     if suffix in UNREAD:
         return None
     content = read(path, MAX_BYTES + 1)
+    if suffix in TEXTS and b"\0" in content:
+        return None
     if len(content) > MAX_BYTES:
         if speaks_of_splits(path):
             raise UnclearListError(f"it is larger than {MAX_BYTES:,} bytes")
@@ -109,6 +111,10 @@ def _rows_of_table(index: ImageIndex, path: PurePath, content: bytes) -> list[tu
         if splits is not None:
             pairs = zip(cells, splits, strict=True)
             return [(cell, split) for cell, split in pairs if split is not None]
+    # Numbers of epochs in "train_loss.csv" are no names of images.
+    are_numbers = all(cell.isdecimal() for cell in cells)
+    if are_numbers and table_columns.key(image) not in table_columns.IMAGE_NAMES:
+        return []
     split = split_of(path.stem)
     return [] if split is None else [(cell, split) for cell in cells]
 
