@@ -186,7 +186,10 @@ def find(path: Path, options: LoadOptions) -> Found:
     if not found:
         reasons = [answer.reason for answer in answers if isinstance(answer, Rejected)]
         said = "; ".join(dict.fromkeys(filter(None, reasons)))
-        raise InputError(f"{printable(str(path))}: {said or 'not a dataset; give ' + KINDS}")
+        shown = printable(str(path))
+        # A reason that names a file in it says the path already.
+        where = "" if said.startswith((f"{shown}/", f"{shown}:")) else f"{shown}: "
+        raise InputError(f"{where}{said or 'not a dataset; give ' + KINDS}")
     (one,) = found
     return replace(one, name=f"local-{one.name}") if one.name in NAMES else one
 

@@ -391,7 +391,8 @@ def test_folders_of_images_and_of_annotations_are_no_classes(tmp_path: Path) -> 
     made(tmp_path, "images/cat_1.png", "images/dog_2.png", "annotations/cat_1.png")
     answer = folder.find(tmp_path, DEFAULTS)
     assert isinstance(answer, Rejected)
-    assert "annotations, images are hardly classes; if they are" in answer.reason
+    assert "1 folders of annotations beside images" in answer.reason
+    assert "if they are classes, --class-folder first" in answer.reason
     first = found(folder.find(tmp_path, LoadOptions(class_folder="first")))
     assert first.class_names == ("annotations", "images")
 

@@ -37,10 +37,6 @@ def test_files(tmp_path: Path, name: str, words: str) -> None:
     [
         (("dataset_dict.json", "train/state.json", "train/data-0.arrow"), "to_parquet"),
         (("state.json", "dataset_info.json", "data-00000.arrow"), "to_parquet"),
-        (("Annotations/1.xml", "JPEGImages/1.jpg"), "Pascal VOC"),
-        (("VOCdevkit/VOC2012/Annotations/1.xml",), "Pascal VOC"),
-        (("images/1.jpg", "labels/1.txt", "data.yaml"), "YOLO"),
-        (("images/train/1.jpg", "labels/train/1.txt"), "YOLO"),
         (("data.mdb", "lock.mdb"), "LMDB"),
         (("train.tfrecord-00000-of-00002",), "TFRecord"),
         (("data.hdf5",), "HDF5"),

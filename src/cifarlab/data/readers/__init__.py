@@ -8,9 +8,12 @@ except ``catalog``.
   once as a ``tree`` in a ``Place``. ``labelled_files`` asks what tells their classes: ``layouts``
   (folders), ``tables`` (``label_table``, ``table_columns``, ``table_files``, ``image_index``) or
   ``file_names``. Each answers with a ``Labelling``; to add a way, add a function there.
+- ``companions`` leaves out masks and copies first; ``layouts`` reads the tree with ``entering``
+  (which folder holds the data), ``split_folders`` and ``class_folders``; ``split_lists``
+  (``split_list_files``) divides what was understood as lists beside the images say.
 - ``parquet`` (``parquet_files``, ``parquet_columns``) and ``pixel_tables`` (``pixel_columns``):
   images in the cells of tables.
-- ``unsupported`` and ``annotations``: formats that are known and not read, and what to do.
+- ``unsupported``, ``unread`` and ``annotations``: what is known and not read, and what to do.
 
 ``split_names`` and ``label_values`` say what names of splits and values of labels mean to all.
 """

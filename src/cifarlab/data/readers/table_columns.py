@@ -11,8 +11,8 @@ from typing import Any
 from cifarlab.data.load_options import LoadOptions
 from cifarlab.data.readers.image_index import ImageIndex
 from cifarlab.data.readers.labelling import some
-from cifarlab.data.readers.split_names import TRAIN, splits_of
-from cifarlab.data.readers.table_files import Table
+from cifarlab.data.readers.split_names import TEST, TRAIN, split_of, splits_of
+from cifarlab.data.readers.table_files import LABEL, Table
 from cifarlab.errors import InputError
 
 IMAGE_NAMES = (
@@ -31,6 +31,8 @@ OTHER_WORDS = frozenset(
     | {"sex", "gender", "date", "time", "year", "month", "fold", "author", "license", "source"}
 )
 SPLIT_NAMES = ("split", "set", "subset", "data_set", "dataset", "partition", "usage", "phase")
+# Of columns such as "is_valid".
+YES, NO = ("1", "true", "yes"), ("0", "false", "no")
 # Enough to know a column by.
 SAMPLE = 200
 
@@ -94,6 +96,7 @@ def choose(
     if options.label_column is not None:
         label = named(names, options.label_column, shown, "--label-column")
         return Columns(image=image, label=label, split=split)
+    rest = [n for n in rest if splits_of_column(n, table.columns[n]) is None]
     one_hot = _one_hot(table, rest)
     if one_hot:
         return Columns(image=image, label=None, split=split, one_hot=one_hot)
@@ -191,6 +194,26 @@ def _one_hot(table: Table, rest: Sequence[str]) -> tuple[str, ...]:
 
 def _is_binary(column: Sequence[Any]) -> bool:
     return bool(column) and {str(v) for v in column} <= {"0", "1", "0.0", "1.0", "True", "False"}
+
+
+def splits_of_column(name: str, column: Sequence[Any]) -> list[str | None] | None:
+    """Return the split that each value means, or ``None`` if the column does not say splits.
+
+    Example:
+        >>> splits_of_column("is_valid", ["True", "False"])
+        ['validation', 'train']
+    """
+    values = ["" if v is None else str(v).casefold() for v in column]
+    words = key(name)
+    said = split_of(words.removeprefix("is_")) if words.startswith("is_") else None
+    if said is not None and set(values) <= {*YES, *NO}:
+        other = TEST if said == TRAIN else TRAIN
+        return [said if value in YES else other for value in values]
+    spoken = splits_of(sorted(set(values)))
+    # A JSON file of a list for each split has them where others have classes.
+    if (words in SPLIT_NAMES and spoken) or (words == LABEL and _are_splits(column)):
+        return [spoken.get(value) for value in values]
+    return None
 
 
 def _are_splits(column: Sequence[Any]) -> bool:

@@ -72,15 +72,6 @@ def _is_saved_to_disk(path: Path) -> bool:
     return _any(path, *marks) and _any(path, "*.arrow", "*/*.arrow")
 
 
-def _is_voc(path: Path) -> bool:
-    return _any(path, "Annotations/*.xml", "*/Annotations/*.xml", "*/*/Annotations/*.xml")
-
-
-def _is_yolo(path: Path) -> bool:
-    texts = ("labels/*.txt", "*/labels/*.txt", "labels/*/*.txt")
-    return _any(path, *texts) and _any(path, "*.yaml", "images", "*/images")
-
-
 def _is_lmdb(path: Path) -> bool:
     return _any(path, "data.mdb", "*/data.mdb")
 
@@ -99,8 +90,6 @@ KINDS: tuple[tuple[Callable[[Path], bool], str], ...] = (
         "a dataset in the format of save_to_disk; write it as Parquet: "
         'datasets.load_from_disk(folder)["train"].to_parquet("train.parquet")',
     ),
-    (_is_voc, f"annotations in Pascal VOC's format, {CLASSES}"),
-    (_is_yolo, f"boxes in YOLO's format, {CLASSES}"),
     (_is_lmdb, by_suffix(".mdb")),
     (_is_tfrecord, by_suffix(".tfrecord")),
     (_is_hdf5, by_suffix(".h5")),
