@@ -95,3 +95,17 @@ def test_classes_that_are_not_in_every_split_are_named() -> None:
     assert few is not None
     assert "too few images of a, b to divide" in few
     assert too_few(split([0, 0, 0]), ("a",), ["test", "validation"]) is None
+
+
+def test_each_image_is_copied_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    copied = []
+    subset = Split.subset
+
+    def counting(split: Split, indices: np.ndarray) -> Split:
+        copied.append(len(indices))
+        return subset(split, indices)
+
+    monkeypatch.setattr(Split, "subset", counting)
+    train = Split(images=np.zeros((40, 8, 8, 1), np.uint8), labels=np.arange(40) % 2)
+    fill_missing({"train": train}, None, validation_fraction=0.1, seed=0, shown="toy")
+    assert sum(copied) == 40

@@ -53,22 +53,26 @@ def fill_missing(
     """
     missing = missing_from(splits)
     shares = _shares(missing, validation_fraction)
-    filled = dict(splits)
+    train = splits["train"]
     keys = None if groups is None else np.asarray([str(group) for group in groups])
+    # Indices first: each image is copied once, however many splits are taken.
+    rest, taken = np.arange(len(train)), dict[str, np.ndarray[Any, Any]]()
     for name in missing:
-        train = filled["train"]
-        kept, held = hold_out(train.labels, _numbered(keys), shares[name], seed)
-        filled["train"], filled[name] = train.subset(kept), train.subset(held)
-        keys = None if keys is None else keys[kept]
-    if len(missing) == 2 and not len(filled["validation"]):
-        filled |= _shared(filled["test"], seed)
+        here = None if keys is None else _numbered(keys[rest])
+        kept, held = hold_out(train.labels[rest], here, shares[name], seed)
+        rest, taken[name] = rest[kept], rest[held]
+    if len(missing) == 2 and not len(taken["validation"]):
+        taken = _shared(taken["test"], seed)
     for name in missing:
-        if not len(filled[name]):
+        if not len(taken[name]):
             raise InputError(
                 f"{shown}: no class has an image to spare for {name}, since its last one is "
                 f"trained on; give more images of a class, or {name} images of their own"
             )
-    return filled
+    if not missing:
+        return dict(splits)
+    filled = {name: train.subset(chosen) for name, chosen in taken.items()}
+    return {**splits, "train": train.subset(rest), **filled}
 
 
 def too_few(train: Split, class_names: Sequence[str], missing: Sequence[str]) -> str | None:
@@ -95,19 +99,14 @@ def _shares(missing: Sequence[str], validation_fraction: float) -> dict[str, flo
     return {"test": TEST_FRACTION, "validation": validation_fraction / (1.0 - TEST_FRACTION)}
 
 
-def _numbered(keys: np.ndarray[Any, Any] | None) -> np.ndarray[Any, Any] | None:
+def _numbered(keys: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Return a number for each image's group, in the order in which the groups come."""
-    if keys is None:
-        return None
     numbers: dict[str, int] = {}
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys.tolist()], np.int64)
 
 
-def _shared(held: Split, seed: int) -> dict[str, Split]:
-    """Return the test and the validation split out of images of which no class has two."""
+def _shared(held: np.ndarray[Any, Any], seed: int) -> dict[str, np.ndarray[Any, Any]]:
+    """Return the indices of test and validation images, of images of which no class has two."""
     order = np.random.default_rng(seed).permutation(len(held))
     half = (len(held) + 1) // 2
-    return {
-        "test": held.subset(np.sort(order[:half])),
-        "validation": held.subset(np.sort(order[half:])),
-    }
+    return {"test": held[np.sort(order[:half])], "validation": held[np.sort(order[half:])]}
