@@ -295,3 +295,39 @@ def test_files_that_are_links_are_read_as_in_the_cache_of_hugging_face(tmp_path:
     link.symlink_to(blob)
     (tmp_path / "snapshot" / "round").symlink_to(tmp_path / "snapshot")
     assert names_of(tmp_path / "snapshot") == ("0", "1")
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("split", ["train", "test", "train", "test"]),
+        ("Usage", ["Training", "PrivateTest", "Training", "PrivateTest"]),
+        ("is_test", [False, True, False, True]),
+        ("is_train", [1, 0, 1, 0]),
+    ],
+)
+def test_a_column_of_splits_is_obeyed(tmp_path: Path, column: str, values: list[Any]) -> None:
+    path = table(tmp_path / "a.parquet", [0, 0, 1, 1], **{column: pa.array(values)})
+    answer = parquet.find(path, DEFAULTS)
+    expected = {"train": {"0.png": "0", "2.png": "1"}, "test": {"1.png": "0", "3.png": "1"}}
+    assert classes(answer) == expected
+    assert contents(answer)["test"] == {"1.png": png(1), "3.png": png(3)}
+    assert any(f"splits in column '{column}'" in note for note in found(answer).notes)
+
+
+def test_shards_of_one_split_each_by_a_column(tmp_path: Path) -> None:
+    for number, split in enumerate(("train", "test")):
+        name = f"data-0000{number}-of-00002.parquet"
+        table(tmp_path / name, [0, 1], split=pa.array([split] * 2))
+    assert {s: len(v) for s, v in classes(parquet.find(tmp_path, DEFAULTS)).items()} == {
+        "train": 2,
+        "test": 2,
+    }
+
+
+def test_a_column_of_splits_that_is_not_understood_is_refused(tmp_path: Path) -> None:
+    path = table(tmp_path / "a.parquet", split=pa.array([0, 1, 2]))
+    with pytest.raises(
+        InputError, match=r"'split' holds 0, 1, 2, which name no split; write train"
+    ):
+        parquet.find(path, DEFAULTS)

@@ -145,6 +145,15 @@ def test_a_split_column_is_obeyed(tmp_path: Path, name: str) -> None:
     assert {split: len(images) for split, images in answer.items()} == {"train": 2, "test": 2}
 
 
+@pytest.mark.parametrize(("name", "train"), [("is_test", "0"), ("is_train", "1")])
+def test_a_flag_divides_the_images(tmp_path: Path, name: str, train: str) -> None:
+    flags = (train, train, str(1 - int(train)), str(1 - int(train)))
+    lines = [f"{i + 1}.png,{'cat' if i % 2 else 'dog'},{flags[i]}\n" for i in range(4)]
+    root = made(tmp_path, *IMAGES, labels_csv=f"file,label,{name}\n" + "".join(lines))
+    answer = classes(folder.find(root, DEFAULTS))
+    assert {split: len(images) for split, images in answer.items()} == {"train": 2, "test": 2}
+
+
 def test_the_folders_of_the_images_tell_the_splits_where_the_table_does_not(tmp_path: Path) -> None:
     made(tmp_path, "train/1.png", "train/2.png", "test/3.png", "test/4.png")
     write(tmp_path / "labels.csv", "file,label\n" + ROWS)

@@ -13,6 +13,7 @@ from cifarlab.data.load_options import LoadOptions
 from cifarlab.data.readers import table_columns
 from cifarlab.data.readers.label_values import by_declared
 from cifarlab.data.readers.labelling import some
+from cifarlab.data.readers.split_columns import key
 from cifarlab.errors import InputError
 from cifarlab.files import printable
 
@@ -65,7 +66,7 @@ def image_column(path: Path, options: LoadOptions) -> ImageColumn | None:
     elif not able:
         return None
     else:
-        called = [n for n in able if table_columns.key(n) in IMAGE_NAMES] or able
+        called = [n for n in able if key(n) in IMAGE_NAMES] or able
         if len(called) > 1:
             raise InputError(
                 f"{shown}: the images may be in column {some(called)}; say which with "
@@ -102,6 +103,14 @@ def has_column(path: Path, name: str) -> bool:
     """Whether a file has a column of that name."""
     with opened(path) as file:
         return name in file.schema_arrow.names
+
+
+def plain_columns(path: Path) -> list[str]:
+    """Return the columns that hold one value each: no images, lists or structures."""
+    import pyarrow as pa
+
+    with opened(path) as file:
+        return [field.name for field in file.schema_arrow if not pa.types.is_nested(field.type)]
 
 
 def read_column(path: Path, name: str) -> list[Any]:

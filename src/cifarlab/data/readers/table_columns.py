@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -11,7 +10,13 @@ from typing import Any
 from cifarlab.data.load_options import LoadOptions
 from cifarlab.data.readers.image_index import ImageIndex
 from cifarlab.data.readers.labelling import some
-from cifarlab.data.readers.split_names import TRAIN, splits_of
+from cifarlab.data.readers.split_columns import (
+    Division,
+    divide_rows,
+    key,
+    may_divide,
+    only_divides,
+)
 from cifarlab.data.readers.table_files import Table
 from cifarlab.errors import InputError
 
@@ -30,7 +35,6 @@ OTHER_WORDS = frozenset(
     {"id", "index", "number", "width", "height", "size", "x", "y", "x1", "y1", "x2", "y2", "age"}
     | {"sex", "gender", "date", "time", "year", "month", "fold", "author", "license", "source"}
 )
-SPLIT_NAMES = ("split", "set", "subset", "data_set", "dataset", "partition", "usage", "phase")
 # Enough to know a column by.
 SAMPLE = 200
 
@@ -41,19 +45,8 @@ class Columns:
 
     image: str
     label: str | None
-    split: str | None
+    division: Division
     one_hot: tuple[str, ...] = ()
-
-
-def key(name: str) -> str:
-    """Return what the usual spellings of one column have in common.
-
-    Example:
-        >>> {key(name) for name in ("Class Name", "class_name", "className")}
-        {'class_name'}
-    """
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
-    return "_".join(re.findall(r"[^\W_]+", words.casefold()))
 
 
 def named(columns: Sequence[str], wanted: str, shown: str, option: str) -> str:
@@ -89,15 +82,23 @@ def choose(
     else:
         return None
     rest = [name for name in names if name != image]
-    split = next((n for n in rest if key(n) in SPLIT_NAMES and _are_splits(table.columns[n])), None)
-    rest = [n for n in rest if n != split and not _same_images(table, image, n, index, folder)]
+    label = None
     if options.label_column is not None:
         label = named(names, options.label_column, shown, "--label-column")
-        return Columns(image=image, label=label, split=split)
-    one_hot = _one_hot(table, rest)
-    if one_hot:
-        return Columns(image=image, label=None, split=split, one_hot=one_hot)
-    return Columns(image=image, label=label_column(table.columns, rest, shown), split=split)
+    division = divide_rows(
+        {n: table.columns[n] for n in rest if n != label and may_divide(n)}, len(table), shown
+    )
+    rest = [
+        n
+        for n in rest
+        if n not in division.columns
+        and not only_divides(n)
+        and not _same_images(table, image, n, index, folder)
+    ]
+    one_hot = _one_hot(table, rest) if label is None else ()
+    if label is None and not one_hot:
+        label = label_column(table.columns, rest, shown)
+    return Columns(image=image, label=label, division=division, one_hot=one_hot)
 
 
 def label_column(
@@ -108,7 +109,7 @@ def label_column(
     Raises:
         InputError: several are as likely.
     """
-    rest = [n for n in rest if key(n) not in SPLIT_NAMES]
+    rest = [n for n in rest if not only_divides(n)]
     by_name = [n for wanted in LABEL_NAMES for n in rest if key(n) == wanted]
     by_name = by_name or [n for n in rest if LABEL_WORDS & set(key(n).split("_"))]
     # A column without any value says nothing.
@@ -191,12 +192,6 @@ def _one_hot(table: Table, rest: Sequence[str]) -> tuple[str, ...]:
 
 def _is_binary(column: Sequence[Any]) -> bool:
     return bool(column) and {str(v) for v in column} <= {"0", "1", "0.0", "1.0", "True", "False"}
-
-
-def _are_splits(column: Sequence[Any]) -> bool:
-    texts = sorted({str(v) for v in column if v not in (None, "")})
-    spoken = splits_of(texts)
-    return bool(texts) and len(spoken) == len(texts) and TRAIN in spoken.values()
 
 
 def _are_words(column: Sequence[Any]) -> bool:

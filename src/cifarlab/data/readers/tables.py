@@ -220,7 +220,7 @@ def _joined(
 def _in_splits(table: LabelTable, index: ImageIndex) -> list[Row]:
     """Return the rows with their splits: by column, else by the table's name, else by folder."""
     rows = list(table.rows or ())
-    if table.columns.split or table.split:
+    if table.columns.division.columns or table.split:
         return [Row(image=r.image, value=r.value, split=r.split or table.split) for r in rows]
     by_folder = [index.split(row.image) for row in rows]
     if TRAIN not in by_folder:
