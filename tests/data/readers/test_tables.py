@@ -187,7 +187,7 @@ def test_one_hot_columns_are_classes(tmp_path: Path) -> None:
         ("file,a,b\n1,x,k\n2,y,k\n3,x,l\n4,y,k\n", "may be in column a, b; .*--label-column"),
         ("file,label,class\n1,x,k\n2,y,k\n3,x,l\n4,y,k\n", "may be in column label, class"),
         ("file,label\n../../1.png,cat\n2.png,dog\n3.png,cat\n4.png,dog\n", "leads out of the fol"),
-        ("file,label\n/etc/1.png,cat\n2.png,dog\n3.png,cat\n4.png,dog\n", "leads out of the fol"),
+        ("file,label\n1.jpg,cat\n2.jpg,dog\n3.jpg,cat\n", "'1.jpg', and half of them or more are"),
         ("file,label\n", "no column names image files"),
         ("", "empty"),
     ],
@@ -246,6 +246,44 @@ def test_absolute_paths_below_the_folder_are_read(tmp_path: Path) -> None:
     made(tmp_path, *IMAGES)
     write(tmp_path / "labels.csv", "file,label\n" + ROWS.replace("1.png", f"{tmp_path}/img/1.png"))
     assert classes(folder.find(tmp_path, DEFAULTS)) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/home/ann/data/img/{}.png", "C:\\data\\{}.png", "https://example.org/{}.png?w=8#a", "old/{}"],
+)
+def test_paths_of_another_place_are_matched_by_their_ends(tmp_path: Path, path: str) -> None:
+    rows = "".join(f"{path.format(n)},{'cat' if n % 2 else 'dog'}\n" for n in range(1, 5))
+    answer = folder.find(made(tmp_path, *IMAGES, labels_csv=f"file,label\n{rows}"), DEFAULTS)
+    assert classes(answer) == EXPECTED
+    said = "matched by their ends" in " ".join(found(answer).notes)
+    assert said == (path != "old/{}")
+
+
+def test_the_folders_at_the_end_of_a_path_decide(tmp_path: Path) -> None:
+    made(tmp_path, "a/1.png", "b/1.png", "b/2.png")
+    rows = "/x/a/1.png,cat\n/x/b/1.png,dog\n/x/b/2.png,cat\n"
+    write(tmp_path / "t.csv", f"file,label\n{rows}")
+    answer = folder.find(tmp_path, LoadOptions(labels="t.csv"))
+    assert classes(answer)["train"] == {"a/1.png": "cat", "b/1.png": "dog", "b/2.png": "cat"}
+
+
+@pytest.mark.parametrize(
+    ("there", "named", "reason"),
+    [
+        # The table's own image is missing: one of the same name elsewhere is another.
+        (("a/1.png", "b/2.png"), "/x/b/1.png", "is not there"),
+        (("test/1.png", "test/2.png"), "/x/train/1.png", "is not there"),
+        (("a/1.png", "b/1.png", "b/2.png"), "/x/1.png", "may be .*a/1.png, .*b/1.png; write the"),
+    ],
+)
+def test_an_image_of_the_same_name_is_not_taken_for_another(
+    tmp_path: Path, there: tuple[str, ...], named: str, reason: str
+) -> None:
+    made(tmp_path, *there)
+    write(tmp_path / "t.csv", f"file,label\n2.png,cat\n{named},dog\n")
+    with pytest.raises(InputError, match=reason):
+        folder.find(tmp_path, LoadOptions(labels="t.csv"))
 
 
 def test_the_same_name_in_two_folders_asks_for_the_path(tmp_path: Path) -> None:

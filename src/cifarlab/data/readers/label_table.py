@@ -76,6 +76,9 @@ def read_table(
     if columns.division.columns:
         notes[-1] += f", splits in {some(columns.division.columns)!r}"
     notes += columns.division.notes
+    other = next((v for v in table.columns[columns.image] if index.is_elsewhere(v)), None)
+    if other is not None:
+        notes.append(f"{shown}: paths such as {printable(str(other))!r} are matched by their ends")
     find = partial(_image, index, path, folder, split)
     rows, more = _rows(table, columns, values, find, shown, skip_bad=options.skip_bad)
     notes += more

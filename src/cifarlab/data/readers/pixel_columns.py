@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,11 +138,9 @@ def _is_side(count: int) -> bool:
 
 def _numbered_alike(names: Sequence[str]) -> tuple[str, ...]:
     """Return the columns whose names are one word and a number, of the word that most have."""
-    alike: dict[str, list[str]] = {}
-    for name in names:
-        if match := _PIXEL_NAME.fullmatch(name.strip()):
-            alike.setdefault(match["stem"].casefold(), []).append(name)
-    return tuple(max(alike.values(), key=len, default=[]))
+    stems = {n: m["stem"].casefold() for n in names if (m := _PIXEL_NAME.fullmatch(n.strip()))}
+    most = Counter(stems.values()).most_common(1)
+    return tuple(name for name, stem in stems.items() if stem == most[0][0])
 
 
 def _are_pixels(*columns: Sequence[str]) -> bool:

@@ -18,7 +18,9 @@ from cifarlab.data.readers.split_columns import (
     only_divides,
 )
 from cifarlab.data.readers.table_files import Table
+from cifarlab.data.readers.tree import SUFFIXES
 from cifarlab.errors import InputError
+from cifarlab.files import printable
 
 IMAGE_NAMES = (
     "file_name", "filename", "file", "image_file", "file_path", "filepath", "filepaths",
@@ -69,7 +71,8 @@ def choose(
     Where the options do not name the table, one without a column that they name is another one.
 
     Raises:
-        InputError: an option names no column, or several columns are as likely.
+        InputError: an option names no column, several columns are as likely, or a column names
+            images that are not there.
     """
     names = list(table.columns)
     wanted = [c for c in (options.image_column, options.label_column) if c is not None]
@@ -80,6 +83,7 @@ def choose(
     elif (guess := image_column(table, index, folder, shown)) is not None:
         image = guess
     else:
+        _refuse_missing_images(table, index, shown)
         return None
     rest = [name for name in names if name != image]
     label = None
@@ -161,6 +165,18 @@ def image_column(table: Table, index: ImageIndex, folder: PurePath, shown: str) 
             "--image-column"
         )
     return first
+
+
+def _refuse_missing_images(table: Table, index: ImageIndex, shown: str) -> None:
+    for name, column in table.columns.items():
+        cells = [str(cell) for cell in _sample(column)]
+        files = [cell for cell in cells if PurePath(cell).suffix.lower() in SUFFIXES]
+        if files and 2 * len(files) >= len(cells):
+            raise InputError(
+                f"{shown}: column {name!r} names images such as {printable(files[0])!r}, and half "
+                f"of them or more are not in {printable(index.root)}; give the folder that they "
+                "are in, or correct the names"
+            )
 
 
 def _same_images(table: Table, image: str, other: str, index: ImageIndex, folder: PurePath) -> bool:
