@@ -178,9 +178,9 @@ def test_an_unknown_name_lists_the_known_ones(spec, tmp_path, monkeypatch):
 
 
 def test_a_file_that_is_no_dataset(tmp_path):
-    (tmp_path / "notes.txt").write_text("hello")
+    (tmp_path / "notes.md").write_text("hello")
     with pytest.raises(InputError, match="not a dataset"):
-        catalog.load_dataset(tmp_path / "notes.txt")
+        catalog.load_dataset(tmp_path / "notes.md")
 
 
 def test_a_path_of_two_lines_is_shown_in_one(tmp_path, train, test, write_parquet, monkeypatch):

@@ -329,3 +329,14 @@ def test_a_column_of_splits_that_is_not_understood_is_refused(tmp_path: Path) ->
     path = table(tmp_path / "a.parquet", split=pa.array([0, 1, 2]))
     with pytest.raises(InputError, match=r"'split' holds 0, 1, 2, which name no split"):
         parquet.find(path, DEFAULTS)
+
+
+def test_lists_of_labels_have_the_names_of_what_they_list(tmp_path: Path) -> None:
+    rows = pa.table({"image": [png(0), png(1)], "labels": [[1], [0]]})
+    feature = {"feature": {"names": ["cat", "dog"], "_type": "ClassLabel"}, "_type": "Sequence"}
+    metadata = json.dumps({"info": {"features": {"labels": feature}}}).encode()
+    pq.write_table(rows.replace_schema_metadata({b"huggingface": metadata}), tmp_path / "a.parquet")
+    assert list(classes(parquet.find(tmp_path / "a.parquet", DEFAULTS))["train"].values()) == [
+        "dog",
+        "cat",
+    ]

@@ -11,7 +11,7 @@ from typing import Any
 
 from cifarlab.data.load_options import LoadOptions
 from cifarlab.data.readers import table_columns
-from cifarlab.data.readers.label_values import by_declared
+from cifarlab.data.readers.label_values import by_declared, of_lists
 from cifarlab.data.readers.labelling import some
 from cifarlab.data.readers.split_columns import key
 from cifarlab.errors import InputError
@@ -127,7 +127,10 @@ def declared_names(path: Path, label: str) -> tuple[str, ...]:
         metadata = file.schema_arrow.metadata or {}
     try:
         features = json.loads(metadata[b"huggingface"])["info"]["features"]
-        names = tuple(str(name) for name in features[label]["names"])
+        feature = features[label]
+        # The classes of a list of labels are those of what it lists.
+        feature = feature if "names" in feature else feature["feature"]
+        names = tuple(str(name) for name in feature["names"])
     except (KeyError, TypeError, ValueError):
         return ()
     return names if len(names) == len(set(names)) else ()
@@ -140,9 +143,9 @@ def label_values(path: Path, label: str, fallback: tuple[str, ...]) -> list[Any]
         InputError: a label has no name in the list.
     """
     names = declared_names(path, label) or fallback
-    values = read_column(path, label)
     where = f"{printable(path)} column {label!r}"
-    return [by_declared(value, names, where) for value in values] if names else values
+    values = of_lists(read_column(path, label), where)
+    return [by_declared(value, names, where) for value in values] if names else list(values)
 
 
 def _may_hold_images(kind: Any) -> bool:

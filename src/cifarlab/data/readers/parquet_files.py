@@ -15,6 +15,7 @@ from cifarlab.errors import InputError
 from cifarlab.files import printable
 
 MAX_DEPTH = 3
+PARQUET = (".parquet", ".pq")
 SHARD = re.compile(r"(?P<stem>.+)-(?P<index>\d{5})-of-(?P<count>\d{5})(?P<rest>.*)\.parquet")
 
 
@@ -28,7 +29,7 @@ class ParquetFiles:
 
 def is_parquet(path: Path) -> bool:
     """Whether a file is called ``.parquet``."""
-    return path.suffix.lower() in (".parquet", ".pq")
+    return path.suffix.lower() in PARQUET
 
 
 def find_files(folder: Path) -> list[Path]:

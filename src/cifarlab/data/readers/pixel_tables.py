@@ -69,9 +69,9 @@ def find(path: Path, options: LoadOptions) -> Found | Rejected:
     return _found(path, contents, [*notes, *more], sides.pop())
 
 
-def holds_images(file: Path) -> bool:
+def holds_images(file: Path, options: LoadOptions) -> bool:
     """Whether the columns of a CSV file are pixels."""
-    return file.suffix.lower() in (".csv", ".tsv") and shape_of(file, LoadOptions()) is not None
+    return file.suffix.lower() in (".csv", ".tsv") and shape_of(file, options) is not None
 
 
 def _is_wanted(file: Path) -> bool:

@@ -200,10 +200,20 @@ def _parquet(data: bytes, shown: str) -> Table:
     try:
         with pq.ParquetFile(pa.BufferReader(data)) as file:
             names = [
-                field.name for field in file.schema_arrow if not pa.types.is_nested(field.type)
+                field.name
+                for field in file.schema_arrow
+                if not pa.types.is_nested(field.type) or _lists_values(field.type)
             ]
             table = file.read(columns=names)
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise InputError(f"{shown}: a damaged parquet file ({reason}); copy it again") from None
     return Table(columns={name: table[name].to_pylist() for name in table.column_names})
+
+
+def _lists_values(kind: Any) -> bool:
+    """Whether each cell is a list of plain values, as one-hot labels are."""
+    import pyarrow as pa
+
+    lists = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    return (lists or pa.types.is_fixed_size_list(kind)) and not pa.types.is_nested(kind.value_type)
