@@ -11,7 +11,7 @@ from typing import Any
 
 from cifarlab.data import cache
 from cifarlab.data.dataset import Dataset
-from cifarlab.data.decoding import decode
+from cifarlab.data.decoding import FULL_BITS, decode
 from cifarlab.data.dividing import divide
 from cifarlab.data.load_options import AUTO, LoadOptions
 from cifarlab.data.named import known_content
@@ -160,6 +160,8 @@ def _decoded(found: Found, options: LoadOptions) -> tuple[cache.Decoded, Mapping
     for note in found.notes:
         warnings.warn(f"{printable(found.source)}: {note}", stacklevel=2)
     decoded = decode(found, replace(options, **found.options), known_content.named_by_content)
+    if options.bits is None and decoded.bits < FULL_BITS:
+        _warn_of_bits(decoded)
     if decoded.skipped:
         _warn_of_skipped(decoded)
     return decoded, found.options
@@ -211,6 +213,15 @@ def _existing(spec: str | os.PathLike[str]) -> Path:
         reason = error.strerror or "cannot be opened"
     raise UsageError(
         f"dataset {os.fspath(spec)!r}: {reason}; give {', '.join(NAMES)}, or the path of {KINDS}"
+    )
+
+
+def _warn_of_bits(decoded: cache.Decoded) -> None:
+    white = 2**decoded.bits - 1
+    warnings.warn(
+        f"{printable(decoded.source)}: no value in its files of 16 or 32 bits is above {white:,}, "
+        f"which is taken for white; say it with bits {decoded.bits}, or bits 16 if white is 65,535",
+        stacklevel=2,
     )
 
 

@@ -11,7 +11,6 @@ from cifarlab.data.readers import tar_files, zip_files
 from cifarlab.data.readers.file_kind import kind_of
 from cifarlab.data.readers.labelled_files import find_in
 from cifarlab.data.readers.places import Place
-from cifarlab.data.readers.unsupported import FOLDERS
 from cifarlab.data.samples import Found, Rejected
 
 # Toronto's archives are read elsewhere.
@@ -57,8 +56,6 @@ def find(path: Path, options: LoadOptions) -> Found | Rejected:
 def _other_data(place: Place) -> str:
     """Return what to do with data of another kind in an archive; empty if there is none."""
     for file in place.listing.root.other_files():
-        if file.suffix.lower() == ".cls":
-            return f"holds WebDataset samples, such as {place.below(file)!r}; {FOLDERS}"
         if file.name.lower().endswith(DATA_SUFFIXES):
             return f"holds {place.below(file)!r}; unpack it and give that file, or its folder"
     if any(f.suffix.lower() == ".csv" for f in place.listing.root.other_files()):

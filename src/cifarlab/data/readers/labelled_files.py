@@ -1,4 +1,4 @@
-"""What tells the class of each image file: folders, a label table, or the file's own name.
+"""What tells the class of each image file: folders, a table, a file beside it, or its own name.
 
 Every way is tried that the options leave open. One that fits is taken; none is a ``Rejected``
 with each one's reason; two that contradict each other are an error that names both.
@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cifarlab.data.load_options import AUTO, LoadOptions
-from cifarlab.data.readers import file_names, layouts, tables
+from cifarlab.data.readers import file_names, label_files, layouts, tables
 from cifarlab.data.readers.labelling import Labelling, some
 from cifarlab.data.readers.places import Place
 from cifarlab.data.readers.tree import count_others
@@ -72,7 +72,12 @@ def _ways(options: LoadOptions) -> Sequence[Way]:
         raise UsageError(f"{' and '.join(asked)}: each says where the classes are; give one")
     if not asked and (options.label_column or options.image_column):
         return [tables.label]
-    return list(asked.values()) or [class_folders, tables.label, file_names.label]
+    return list(asked.values()) or [
+        class_folders,
+        tables.label,
+        label_files.label,
+        file_names.label,
+    ]
 
 
 def _without_images(place: Place) -> str:
