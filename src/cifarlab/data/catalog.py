@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import re
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +34,7 @@ from cifarlab.data.readers import (
     unsupported,
 )
 from cifarlab.data.samples import Found, Rejected
-from cifarlab.errors import InputError, UsageError
+from cifarlab.errors import CifarlabError, InputError, UsageError
 from cifarlab.files import printable
 
 Reader = Callable[[Path, LoadOptions], Found | Rejected]
@@ -130,8 +133,25 @@ def load_dataset(
 
 def load(spec: str | os.PathLike[str], options: LoadOptions) -> Dataset:
     """Load like ``load_dataset``, by options that are one value."""
-    decoded, guessed = read(spec, options)
-    return divide(decoded, replace(options, **guessed))
+    with _arguments_in_notes():
+        decoded, guessed = read(spec, options)
+        return divide(decoded, replace(options, **guessed))
+
+
+@contextmanager
+def _arguments_in_notes() -> Iterator[None]:
+    """Add to an error what the options that it names are called in Python.
+
+    Python shows such notes below the error; the command line does not.
+    """
+    try:
+        yield
+    except CifarlabError as error:
+        names = [field.name for field in dataclasses.fields(LoadOptions)]
+        named = [n for n in names if re.search(f"--{n.replace('_', '-')}\\b", str(error))]
+        if named:
+            error.add_note(f"In Python: {', '.join(f'{name}=' for name in named)}")
+        raise
 
 
 def read(

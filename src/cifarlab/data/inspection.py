@@ -102,7 +102,7 @@ def check(data: Dataset) -> dict[str, Any]:
         "bad_files": list(data.skipped),
         "duplicates": {"within": within, "between": between},
         "per_class": {part: _per_class(data, split) for part, split in splits.items()},
-        "imbalance": None if empty else float(totals.max() / totals.min()),
+        "imbalance": None if empty else round(float(totals.max() / totals.min()), 2),
         "empty_classes": empty,
         "label_range": [int(labels.min()), int(labels.max())],
     }

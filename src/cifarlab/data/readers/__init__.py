@@ -7,7 +7,8 @@ except ``catalog``.
 - ``folder`` and ``archives`` (``zip_files``, ``tar_files``, ``name_tree``): image files, listed
   once as a ``tree`` in a ``Place``. ``labelled_files`` asks what tells their classes: ``layouts``
   (folders), ``tables`` (``label_table``, ``table_columns``, ``table_files``, ``image_index``),
-  ``label_files`` or ``file_names``. Each answers with a ``Labelling``; to add a way, add a function there.
+  ``label_files`` or ``file_names``. Each answers with a ``Labelling``; to add a way, add a
+  function there. ``class_name_files`` finds words for classes that are numbers.
 - ``parquet`` (``parquet_files``, ``parquet_columns``) and ``pixel_tables`` (``pixel_columns``):
   images in the cells of tables.
 - ``unsupported`` and ``annotations``: formats that are known and not read, and what to do.

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cifarlab.data.load_options import AUTO, LoadOptions
 from cifarlab.data.readers import file_names, label_files, layouts, tables
+from cifarlab.data.readers.class_name_files import named_from_file
 from cifarlab.data.readers.labelling import Labelling, some
 from cifarlab.data.readers.places import Place
 from cifarlab.data.readers.tree import count_others
@@ -50,7 +51,7 @@ def find_in(place: Place, options: LoadOptions) -> Found | Rejected:
         return Rejected(reason="; ".join([*broken, *reasons]))
     if broken:
         _refuse_if_a_table_may_tell(place, fitting)
-    found = _found(place, _agreed(place, fitting))
+    found = _found(place, named_from_file(place, _agreed(place, fitting)))
     return replace(found, notes=(*found.notes, *(f"not used: {reason}" for reason in broken)))
 
 
