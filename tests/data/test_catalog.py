@@ -196,19 +196,20 @@ def test_an_error_says_what_its_options_are_called_in_python(tmp_path):
     ("dtype", "highest", "bits"), [("uint16", 255, 8), ("uint16", 4000, 12), ("int32", 255, 8)]
 )
 def test_values_of_more_than_8_bits_and_what_is_taken_for_white(tmp_path, dtype, highest, bits):
+    folder = tmp_path / "photos"
     values = np.random.default_rng(0).integers(0, highest + 1, (40, 8, 8)).astype(dtype)
     values[:, 0, 0] = highest
     for number, image in enumerate(values):
-        path = tmp_path / "ab"[number % 2] / f"{number}.tiff"
-        path.parent.mkdir(exist_ok=True)
+        path = folder / "ab"[number % 2] / f"{number}.tiff"
+        path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(path)
     with pytest.warns(UserWarning, match=rf"above {2**bits - 1:,}, which is taken .* bits {bits}"):
-        data = catalog.load_dataset(tmp_path)
+        data = catalog.load_dataset(folder)
     assert int(data.train.images.max()) == (highest >> (bits - 8))
     # Said, it is said no more.
-    again = catalog.load_dataset(tmp_path, bits=bits)
+    again = catalog.load_dataset(folder, bits=bits)
     np.testing.assert_array_equal(again.train.images, data.train.images)
-    assert int(catalog.load_dataset(tmp_path, bits=16).train.images.max()) == highest >> 8
+    assert int(catalog.load_dataset(folder, bits=16).train.images.max()) == highest >> 8
 
 
 def test_32_bit_values_that_need_more_than_16_bits_have_no_white(tmp_path):
