@@ -20,7 +20,6 @@ from data.readers.places import DEFAULTS, made
         ("photos.tar.zst", "Zstandard"),
         ("data.pkl", "can run code"),
         ("labels.xlsx", "save it as CSV"),
-        ("a.arrow", "Parquet"),
         ("data.mdb", "LMDB"),
         ("1.xml", "Pascal VOC"),
         ("train.tfrecord-00000-of-00002", "TFRecord"),
@@ -44,8 +43,6 @@ def test_files(tmp_path: Path, name: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        (("dataset_dict.json", "train/state.json", "train/data-0.arrow"), "to_parquet"),
-        (("state.json", "dataset_info.json", "data-00000.arrow"), "to_parquet"),
         (("Annotations/1.xml", "JPEGImages/1.jpg"), "Pascal VOC"),
         (("VOCdevkit/VOC2012/Annotations/1.xml",), "Pascal VOC"),
         (("images/1.jpg", "labels/1.txt", "data.yaml"), "YOLO"),

@@ -16,7 +16,7 @@ from cifarlab.data.readers.file_kind import kind_of
 from cifarlab.data.readers.label_values import as_classes
 from cifarlab.data.readers.labelling import are_of_files, some
 from cifarlab.data.readers.parquet_files import (
-    PARQUET,
+    KINDS,
     ParquetFiles,
     by_split,
     count_images,
@@ -53,7 +53,7 @@ def find(path: Path, options: LoadOptions) -> Found | Rejected:
     """
     if are_of_files(options):
         return Rejected(reason="")
-    present = [path] if path.is_file() and kind_of(path) in PARQUET else []
+    present = [path] if path.is_file() and kind_of(path) in KINDS else []
     if path.is_dir():
         present = find_files(path)
     found = {file: parquet_columns.image_column(file, options) for file in present}
@@ -70,7 +70,7 @@ def find(path: Path, options: LoadOptions) -> Found | Rejected:
 
 def holds_images(path: Path, options: LoadOptions) -> bool:
     """Whether a Parquet file has a column of images."""
-    return kind_of(path) in PARQUET and parquet_columns.image_column(path, options) is not None
+    return kind_of(path) in KINDS and parquet_columns.image_column(path, options) is not None
 
 
 def _found(

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from cifarlab.data.load_options import LoadOptions
-from cifarlab.data.readers import table_columns
+from cifarlab.data.readers import arrow_files, table_columns
+from cifarlab.data.readers.file_kind import kind_of
 from cifarlab.data.readers.label_values import by_declared, of_lists
 from cifarlab.data.readers.labelling import some
 from cifarlab.data.readers.split_columns import key
@@ -31,7 +32,7 @@ class ImageColumn:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
-    """Open a Parquet file.
+    """Open a Parquet file, or an Arrow file.
 
     Raises:
         InputError: it is damaged, found now or while it is read.
@@ -40,12 +41,14 @@ def opened(path: Path) -> Iterator[Any]:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
+        arrow = kind_of(path) in arrow_files.SUFFIXES
+        with arrow_files.opened(path) if arrow else pq.ParquetFile(path) as file:
             yield file
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
-            f"{printable(path)}: an incomplete or damaged parquet file ({reason}); copy it again"
+            f"{printable(path)}: an incomplete or damaged {kind_of(path)[1:]} file ({reason}); "
+            "copy it again"
         ) from error
 
 
@@ -154,7 +157,8 @@ def _may_hold_images(kind: Any) -> bool:
     if isinstance(kind, pa.ExtensionType):
         kind = kind.storage_type
     if pa.types.is_struct(kind):
-        return "bytes" in {field.name for field in kind}
+        names = {field.name for field in kind}
+        return "bytes" in names or names == {"path"}
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         return bool(pa.types.is_nested(kind.value_type))
     return bool(

@@ -32,7 +32,6 @@ FILES = (
     ((".safetensors",), "tensors in the format safetensors; load it and save its arrays with numpy.savez"),  # noqa: E501
     ((".keras", ".onnx", ".tflite"), "a model, not images; give images here, and the model as the model"),  # noqa: E501
     ((".xlsx", ".xls", ".ods"), "a spreadsheet; save it as CSV, and give that with --labels"),
-    ((".arrow", ".feather", ".ipc"), "an Arrow file; write it as Parquet (pyarrow.parquet.write_table)"),  # noqa: E501
     ((".orc", ".avro"), "a table in a format that is not read; write it as Parquet"),
     ((".mdb", ".lmdb"), f"an LMDB database, which needs its own schema; {FOLDERS}"),
     ((".sqlite", ".sqlite3", ".db"), "a database; write its table as Parquet or CSV"),
@@ -99,11 +98,6 @@ def _any(path: Path, *patterns: str) -> bool:
     return any(next(path.glob(pattern), None) is not None for pattern in patterns)
 
 
-def _is_saved_to_disk(path: Path) -> bool:
-    marks = ("dataset_dict.json", "state.json", "*/state.json")
-    return _any(path, *marks) and _any(path, "*.arrow", "*/*.arrow")
-
-
 def _is_voc(path: Path) -> bool:
     return _any(path, "Annotations/*.xml", "*/Annotations/*.xml", "*/*/Annotations/*.xml")
 
@@ -126,11 +120,6 @@ def _is_hdf5(path: Path) -> bool:
 
 
 KINDS: tuple[tuple[Callable[[Path], bool], str], ...] = (
-    (
-        _is_saved_to_disk,
-        "a dataset in the format of save_to_disk; write it as Parquet: "
-        'datasets.load_from_disk(folder)["train"].to_parquet("train.parquet")',
-    ),
     (_is_voc, f"annotations in Pascal VOC's format, {CLASSES}"),
     (_is_yolo, f"boxes in YOLO's format, {CLASSES}"),
     (_is_lmdb, by_suffix(".mdb")),
