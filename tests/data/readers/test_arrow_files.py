@@ -53,10 +53,10 @@ def test_a_folder_of_save_to_disk(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a.arrow", "a.feather"])
 @pytest.mark.parametrize("footer", [False, True])
 def test_one_file(tmp_path: Path, name: str, footer: bool) -> None:
-    split = pa.array(["train", "test", "train"])
+    split = pa.array(["train", "train", "test"])
     answer = parquet.find(save(tmp_path / name, 0, footer=footer, split=split), DEFAULTS)
-    assert classes(answer) == {"train": {"0.png": "cat", "2.png": "cat"}, "test": {"1.png": "dog"}}
-    assert contents(answer)["train"] == {"0.png": png(0), "2.png": png(2)}
+    assert classes(answer) == {"train": {"0.png": "cat", "1.png": "dog"}, "test": {"2.png": "cat"}}
+    assert contents(answer)["train"] == {"0.png": png(0), "1.png": png(1)}
 
 
 def test_a_missing_shard_is_named(tmp_path: Path) -> None:

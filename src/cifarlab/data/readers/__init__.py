@@ -9,8 +9,8 @@ except ``catalog``.
   (folders), ``tables`` (``label_table``, ``table_columns``, ``table_files``, ``image_index``),
   ``label_files`` or ``file_names``. Each answers with a ``Labelling``; to add a way, add a
   function there. ``class_name_files`` finds words for classes that are numbers.
-- ``parquet`` (``parquet_files``, ``parquet_columns``) and ``pixel_tables`` (``pixel_columns``):
-  images in the cells of tables.
+- ``parquet`` (``parquet_files``, ``parquet_columns``, ``arrow_files``) and ``pixel_tables``
+  (``pixel_columns``): images in the cells of tables.
 - ``unsupported`` and ``annotations``: formats that are known and not read, and what to do.
 
 ``split_names``, ``split_columns`` and ``label_values`` say what names and columns of splits and

@@ -53,7 +53,8 @@ class ImageIndex:
         parts = self._parts(cell, folder)
         if not parts:
             return []
-        named = self.by_name.get(parts[-1].casefold(), ())
+        last = parts[-1].casefold()
+        named = self.by_name.get(last) or self.by_name.get(last.lstrip("0"), ())
         above = tuple(part.casefold() for part in parts[:-1])
         found = [p for p in named if _ends_with(p.parent, above)] or self._moved(named, above)
         if len(found) < 2:

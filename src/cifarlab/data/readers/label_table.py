@@ -90,7 +90,9 @@ def _of_one_hot(table: table_files.Table, names: Sequence[str], shown: str) -> l
     values = []
     cells = zip(*(table.columns[name] for name in names), strict=True)
     for number, row in enumerate(cells, start=1):
-        ones = [n for n, v in zip(names, row, strict=True) if str(v) in ("1", "1.0", "True")]
+        ones = [
+            n for n, v in zip(names, row, strict=True) if str(v).casefold() in table_columns.ONES
+        ]
         if len(ones) != 1:
             raise InputError(
                 f"{shown} row {number}: {len(ones)} of the columns {some(list(names))} are 1; "

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from cifarlab.data.load_options import LoadOptions
+from cifarlab.data.memory.image_arrays import UnsuitableError, find_axes
 from cifarlab.data.readers import parquet_columns
 from cifarlab.data.readers.file_kind import kind_of
 from cifarlab.data.readers.label_values import as_classes
@@ -237,7 +238,22 @@ def _stored(value: Any, folder: Path) -> Stored:
             return beside if inside else b""
         value = content
     if isinstance(value, list):
-        array = np.asarray(value)
-        fits = array.dtype.kind in "iu" and array.ndim in (2, 3)
-        return array.astype(np.uint8) if fits and 0 <= array.min() <= array.max() < 256 else b""
+        return _of_numbers(value)
     return value if isinstance(value, bytes) else b""
+
+
+def _of_numbers(value: list[Any]) -> Stored:
+    """Return the pixels in nested lists, with the colours last; no bytes if they are none."""
+    try:
+        array = np.asarray(value)
+        axes = find_axes((1, *array.shape), "image")
+    except (UnsuitableError, ValueError):
+        return b""
+    if (
+        array.dtype.kind not in "iu"
+        or axes.order == "flat"
+        or not 0 <= array.min() <= array.max() < 256
+    ):
+        return b""
+    image = axes.arrange(array[None].astype(np.uint8))[0]
+    return image[..., 0] if image.shape[-1] == 1 else image

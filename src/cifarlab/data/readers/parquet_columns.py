@@ -76,6 +76,11 @@ def image_column(path: Path, options: LoadOptions) -> ImageColumn | None:
                 "--image-column"
             )
         name = called[0]
+    if _holds_fractions(schema.field(name).type):
+        raise InputError(
+            f"{shown} column {name!r}: lists of numbers with fractions, whose black and white are "
+            "not said; store whole numbers from 0 to 255, or encoded images"
+        )
     return ImageColumn(name=name, path=_path_field(schema.field(name).type, name))
 
 
@@ -177,3 +182,15 @@ def _path_field(kind: Any, name: str) -> str | None:
 
     inside = pa.types.is_struct(kind) and "path" in {field.name for field in kind}
     return f"{name}.path" if inside else None
+
+
+def _holds_fractions(kind: Any) -> bool:
+    import pyarrow as pa
+
+    if isinstance(kind, pa.ExtensionType):
+        kind = kind.storage_type
+    while (
+        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    ):
+        kind = kind.value_type
+    return bool(pa.types.is_floating(kind))

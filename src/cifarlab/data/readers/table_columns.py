@@ -37,6 +37,8 @@ OTHER_WORDS = frozenset(
     {"id", "index", "number", "width", "height", "size", "x", "y", "x1", "y1", "x2", "y2", "age"}
     | {"sex", "gender", "date", "time", "year", "month", "fold", "author", "license", "source"}
 )
+# What marks the class of a row in one-hot columns, in small letters.
+ONES = ("1", "1.0", "true")
 # Enough to know a column by.
 SAMPLE = 200
 
@@ -207,7 +209,7 @@ def _one_hot(table: Table, rest: Sequence[str]) -> tuple[str, ...]:
 
 
 def _is_binary(column: Sequence[Any]) -> bool:
-    return bool(column) and {str(v) for v in column} <= {"0", "1", "0.0", "1.0", "True", "False"}
+    return bool(column) and {str(v).casefold() for v in column} <= {"0", "0.0", "false", *ONES}
 
 
 def _are_words(column: Sequence[Any]) -> bool:
