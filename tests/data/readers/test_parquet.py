@@ -340,3 +340,20 @@ def test_lists_of_labels_have_the_names_of_what_they_list(tmp_path: Path) -> Non
         "dog",
         "cat",
     ]
+
+
+@pytest.mark.parametrize("shape", [(8, 9), (8, 9, 1), (8, 9, 3), (3, 8, 9)])
+def test_nested_lists_in_either_order_of_axes(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, *shape))
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"image": images.tolist(), "label": [0, 1]}), path)
+    stored = list(found(parquet.find(path, DEFAULTS)).splits["train"].contents())
+    expected = images.transpose(0, 2, 3, 1) if shape[0] == 3 else images
+    np.testing.assert_array_equal(np.squeeze(np.array(stored)), np.squeeze(expected))
+
+
+def test_nested_lists_of_fractions_have_no_white(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).random((2, 8, 8)).tolist()
+    pq.write_table(pa.table({"image": images, "label": [0, 1]}), tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=r"numbers with fractions.*store whole numbers"):
+        parquet.find(tmp_path / "a.parquet", DEFAULTS)

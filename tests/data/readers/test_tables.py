@@ -36,6 +36,13 @@ ROWS = "1.png,cat\n2.png,dog\n3.png,cat\n4.png,dog\n"
         ("labels.csv", "\ufefffile,label\n" + ROWS),
         ("labels.csv", ROWS),
         ("labels.csv", "file;label\n" + ROWS.replace(",", ";")),
+        ("labels.csv", "sep=;\r\nfile;label\r\n" + ROWS.replace(",", ";")),
+        ("labels.csv", "id,label\n0001,cat\n0002,dog\n03.png,cat\n04,dog\n"),
+        (
+            "labels.json",
+            '{"images": [{"file": "1", "label": "cat"}, {"file": "2", "label": "dog"},'
+            '{"file": "3", "label": "cat"}, {"file": "4", "label": "dog"}]}',
+        ),
         ("labels.csv", "file\tlabel\n" + ROWS.replace(",", "\t")),
         ("labels.csv", 'file,label\n"img/1.png","cat"\n"img\\2.png",dog\n./img/3.png,cat\n4,dog'),
         ("labels.csv", "file,age,label\n1.png,0.1,cat\n2.png,0.2,dog\n3.png,,cat\n4.png,1,dog"),
@@ -143,6 +150,41 @@ def test_a_split_column_is_obeyed(tmp_path: Path, name: str) -> None:
     write(tmp_path / "labels.csv", f"file,label,{name}\n{rows}")
     answer = classes(folder.find(tmp_path, DEFAULTS))
     assert {split: len(images) for split, images in answer.items()} == {"train": 2, "test": 2}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"train": {"1.png": "cat", "2.png": "dog"}, "test": {"3.png": "cat", "4.png": "dog"}}',
+        '{"train": [["1", "cat"], ["2", "dog"]], "val": [["3", "cat"], ["4", "dog"]]}',
+        '{"train": {"cat": ["1"], "dog": ["2"]}, "test": {"cat": ["3"], "dog": ["4"]}}',
+        '{"train": [{"file": "1", "label": "cat"}, {"file": "2", "label": "dog"}],'
+        ' "test": [{"file": "3", "label": "cat"}, {"file": "4", "label": "dog"}]}',
+    ],
+)
+def test_json_divided_into_splits(tmp_path: Path, text: str) -> None:
+    made(tmp_path, *IMAGES)
+    write(tmp_path / "data.json", text)
+    held = "validation" if "val" in text else "test"
+    assert classes(folder.find(tmp_path, DEFAULTS)) == {
+        "train": {"img/1.png": "cat", "img/2.png": "dog"},
+        held: {"img/3.png": "cat", "img/4.png": "dog"},
+    }
+
+
+def test_a_list_of_files_for_each_split_is_no_table_of_classes(tmp_path: Path) -> None:
+    made(tmp_path, *IMAGES)
+    write(tmp_path / "splits.json", '{"train": ["1.png", "2.png"], "test": ["3.png", "4.png"]}')
+    answer = folder.find(tmp_path, DEFAULTS)
+    assert isinstance(answer, Rejected)
+    assert "splits.json has no column of labels" in answer.reason
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig"])
+def test_a_table_in_any_form_of_unicode(tmp_path: Path, encoding: str) -> None:
+    made(tmp_path, *IMAGES)
+    write(tmp_path / "labels.csv", ("file,label\n" + ROWS).encode(encoding))
+    assert classes(folder.find(tmp_path, DEFAULTS)) == EXPECTED
 
 
 @pytest.mark.parametrize(("name", "train"), [("is_test", "0"), ("is_train", "1")])

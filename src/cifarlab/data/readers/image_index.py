@@ -12,12 +12,11 @@ from typing import Any
 from cifarlab.data.readers.split_names import split_of, splits_of
 from cifarlab.data.readers.tree import name_below
 
-# A disk of Windows, or an address on the web and what may follow its path.
-_DRIVE, _ADDRESS, _QUERY = (
-    re.compile(r"[A-Za-z]:/"),
-    re.compile(r"[a-z]+://"),
-    re.compile(r"[?#].*"),
-)
+_DRIVE = re.compile(r"[A-Za-z]:/")
+_ADDRESS = re.compile(r"[a-z]+://")
+# What may follow the path in an address.
+_QUERY = re.compile(r"[?#].*")
+_ZEROS = re.compile(r"^0+(?=\d)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +53,7 @@ class ImageIndex:
         if not parts:
             return []
         last = parts[-1].casefold()
-        named = self.by_name.get(last) or self.by_name.get(last.lstrip("0"), ())
+        named = self.by_name.get(last) or self.by_name.get(_ZEROS.sub("", last), ())
         above = tuple(part.casefold() for part in parts[:-1])
         found = [p for p in named if _ends_with(p.parent, above)] or self._moved(named, above)
         if len(found) < 2:

@@ -90,9 +90,8 @@ def _of_one_hot(table: table_files.Table, names: Sequence[str], shown: str) -> l
     values = []
     cells = zip(*(table.columns[name] for name in names), strict=True)
     for number, row in enumerate(cells, start=1):
-        ones = [
-            n for n, v in zip(names, row, strict=True) if str(v).casefold() in table_columns.ONES
-        ]
+        marked = zip(names, row, strict=True)
+        ones = [name for name, v in marked if str(v).casefold() in table_columns.ONES]
         if len(ones) != 1:
             raise InputError(
                 f"{shown} row {number}: {len(ones)} of the columns {some(list(names))} are 1; "

@@ -249,11 +249,8 @@ def _of_numbers(value: list[Any]) -> Stored:
         axes = find_axes((1, *array.shape), "image")
     except (UnsuitableError, ValueError):
         return b""
-    if (
-        array.dtype.kind not in "iu"
-        or axes.order == "flat"
-        or not 0 <= array.min() <= array.max() < 256
-    ):
+    whole = array.dtype.kind in "iu" and axes.order != "flat"
+    if not whole or array.min() < 0 or array.max() > 255:
         return b""
-    image = axes.arrange(array[None].astype(np.uint8))[0]
+    image: np.ndarray[Any, Any] = axes.arrange(array[None].astype(np.uint8))[0]
     return image[..., 0] if image.shape[-1] == 1 else image

@@ -164,7 +164,7 @@ def _may_hold_images(kind: Any) -> bool:
     if pa.types.is_struct(kind):
         names = {field.name for field in kind}
         return "bytes" in names or names == {"path"}
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+    if _is_list(kind):
         return bool(pa.types.is_nested(kind.value_type))
     return bool(
         pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
@@ -189,8 +189,13 @@ def _holds_fractions(kind: Any) -> bool:
 
     if isinstance(kind, pa.ExtensionType):
         kind = kind.storage_type
-    while (
-        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    ):
+    while _is_list(kind):
         kind = kind.value_type
     return bool(pa.types.is_floating(kind))
+
+
+def _is_list(kind: Any) -> bool:
+    import pyarrow as pa
+
+    lists = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    return bool(lists or pa.types.is_fixed_size_list(kind))

@@ -69,7 +69,7 @@ def _text(data: bytes, shown: str) -> tuple[str, tuple[str, ...]]:
         # Every second byte of UTF-16 is zero in plain English.
         encoding = "utf-16-le" if data[1:2] == b"\0" else "utf-16-be"
         text = data.decode(encoding, errors="ignore")
-        if "\0" in text or (not text[:64].isprintable() and not text[:64].split()):
+        if "\0" in text:
             raise InputError(f"{shown}: not a text file; save the table as CSV")
         return text, ()
     for mark, encoding in (
