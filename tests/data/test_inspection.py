@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 
-import pytest
-
 from cifarlab.data import catalog, inspection
 from cifarlab.data.split import fingerprint
 
