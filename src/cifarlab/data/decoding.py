@@ -68,14 +68,14 @@ def decode(
         ResourceError: the memory does not suffice.
     """
     size = _wanted_size(found, options)
-    key = _key(found, size, options)
-    decoded = _as_guessed(found, size, options)
 
     def build(allocate: cache.Allocate) -> cache.Decoded:
         return finish(_decode(found, options, size, allocate))
 
+    # A key takes a look at every file, so the second one is made where it is needed only.
+    decoded = _as_guessed(found, size, options)
     if decoded is None:
-        decoded = cache.get(key, build, progress=options.progress)
+        decoded = cache.get(_key(found, size, options), build, progress=options.progress)
     if decoded.skipped and not options.skip_bad:
         raise InputError(refusal(found, decoded.skipped))
     return decoded

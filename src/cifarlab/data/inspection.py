@@ -76,8 +76,8 @@ def check(data: Dataset) -> dict[str, Any]:
     ``bad_files`` has one line for each image that cannot be used. ``duplicates`` counts
     images whose pixels equal an earlier one's: ``within`` a split, and ``between`` two (how
     many images of the second are in the first too). ``imbalance`` is the largest class over the
-    smallest, in all splits together, or ``None`` when a class is empty. ``ok`` says that there
-    are no bad files, duplicates or empty classes.
+    smallest, in all splits together, to two places, or ``None`` when a class is empty. ``ok`` says
+    that there are no bad files, duplicates or empty classes.
 
     Example:
         >>> from cifarlab.data.catalog import load_dataset
@@ -102,7 +102,7 @@ def check(data: Dataset) -> dict[str, Any]:
         "bad_files": list(data.skipped),
         "duplicates": {"within": within, "between": between},
         "per_class": {part: _per_class(data, split) for part, split in splits.items()},
-        "imbalance": None if empty else float(totals.max() / totals.min()),
+        "imbalance": None if empty else round(float(totals.max() / totals.min()), 2),
         "empty_classes": empty,
         "label_range": [int(labels.min()), int(labels.max())],
     }

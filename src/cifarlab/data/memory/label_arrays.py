@@ -154,6 +154,7 @@ def number_classes(
             )
     if class_names is None:
         classes = _occurring(labels["train"])
+        _refuse_unlabelled(classes, labels["train"])
         names = tuple(str(value) for value in classes)
         _check_spellings(names)
     else:
@@ -169,6 +170,16 @@ def _occurring(train: np.ndarray[Any, Any]) -> list[Any]:
 
     values = np.unique(train).tolist()
     return sorted(values, key=natural_order) if train.dtype.kind == "U" else values
+
+
+def _refuse_unlabelled(classes: Sequence[Any], train: np.ndarray[Any, Any]) -> None:
+    """Refuse -1 beside other numbers: it stands for no label, unless the classes are -1 and 1."""
+    if -1 in classes and classes != [-1, 1]:
+        count = int((train == -1).sum())
+        raise UnsuitableError(
+            f"train: {count:,} labels are -1, which usually stands for no label; leave these "
+            "images out: x[y != -1], y[y != -1]; if it is a class, give it another number"
+        )
 
 
 def check_class_names(names: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""What tells the class of each image file: folders, a label table, or the file's own name.
+"""What tells the class of each image file: folders, a table, a file beside it, or its own name.
 
 Every way is tried that the options leave open. One that fits is taken; none is a ``Rejected``
 with each one's reason; two that contradict each other are an error that names both.
@@ -11,9 +11,10 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 
 from cifarlab.data.load_options import AUTO, LoadOptions
-from cifarlab.data.readers import file_names, layouts, split_lists, tables
+from cifarlab.data.readers import file_names, label_files, layouts, split_lists, tables
 from cifarlab.data.readers.annotations import of_objects
 from cifarlab.data.readers.class_folders import NO_CLASSES
+from cifarlab.data.readers.class_name_files import named_from_file
 from cifarlab.data.readers.companions import without_companions
 from cifarlab.data.readers.labelling import Labelling, some
 from cifarlab.data.readers.places import Place
@@ -48,7 +49,7 @@ def find_in(place: Place, options: LoadOptions) -> Found | Rejected:
         return Rejected(reason=_of_objects(place) or said)
     if broken:
         _refuse_if_a_table_may_tell(place, fitting)
-    labelling = split_lists.divided(place, _agreed(place, fitting))
+    labelling = split_lists.divided(place, named_from_file(place, _agreed(place, fitting)))
     found = _found(place, labelling)
     used = [printable(path) for path in labelling.tables]
     not_used = (f"not used: {r}" for r in broken if not any(path in r for path in used))
@@ -107,7 +108,12 @@ def _ways(options: LoadOptions) -> Sequence[Way]:
         raise UsageError(f"{' and '.join(asked)}: each says where the classes are; give one")
     if not asked and (options.label_column or options.image_column):
         return [tables.label]
-    return list(asked.values()) or [class_folders, tables.label, file_names.label]
+    return list(asked.values()) or [
+        class_folders,
+        tables.label,
+        label_files.label,
+        file_names.label,
+    ]
 
 
 def _without_images(place: Place) -> str:

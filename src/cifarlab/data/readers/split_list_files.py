@@ -14,7 +14,8 @@ from pathlib import PurePath
 from cifarlab.data.readers import table_columns, table_files
 from cifarlab.data.readers.image_index import ImageIndex
 from cifarlab.data.readers.labelling import some
-from cifarlab.data.readers.split_names import TEST, TRAIN, split_of
+from cifarlab.data.readers.split_columns import divide_rows, key, may_divide
+from cifarlab.data.readers.split_names import TEST, TRAIN, split_of, splits_of
 from cifarlab.errors import InputError
 from cifarlab.files import printable
 
@@ -106,17 +107,31 @@ def _rows_of_table(index: ImageIndex, path: PurePath, content: bytes) -> list[tu
     if image is None:
         return []
     cells = [str(cell) for cell in table.columns[image]]
-    for name, column in table.columns.items():
-        splits = None if name == image else table_columns.splits_of_column(name, column)
-        if splits is not None:
-            pairs = zip(cells, splits, strict=True)
-            return [(cell, split) for cell, split in pairs if split is not None]
+    splits = _splits_of_rows(table, image, printable(path))
+    if splits:
+        pairs = zip(cells, splits, strict=True)
+        return [(cell, split) for cell, split in pairs if split is not None]
     # Numbers of epochs in "train_loss.csv" are no names of images.
     are_numbers = all(cell.isdecimal() for cell in cells)
-    if are_numbers and table_columns.key(image) not in table_columns.IMAGE_NAMES:
+    if are_numbers and key(image) not in table_columns.IMAGE_NAMES:
         return []
     split = split_of(path.stem)
     return [] if split is None else [(cell, split) for cell in cells]
+
+
+def _splits_of_rows(table: table_files.Table, image: str, shown: str) -> Sequence[str | None]:
+    """Return the split of each row; none where no column says it."""
+    columns = {n: c for n, c in table.columns.items() if n != image and may_divide(n)}
+    try:
+        division = divide_rows(columns, len(table), shown)
+    except InputError as error:
+        raise UnclearListError(str(error)) from None
+    if division.columns:
+        return division.splits
+    # A JSON file of a list for each split has them where others have classes.
+    words = [str(value) for value in table.columns.get(table_files.LABEL, ())]
+    spoken = splits_of(sorted(set(words)))
+    return [spoken[word] for word in words] if set(words) == set(spoken) else []
 
 
 def _rows_of_numbers(flags: Iterable[str], names: Iterable[str]) -> list[tuple[str, str]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from cifarlab.data.load_options import LoadOptions
 from cifarlab.data.readers import table_columns, table_files
+from cifarlab.data.readers.class_name_files import is_called_so
 from cifarlab.data.readers.image_index import ImageIndex, index_images
 from cifarlab.data.readers.label_table import LabelTable, Row, read_table
 from cifarlab.data.readers.label_values import as_classes
@@ -141,6 +142,7 @@ def _candidates(place: Place) -> list[PurePath]:
         for file in place.listing.root.other_files()
         if file.suffix.lower() in SUFFIXES
         and len(file.parts) - depth <= MAX_DEPTH
+        and not is_called_so(file)
         # An example of what to hand in, whose labels are made up.
         and "submission" not in file.stem.casefold()
     ]
@@ -220,7 +222,7 @@ def _joined(
 def _in_splits(table: LabelTable, index: ImageIndex) -> list[Row]:
     """Return the rows with their splits: by column, else by the table's name, else by folder."""
     rows = list(table.rows or ())
-    if table.columns.split or table.split:
+    if table.columns.division.columns or table.split:
         return [Row(image=r.image, value=r.value, split=r.split or table.split) for r in rows]
     by_folder = [index.split(row.image) for row in rows]
     if TRAIN not in by_folder:
