@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cifarlab.data.load_options import AUTO, LoadOptions
-from cifarlab.data.readers import file_names, layouts, tables
+from cifarlab.data.readers import file_names, layouts, one_class, tables
 from cifarlab.data.readers.labelling import Labelling, some
 from cifarlab.data.readers.places import Place
 from cifarlab.data.readers.tree import count_others
@@ -32,7 +32,7 @@ def find_in(place: Place, options: LoadOptions) -> Found | Rejected:
     """
     if not place.listing.root.has_images:
         return Rejected(reason=_without_images(place))
-    ways = _ways(options)
+    ways = _ways(place, options)
     fitting, reasons, broken = [], [], []
     for way in ways:
         try:
@@ -56,10 +56,12 @@ def find_in(place: Place, options: LoadOptions) -> Found | Rejected:
 
 def class_folders(place: Place, options: LoadOptions) -> Labelling | Rejected:
     """Return what the folders of ``place`` say."""
-    return layouts.understand(place.listing.root, class_folder=options.class_folder)
+    root = place.listing.root
+    only = one_class.find(root, options.known_classes)
+    return only or layouts.understand(root, class_folder=options.class_folder)
 
 
-def _ways(options: LoadOptions) -> Sequence[Way]:
+def _ways(place: Place, options: LoadOptions) -> Sequence[Way]:
     """Return the ways that the options leave open."""
     asked: dict[str, Way] = {}
     if options.labels is not None:
@@ -72,7 +74,11 @@ def _ways(options: LoadOptions) -> Sequence[Way]:
         raise UsageError(f"{' and '.join(asked)}: each says where the classes are; give one")
     if not asked and (options.label_column or options.image_column):
         return [tables.label]
-    return list(asked.values()) or [class_folders, tables.label, file_names.label]
+    if asked:
+        return list(asked.values())
+    if one_class.find(place.listing.root, options.known_classes) is not None:
+        return [class_folders, tables.label]
+    return [class_folders, tables.label, file_names.label]
 
 
 def _without_images(place: Place) -> str:

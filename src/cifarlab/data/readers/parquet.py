@@ -103,6 +103,7 @@ def _found(
         {split: [v for _, column in parts for v in column] for split, parts in values.items()},
         where=f"{printable(path)} column {label!r}",
         declared=declared,
+        fewest=options.fewest_classes,
     )
     splits = {
         split: _samples(root, values[split], labels, columns)
