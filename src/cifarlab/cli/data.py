@@ -64,6 +64,7 @@ def check(data: Spec = "cifar10", load: LoadOptions = DEFAULTS, json: Json = Fal
     """
     from cifarlab.cli.progress import progress_on_stderr
     from cifarlab.data import inspection
+    from cifarlab.data.bad_images import by_reason
     from cifarlab.evaluation.split_overlap import near_duplicates_of_train
 
     warnings_in_one_line()
@@ -76,12 +77,13 @@ def check(data: Spec = "cifar10", load: LoadOptions = DEFAULTS, json: Json = Fal
             "notes": notes,
             "read_with": inspection.command(data, loaded),
         }
-    _show(checked, as_json=json)
     bad = checked["bad_files"]
+    shown = {**checked, "bad_files": len(bad), "what_is_bad": by_reason(bad)}
+    _show(checked if json else shown, as_json=json)
     if bad:
         raise InputError(
-            f"{data}: {len(bad)} images cannot be read; mend or remove them, "
-            "or train with --skip-bad"
+            f"{printable(data)}: {len(bad):,} images cannot be read; mend or remove them "
+            "(--json lists all), or train with --skip-bad"
         )
 
 

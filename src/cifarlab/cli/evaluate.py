@@ -134,19 +134,29 @@ def _show(
             soft_wrap=True,
         )
     out.print(f"  accuracy  {summary_of(metrics.to_json())}")
-    out.print(f"  balanced  {metrics.balanced_accuracy:.2%}  (mean recall of the classes)")
-    out.print(f"  macro-F1  {metrics.macro_f1:.2%}")
+    present = [name for name, numbers in metrics.per_class.items() if numbers.support]
+    if len(present) > 1:
+        out.print(f"  balanced  {metrics.balanced_accuracy:.2%}  (mean recall of the classes)")
+        out.print(f"  macro-F1  {metrics.macro_f1:.2%}")
     out.print(f"  top 2     {metrics.top2:.2%}")
     # As the report says it: a run's metrics.json has the loss before temperature.
     applied = "" if temperature == 1.0 else f", with temperature {temperature:.2f} applied"
     out.print(f"  loss      {metrics.loss:.4f} (cross-entropy{applied})\n")
     rows = [
-        (name, *(percent(share) for share in (c.precision, c.recall, c.f1)), f"{c.support:,}")
+        (
+            name,
+            percent(c.precision if len(present) > 1 else None),
+            percent(c.recall),
+            percent(c.f1 if len(present) > 1 else None),
+            f"{c.support:,}",
+        )
         for name, c in metrics.per_class.items()
     ]
     out.print(table(("class", "precision", "recall", "F1", "images"), rows))
     if metrics.not_measured:
         out.print("\n– not measured: there are no images of that class")
+    if len(present) == 1:
+        out.print("precision and F1 need images of other classes too")
     confused = most_confused(metrics)
     if confused:
         out.print("\nmost confused:")

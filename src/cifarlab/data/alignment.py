@@ -65,8 +65,9 @@ def align(split: Split, names: Sequence[str], known: Sequence[str], where: str) 
         )
     missing = [name for i, name in enumerate(known) if not (labels == i).any()]
     if missing:
+        they = "that is" if len(missing) == 1 else "those are"
         warnings.warn(
-            f"{where}: no images of {some(missing)}, so that is not measured", stacklevel=2
+            f"{where}: no images of {some(missing)}, so {they} not measured", stacklevel=2
         )
     kept = np.flatnonzero(labels >= 0)
     aligned = split if len(kept) == len(labels) else split.subset(kept)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cifarlab.data import cache
+from cifarlab.data.bad_images import in_one_line
 from cifarlab.data.image_format import ImageFormat
 from cifarlab.data.load_options import AUTO, CHANNELS, LoadOptions
 from cifarlab.data.samples import Found, Samples, Stored
@@ -37,7 +38,6 @@ SMALLEST_OWN = 8
 CHUNK = 16
 PROGRESS_EVERY = 1000
 FULL_BITS = 16
-MAX_LISTED = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -302,9 +302,7 @@ def _labels_of(found: Found) -> str:
 
 def _bad_images(found: Found, bad: tuple[str, ...]) -> str:
     count = sum(len(samples) for samples in found.splits.values())
-    more = f" | and {len(bad) - MAX_LISTED} more" if len(bad) > MAX_LISTED else ""
     return (
-        f"{printable(found.source)}: {len(bad)} of {count} images are bad: "
-        f"{' | '.join(bad[:MAX_LISTED])}{more}; repair or remove them, or leave them out "
-        "(--skip-bad)"
+        f"{printable(found.source)}: {len(bad):,} of {count:,} images are bad: "
+        f"{in_one_line(bad)}; repair or remove them, or leave them out (--skip-bad)"
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from cifarlab.data.bad_images import in_one_line
 from cifarlab.data.cache import Decoded, say
 from cifarlab.data.dataset import Dataset
 from cifarlab.data.grouped_split import TEST_FRACTION, hold_out
@@ -31,6 +32,10 @@ def divide(decoded: Decoded, options: LoadOptions) -> Dataset:
     """
     shown = printable(decoded.source)
     splits = {name: split for name, split in decoded.splits.items() if decoded.has(name)}
+    if decoded.skipped and not any(len(split) for split in splits.values()):
+        raise InputError(
+            f"{shown}: no image can be read: {in_one_line(decoded.skipped)}; repair or remove them"
+        )
     _check_classes(splits, decoded, shown)
     missing = [name for name in ("test", "validation") if name not in splits]
     _warn_of_few(splits["train"], decoded.class_names, missing, shown)
@@ -130,7 +135,10 @@ def _check_classes(splits: Mapping[str, Split], decoded: Decoded, shown: str) ->
         if here == 0 and (everywhere or decoded.skipped)
     ]
     if gone:
-        raise InputError(f"{shown}: class {gone[0]!r} has no good images to train on; add some")
+        bad = f" (bad are {in_one_line(decoded.skipped)})" if decoded.skipped else ""
+        raise InputError(
+            f"{shown}: class {gone[0]!r} has no good images to train on{bad}; add some"
+        )
     empty = [name for name, here in zip(names, counts["train"], strict=True) if here == 0]
     if empty:
         warnings.warn(

@@ -90,10 +90,14 @@ def labelled_images(
     if RunDirectory(path=model).environment.exists() and _is_own(model, data):
         try:
             own = dataset_of(model, data, progress=options.progress)
-        except InputError:
-            # Named, they are measured as they are now, if the images that were seen can be told.
-            if data is None or not len(digests):
+        except InputError as error:
+            if not len(digests):
                 raise
+            # Named, they are measured as they are now, since the images that were seen are known.
+            if data is None:
+                raise InputError(
+                    f"{error}, or measure it as it is now with --data {printable(_place(model))}"
+                ) from None
         else:
             part = split or "test"
             return Labelled(
@@ -220,6 +224,10 @@ def _is_own(model: Path, data: str | os.PathLike[str] | None) -> bool:
         Path(str(record["source"])).resolve()
     )
     return same_place or os.fspath(data) == record["name"]
+
+
+def _place(model: Path) -> str:
+    return str(dataset_record(RunDirectory(path=model).environment)["source"])
 
 
 def _taken_names(
