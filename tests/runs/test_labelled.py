@@ -285,13 +285,18 @@ def test_a_table_of_a_single_class(model: Path, tmp_path: Path) -> None:
     folder(tmp_path / "source", {"dog": 3})
     files = (tmp_path / "source" / "dog").rename(tmp_path / "files")
     (tmp_path / "labels.csv").write_text("file,label\n0.png,dog\n1.png,dog\n2.png,dog\n")
-    with pytest.warns(UserWarning, match="no images of cat"):
+    with (
+        pytest.warns(UserWarning, match="no images of cat"),
+        pytest.warns(UserWarning, match="labels from labels.csv"),
+    ):
         found = measured(model, files, options=LoadOptions(labels=str(tmp_path / "labels.csv")))
     assert levels(found) == {("dog", 120)}
 
 
 def test_arrays_of_a_single_class(model: Path, tmp_path: Path) -> None:
     images = np.full((3, 16, 16, 3), 120, np.uint8)
+    images[:, 0, 0] = 0
+    images[:, 0, 1] = 255
     np.savez(tmp_path / "more.npz", x=images, y=np.array([1, 1, 1]))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -15,7 +15,7 @@ from cifarlab.data.dataset import Dataset
 from cifarlab.data.grouped_split import TEST_FRACTION, hold_out
 from cifarlab.data.load_options import LoadOptions
 from cifarlab.data.readers.labelling import some
-from cifarlab.data.split import Split, check_split
+from cifarlab.data.split import Split, check_split, pixel_digests
 from cifarlab.errors import InputError, UsageError
 from cifarlab.files import printable
 
@@ -168,9 +168,9 @@ def _warn_of_few(train: Split, names: Sequence[str], missing: Sequence[str], sho
 
 def _warn_of_overlap(splits: Mapping[str, Split], shown: str) -> None:
     """Say how many images of validation and test have the pixels of one that is trained on."""
-    seen = {hash(image.tobytes()) for image in splits["train"].images}
+    seen = pixel_digests(splits["train"].images)
     for part in ("validation", "test"):
-        count = sum(hash(image.tobytes()) in seen for image in splits[part].images)
+        count = int(np.isin(pixel_digests(splits[part].images), seen).sum())
         if count:
             images = "1 image" if count == 1 else f"{count:,} images"
             warnings.warn(

@@ -135,7 +135,7 @@ def stratified_split(
     return first, second
 
 
-def pixel_digests(images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def pixel_digests(images: Iterable[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
     """Return a number for each image, uint64 ``[N]``, that only equal pixels have in common.
 
     The first 8 bytes of the SHA-256 of the pixels, little-endian; among a million different images
@@ -143,7 +143,7 @@ def pixel_digests(images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     one shape can be compared.
 
     Args:
-        images: uint8 ``[N, H, W, C]``; may be memory-mapped.
+        images: uint8 ``[N, H, W, C]``, an array or one image after the other.
 
     Example:
         >>> one, two, three = pixel_digests(np.array([[[[0]]], [[[9]]], [[[0]]]], np.uint8))
