@@ -81,7 +81,7 @@ def check(data: Spec = "cifar10", load: LoadOptions = DEFAULTS, json: Json = Fal
             "read_with": inspection.command(data, loaded),
         }
     bad = checked["bad_files"]
-    shown = {**checked, "bad_files": len(bad), "what_is_bad": by_reason(bad)}
+    shown = {**checked, "bad_files": len(bad), **({"what_is_bad": by_reason(bad)} if bad else {})}
     _show(checked if json else shown, as_json=json)
     if bad:
         raise InputError(
