@@ -15,7 +15,7 @@ from PIL import Image
 from cifarlab.data.catalog import load_dataset
 from cifarlab.data.image_format import ImageFormat
 from cifarlab.data.load_options import LoadOptions
-from cifarlab.errors import InputError
+from cifarlab.errors import InputError, UsageError
 from cifarlab.recipes.baseline import BASELINE
 from cifarlab.recipes.recipe import to_json
 from cifarlab.runs.labelled import Labelled, dataset_for, labelled_images
@@ -34,7 +34,7 @@ def folder(root: Path, counts: dict[str, int]) -> Path:
             pixels = np.full((16, 16, 3), level, np.uint8)
             # All of them differ, whatever size they are brought to.
             pixels[2:6, 2:6] = (number * 7 + len(root.name)) % 256
-            pixels[10:14, 2:6] = number
+            pixels[10:14, 2:6] = (number, 0, 0)
             Image.fromarray(pixels).save(root / name / f"{number}.png")
     return root
 
@@ -116,6 +116,31 @@ def test_numbers_are_labels(model: Path, tmp_path: Path, monkeypatch: pytest.Mon
     assert levels(found) == {("cat", 10), ("dog", 90)}
 
 
+def test_numbers_from_1_are_not_taken_for_labels_from_0(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(LEVELS, "1", 10)
+    monkeypatch.setitem(LEVELS, "2", 90)
+    with pytest.raises(InputError, match="numbers 1 to 2, the model's labels run from 0 to 1"):
+        measured(model, folder(tmp_path / "more", {"1": 2, "2": 3}))
+
+
+def test_a_model_of_own_images_does_not_fall_back_to_cifar10(model: Path) -> None:
+    with pytest.raises(UsageError, match="trained on photos; name labelled images with --data"):
+        measured(model, trained_on={"name": "photos"})
+
+
+def test_grey_images_for_a_colour_model_are_said(model: Path, tmp_path: Path) -> None:
+    for name, level in (("cat", 40), ("dog", 120)):
+        (tmp_path / "more" / name).mkdir(parents=True)
+        for number in range(3):
+            Image.new("L", (16, 16), level + number).save(
+                tmp_path / "more" / name / f"{number}.png"
+            )
+    with pytest.warns(UserWarning, match="all images are grey"):
+        measured(model, tmp_path / "more")
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> tuple[Path, Path]:
     """A run as far as its record is concerned, and the folder that it was trained on."""
@@ -172,7 +197,7 @@ def seen(run: tuple[Path, Path]) -> dict[str, Any]:
 def new_images(photos: Path, count: int) -> None:
     for number in range(count):
         pixels = np.full((16, 16, 3), 40, np.uint8)
-        pixels[0, 0] = number + 1
+        pixels[0, 0] = (number + 1, 0, 0)
         Image.fromarray(pixels).save(photos / "cat" / f"new {number}.png")
 
 
@@ -295,7 +320,7 @@ def test_a_table_of_a_single_class(model: Path, tmp_path: Path) -> None:
 
 def test_arrays_of_a_single_class(model: Path, tmp_path: Path) -> None:
     images = np.full((3, 16, 16, 3), 120, np.uint8)
-    images[:, 0, 0] = 0
+    images[:, 0, 0] = (0, 90, 0)
     images[:, 0, 1] = 255
     np.savez(tmp_path / "more.npz", x=images, y=np.array([1, 1, 1]))
     with warnings.catch_warnings():

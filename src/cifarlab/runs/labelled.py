@@ -19,7 +19,7 @@ from cifarlab.data.dividing import divide
 from cifarlab.data.image_format import ImageFormat
 from cifarlab.data.load_options import LoadOptions
 from cifarlab.data.split import Split, joined, pixel_digests
-from cifarlab.errors import CifarlabError, InputError
+from cifarlab.errors import CifarlabError, InputError, UsageError
 from cifarlab.files import printable
 from cifarlab.runs.directory import RunDirectory
 from cifarlab.runs.record import (
@@ -103,7 +103,7 @@ def labelled_images(
             return Labelled(
                 dataset=own.name, split=part, images=getattr(own, part), class_names=own.class_names
             )
-    spec = data or DEFAULT_DATASET
+    spec = data or _own_name(model, trained_on)
     options = replace(in_format(options, image_format), known_classes=class_names)
     decoded, guessed = read(spec, options)
     before = _divided_as_before(decoded, replace(options, **guessed), trained_on)
@@ -120,6 +120,7 @@ def labelled_images(
     if not named:
         class_names = _taken_names(spec, names, class_names)
     where = printable(decoded.source)
+    _warn_of_grey(images, where)
     measured = align(images, names, class_names, where)
     seen = None
     if before is None:
@@ -164,6 +165,27 @@ def in_format(options: LoadOptions, image_format: ImageFormat) -> LoadOptions:
         resize_mode=image_format.resize_mode,
         bits=image_format.bits,
     )
+
+
+def _own_name(model: Path, trained_on: Mapping[str, Any] | None) -> str:
+    """Return the name of what a model file was trained on, CIFAR-10 where it does not tell.
+
+    Raises:
+        UsageError: it was trained on images that have a place and no name.
+    """
+    name = (trained_on or {}).get("name", DEFAULT_DATASET)
+    if name in NAMES:
+        return str(name)
+    raise UsageError(
+        f"{printable(model)} was trained on {printable(name)}; name labelled images with --data"
+    )
+
+
+def _warn_of_grey(images: Split, where: str) -> None:
+    """Say that all images are grey where the model takes colour images."""
+    pixels = images.images
+    if pixels.shape[3] == 3 and all((one == one[..., :1]).all() for one in pixels):
+        warnings.warn(f"{where}: all images are grey, the model takes colour images", stacklevel=3)
 
 
 def _set_apart(
