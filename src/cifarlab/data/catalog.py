@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cifarlab.data import cache
+from cifarlab.data.bad_images import in_one_line
 from cifarlab.data.dataset import Dataset
 from cifarlab.data.decoding import FULL_BITS, decode
 from cifarlab.data.dividing import divide
@@ -252,6 +253,6 @@ def _warn_of_skipped(decoded: cache.Decoded) -> None:
     count = len(decoded.skipped)
     images = "1 bad image" if count == 1 else f"{count:,} bad images"
     warnings.warn(
-        f"{printable(decoded.source)}: {images} left out, the first is {decoded.skipped[0]}",
+        f"{printable(decoded.source)}: {images} left out: {in_one_line(decoded.skipped)}",
         stacklevel=2,
     )

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from cifarlab.data.bad_images import by_reason
+from cifarlab.data.bad_images import in_one_line
 from cifarlab.data.cache import Decoded, say
 from cifarlab.data.dataset import Dataset
 from cifarlab.data.load_options import LoadOptions
 from cifarlab.data.missing_splits import fill_missing, missing_from, too_few
 from cifarlab.data.readers.labelling import some
-from cifarlab.data.split import Split, check_split
+from cifarlab.data.split import Split, check_split, pixel_digests
 from cifarlab.errors import InputError, UsageError
 from cifarlab.files import printable
 
@@ -32,9 +32,9 @@ def divide(decoded: Decoded, options: LoadOptions) -> Dataset:
     """
     shown = printable(decoded.source)
     splits = {name: split for name, split in decoded.splits.items() if decoded.has(name)}
-    if decoded.skipped and not len(decoded.train):
+    if decoded.skipped and not any(len(split) for split in splits.values()):
         raise InputError(
-            f"{shown}: none of the training images can be read: {by_reason(decoded.skipped)[0]}"
+            f"{shown}: no image can be read: {in_one_line(decoded.skipped)}; repair or remove them"
         )
     _check_classes(splits, decoded, shown)
     missing = missing_from(splits)
@@ -123,7 +123,10 @@ def _check_classes(splits: Mapping[str, Split], decoded: Decoded, shown: str) ->
         if here == 0 and (everywhere or decoded.skipped)
     ]
     if gone:
-        raise InputError(f"{shown}: class {gone[0]!r} has no good images to train on; add some")
+        bad = f" (bad are {in_one_line(decoded.skipped)})" if decoded.skipped else ""
+        raise InputError(
+            f"{shown}: class {gone[0]!r} has no good images to train on{bad}; add some"
+        )
     empty = [name for name, here in zip(names, counts["train"], strict=True) if here == 0]
     if empty:
         warnings.warn(
@@ -142,9 +145,9 @@ def _check_classes(splits: Mapping[str, Split], decoded: Decoded, shown: str) ->
 
 def _warn_of_overlap(splits: Mapping[str, Split], shown: str) -> None:
     """Say how many images of validation and test have the pixels of one that is trained on."""
-    seen = {hash(image.tobytes()) for image in splits["train"].images}
+    seen = pixel_digests(splits["train"].images)
     for part in ("validation", "test"):
-        count = sum(hash(image.tobytes()) in seen for image in splits[part].images)
+        count = int(np.isin(pixel_digests(splits[part].images), seen).sum())
         if count:
             images = "1 image" if count == 1 else f"{count:,} images"
             warnings.warn(

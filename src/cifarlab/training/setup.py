@@ -14,7 +14,7 @@ from cifarlab.data.dataset import Dataset
 from cifarlab.data.split import check_split
 from cifarlab.errors import InputError, UsageError
 from cifarlab.models import MODELS
-from cifarlab.models.whitening import whiten
+from cifarlab.models.whitening import whiten, whitening_sample
 from cifarlab.recipes import find_recipe
 from cifarlab.recipes.fitting import fitted
 from cifarlab.recipes.parts import SGD, Adam, FewImages, ModelSpec
@@ -107,7 +107,8 @@ def build_model(recipe: Recipe, data: Dataset, seed: int) -> KerasModel:
         keras.utils.set_random_seed(derive(seed, "weights") % 2**32)
         model = network()
         if recipe.whitening is not None:
-            images = np.array(data.train.images[: recipe.whitening.images])
+            chosen = whitening_sample(data.train.labels, recipe.whitening.images)
+            images = np.array(data.train.images[chosen])
             whiten(model, images, recipe.whitening.epsilon)
     if keras.ops.zeros(()).device.type == "cpu":
         return model

@@ -38,7 +38,11 @@ class Classes:
 
 
 def as_classes(
-    values: Mapping[str, Sequence[Any]], *, where: str, declared: Sequence[str] = ()
+    values: Mapping[str, Sequence[Any]],
+    *,
+    where: str,
+    declared: Sequence[str] = (),
+    fewest: int = 2,
 ) -> Classes:
     """Return the classes that the values of the splits' label columns stand for.
 
@@ -53,9 +57,10 @@ def as_classes(
         where: the name of the column in messages.
         declared: class names in label order, where the source lists them; those that no value
             names are left out.
+        fewest: how many classes there must be.
 
     Raises:
-        InputError: the values are no classes, fewer than two or too many, or a split has classes
+        InputError: the values are no classes, too few or too many, or a split has classes
             that ``"train"`` has not.
 
     Example:
@@ -82,7 +87,7 @@ def as_classes(
     }
     known, more = _labelled_only(labels, where)
     _refuse_unknown(known, order, where)
-    if len(order) < 2:
+    if len(order) < fewest:
         raise InputError(
             f"{where}: every label is {some(order)}; at least 2 classes are needed; name the "
             "column of the classes (--label-column)"

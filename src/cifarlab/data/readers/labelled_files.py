@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 
 from cifarlab.data.load_options import AUTO, LoadOptions
-from cifarlab.data.readers import file_names, label_files, layouts, split_lists, tables
+from cifarlab.data.readers import file_names, label_files, layouts, one_class, split_lists, tables
 from cifarlab.data.readers.annotations import of_objects
 from cifarlab.data.readers.class_folders import NO_CLASSES
 from cifarlab.data.readers.class_name_files import named_from_file
@@ -73,7 +73,7 @@ def _without_companions(place: Place, options: LoadOptions) -> tuple[Place, tupl
 
 def _asked(place: Place, options: LoadOptions) -> tuple[list[Labelling], list[str], list[str]]:
     """Return the ways that fit, why others do not, and what is wrong where one should."""
-    ways = _ways(options)
+    ways = _ways(place, options)
     fitting, reasons, broken = [], [], []
     for way in ways:
         try:
@@ -92,10 +92,12 @@ def _asked(place: Place, options: LoadOptions) -> tuple[list[Labelling], list[st
 
 def class_folders(place: Place, options: LoadOptions) -> Labelling | Rejected:
     """Return what the folders of ``place`` say."""
-    return layouts.understand(place.listing.root, class_folder=options.class_folder)
+    root = place.listing.root
+    only = one_class.find(root, options.known_classes)
+    return only or layouts.understand(root, class_folder=options.class_folder)
 
 
-def _ways(options: LoadOptions) -> Sequence[Way]:
+def _ways(place: Place, options: LoadOptions) -> Sequence[Way]:
     """Return the ways that the options leave open."""
     asked: dict[str, Way] = {}
     if options.labels is not None:
@@ -108,12 +110,11 @@ def _ways(options: LoadOptions) -> Sequence[Way]:
         raise UsageError(f"{' and '.join(asked)}: each says where the classes are; give one")
     if not asked and (options.label_column or options.image_column):
         return [tables.label]
-    return list(asked.values()) or [
-        class_folders,
-        tables.label,
-        label_files.label,
-        file_names.label,
-    ]
+    if asked:
+        return list(asked.values())
+    if one_class.find(place.listing.root, options.known_classes) is not None:
+        return [class_folders, tables.label, label_files.label]
+    return [class_folders, tables.label, label_files.label, file_names.label]
 
 
 def _without_images(place: Place) -> str:

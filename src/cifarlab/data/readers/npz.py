@@ -116,6 +116,7 @@ def _found(
     names, numbers = number_classes(
         {split: part.labels for split, part in parts.items()},
         _class_names(arrays, pairs, parts[TRAIN].labels),
+        options.fewest_classes,
     )
     splits = {
         split: _samples(part.images, numbers[split], split, values) for split, part in parts.items()

@@ -91,6 +91,7 @@ def _found(
         {split: [v for rows in parts for v in rows.labels] for split, parts in values.items()},
         where=f"{printable(path)} column {label!r}",
         declared=declared,
+        fewest=options.fewest_classes,
     )
     splits = {
         split: _samples(root, values[split], labels, columns)

@@ -66,7 +66,7 @@ def find(path: Path, options: LoadOptions) -> Found | Rejected:
     labelled = {file: shape for file, shape in shapes.items() if shape.label is not None}
     by_split, more = _split_files(path, list(labelled))
     contents = [_read(file, labelled[file], split) for file, split in by_split.items()]
-    return _found(path, contents, [*notes, *more], sides.pop())
+    return _found(path, contents, [*notes, *more], sides.pop(), options.fewest_classes)
 
 
 def holds_images(file: Path, options: LoadOptions) -> bool:
@@ -187,7 +187,9 @@ def _pixels(batch: Any, shape: Shape, file: Path) -> np.ndarray[Any, Any]:
     return flat.reshape(len(batch), shape.side, shape.side)
 
 
-def _found(path: Path, contents: Sequence[Content], notes: list[str], side: int) -> Found:
+def _found(
+    path: Path, contents: Sequence[Content], notes: list[str], side: int, fewest: int
+) -> Found:
     shape = contents[0].shape
     rows = [
         (split, label, content.path, row)
@@ -201,7 +203,7 @@ def _found(path: Path, contents: Sequence[Content], notes: list[str], side: int)
         values.setdefault(split, []).append(label)
     if TRAIN not in values:
         raise InputError(f"{printable(path)}: holds no training images; add them")
-    classes = as_classes(values, where=f"{printable(path)} column {shape.label!r}")
+    classes = as_classes(values, where=f"{printable(path)} column {shape.label!r}", fewest=fewest)
     highest = max(content.highest for content in contents)
     scale = next((255 / top for top in (1, 16) if highest <= top), 1.0)
     if scale != 1.0:

@@ -44,7 +44,7 @@ def label(place: Place, options: LoadOptions) -> Labelling | Rejected:
     index = index_images(place.path, images)
     if options.labels is not None:
         table = _asked_for(place, index, options.labels, options)
-        return _joined(place, index, [table], len(images))
+        return _joined(place, index, [table], len(images), fewest=options.fewest_classes)
     tables, broken = _guessed(place, index, options)
     found = any(table.rows is not None for table in tables)
     # One that is called after a split would be missed; any other may be something else.
@@ -56,7 +56,7 @@ def label(place: Place, options: LoadOptions) -> Labelling | Rejected:
         return Rejected(reason="; ".join(_first(named)))
     chosen, notes = _one_for_each_split(tables)
     notes += [f"not used: {reason}" for reason in _first(list(broken.values()))]
-    return _joined(place, index, chosen, len(images), notes)
+    return _joined(place, index, chosen, len(images), notes, options.fewest_classes)
 
 
 def _first(reasons: Sequence[str]) -> list[str]:
@@ -184,6 +184,7 @@ def _joined(
     tables: Sequence[LabelTable],
     image_count: int,
     notes: Sequence[str] = (),
+    fewest: int = 2,
 ) -> Labelling:
     where = " and ".join(printable(table.path) for table in tables)
     rows: dict[PurePath, Row] = {}
@@ -198,6 +199,7 @@ def _joined(
     classes = as_classes(
         {split: [row.value for row in of_split] for split, of_split in by_split.items()},
         where=where,
+        fewest=fewest,
     )
     without = image_count - len(rows)
     counted = [f"left out {without:,} images that no row names"] if without else []
