@@ -116,7 +116,9 @@ def test_images_of_which_none_can_be_read_are_refused_with_the_reason() -> None:
         "a/2.svg: an SVG drawing; convert it to PNG",
     )
     empty = split([0, 1]).subset(np.arange(0))
-    with pytest.raises(InputError, match=r"none of .* can be read: a/1\.svg and 1 more: an SVG"):
+    with pytest.raises(
+        InputError, match=r"no image can be read: 2 images \(a/1\.svg, a/2\.svg\): an SVG"
+    ):
         divide(replace(decoded(empty), skipped=bad), LoadOptions())
 
 
