@@ -103,6 +103,11 @@ def load_checkpoint(directory: Path, state: TrainState, callbacks: Sequence[Any]
     return None
 
 
+def has_checkpoint(directory: Path | None) -> bool:
+    """Whether there is one, whole or not."""
+    return directory is not None and bool(_newest_first(directory))
+
+
 def _newest_first(directory: Path) -> list[Path]:
     return sorted(directory.glob(f"[0-9]*{SUFFIX}"), reverse=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cifarlab.backend import KerasModel, keras
+from cifarlab.backend import KerasModel
 from cifarlab.data.dataset import Split
 from cifarlab.errors import DivergedError, InputError, RunInterruptedError
 from cifarlab.lowering.model import lower
@@ -24,8 +24,10 @@ from cifarlab.runtime.randomness import derive, generator, seed_global
 from cifarlab.training.averaging import look_ahead, start_average
 from cifarlab.training.balance import weights_of_classes
 from cifarlab.training.batch import batches
-from cifarlab.training.callbacks import check_callbacks, give_directions
-from cifarlab.training.checkpoint import load_checkpoint, save_checkpoint
+from cifarlab.training.callback_checks import check_callbacks, check_what_came, names_in_logs
+from cifarlab.training.callbacks import append_to_logs, as_list, give_directions, without_backups
+from cifarlab.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
+from cifarlab.training.hooks import Hooks
 from cifarlab.training.optimizers import build_optimizers, freeze, set_rates
 from cifarlab.training.resize import check_resolutions
 from cifarlab.training.signals import Interrupts, catching_signals
@@ -66,7 +68,7 @@ def fit(
     validation: Split,
     recipe: Recipe,
     options: LoopOptions,
-    callbacks: Sequence[Any] = (),
+    callbacks: Any = (),
     progress: Progress = SILENT,
     record: Record = keep_no_record,
 ) -> list[dict[str, float]]:
@@ -78,7 +80,7 @@ def fit(
         model: compiled, ends in a softmax; where a callback changes its optimizer's learning
             rate, all rates of the recipe change by the same factor.
         validation: may be empty; the history then has no columns that begin with ``val_``.
-        callbacks: Keras callbacks that work at epoch ends.
+        callbacks: what Keras's ``fit`` takes: callbacks, one callback, or a ``CallbackList``.
         record: is given the whole history after each epoch.
 
     Returns:
@@ -89,19 +91,23 @@ def fit(
 
     Raises:
         DivergedError: the loss became infinite or not a number.
-        UsageError: class weights for a class that does not exist.
+        UsageError: class weights for a class that does not exist; a callback that cannot work.
         RunInterruptedError: SIGINT or SIGTERM; a checkpoint was saved first.
         ResourceError: a checkpoint could not be written.
     """
-    check_callbacks(callbacks)
+    callbacks = without_backups(as_list(callbacks), progress)
     give_directions(callbacks)
+    names = names_in_logs(model, validated=len(validation) > 0)
+    check_callbacks(callbacks, model, names)
     state = start(model, recipe, options)
     if state.lowered.not_lowered:
         layers = ", ".join(state.lowered.not_lowered)
         progress.message(f"no native version, run by Keras (slower): {layers}")
     recipe_rate, classes = _keras_rate(model), model.output_shape[-1]
     steps = -(-len(train) // recipe.batch_size)
-    hooks = keras.callbacks.CallbackList(list(callbacks), add_history=True, model=model)
+    hooks = Hooks(
+        model, state, callbacks, epochs=recipe.epochs, steps=steps, batch_size=recipe.batch_size
+    )
     with (
         torch.random.fork_rng(devices=[]),
         deterministic_kernels(options.deterministic),
@@ -110,29 +116,29 @@ def fit(
     ):
         trained_on = on_device(train, options.device)
         held_out = on_device(validation, options.device)
-        model.stop_training = False
-        hooks.on_train_begin()
+        if has_checkpoint(options.checkpoints):
+            append_to_logs(callbacks)
+        if hooks.train_begin():
+            # A layer was frozen, say: what was made from the layers before is out of date.
+            state = start(model, recipe, options)
         _resume(model, state, options, callbacks)
+        hooks.resumed(state)
         while state.epoch < recipe.epochs and not state.stopped:
-            hooks.on_epoch_begin(state.epoch)
+            hooks.epoch_begin()
             progress.started(f"epoch {state.epoch + 1}/{recipe.epochs}", steps, state.step)
             began = time.perf_counter()
-            # Stock callbacks such as ReduceLROnPlateau act on the Keras optimizer. Asked once per
-            # epoch: Keras keeps the rate on the device, where reading it waits for all that is
-            # queued.
-            scale = _always(_keras_rate(model) / recipe_rate)
+            scale = _scale(model, recipe_rate, at_batches=hooks.at_batches)
             losses = run_steps(state, *trained_on, recipe, options, classes, scale)
+            seen = hooks.around(losses, lambda: _so_far(state))
             try:
-                _finish_epoch(state, losses, steps, options, progress, interrupts)
+                _finish_epoch(state, seen, steps, options, progress, interrupts)
             except RunInterruptedError:
                 state.lowered.write_back()
                 _save(model, state, options, callbacks)
                 raise
-            row = _row(state, held_out, began)
-            state.lowered.write_back()
-            hooks.on_epoch_end(state.epoch, _logs(row))
-            # A callback may have changed the weights, as some averaging ones do.
-            state.lowered.read_in()
+            row = _row(state, held_out, hooks, began)
+            hooks.epoch_end(row)
+            check_what_came(callbacks, names, hooks.history.history)
             state.history.append(row)
             record(state.history)
             state.stopped = bool(model.stop_training)
@@ -140,7 +146,7 @@ def fit(
             state.totals = Totals.zero(options.device)
             _save(model, state, options, callbacks)
             progress.epoch_ended(row, recipe.epochs)
-        hooks.on_train_end()
+        hooks.train_end()
     return state.history
 
 
@@ -244,7 +250,7 @@ def _save(
 
 def _finish_epoch(
     state: TrainState,
-    losses: Iterable[Tensor],
+    losses: Iterator[Tensor],
     steps: int,
     options: LoopOptions,
     progress: Progress,
@@ -255,27 +261,44 @@ def _finish_epoch(
     for loss in losses:
         unchecked.append(loss)
         # Looking at a loss waits for the device: cheap on a CPU, expensive on a GPU.
-        if options.device.type == "cpu" or state.step == steps:
+        if options.device.type == "cpu":
             _check_finite(state, unchecked)
             unchecked.clear()
         progress.advanced()
         if interrupts.signal_number is not None:
             raise _interrupted(state, steps, options.checkpoints, interrupts.signal_number)
+    if unchecked:
+        _check_finite(state, unchecked)
 
 
-def _row(state: TrainState, held_out: tuple[Tensor, Tensor], began: float) -> dict[str, float]:
-    """Return the history's row of the epoch that has just been trained."""
+def _so_far(state: TrainState) -> dict[str, float]:
+    """Return what the steps of the epoch have measured until now."""
     loss, accuracy = state.totals.means()
-    row = {"epoch": state.epoch + 1, "loss": loss, "accuracy": accuracy}
+    return {"loss": loss, "accuracy": accuracy}
+
+
+def _row(
+    state: TrainState, held_out: tuple[Tensor, Tensor], hooks: Hooks, began: float
+) -> dict[str, float]:
+    """Return the history's row of the epoch that has just been trained."""
+    row = {"epoch": state.epoch + 1, **_so_far(state)}
     if len(held_out[1]):
-        measured = evaluate(state.lowered, *held_out)
+        measured = hooks.measuring(lambda *split: evaluate(state.lowered, *split), *held_out)
         row |= {f"val_{name}": value for name, value in measured.items()}
     row["learning_rate"] = state.groups[0].rate
     row["seconds"] = time.perf_counter() - began
     return row
 
 
-def _always(value: float) -> Callable[[], float]:
+def _scale(model: KerasModel, recipe_rate: float, *, at_batches: bool) -> Callable[[], float]:
+    """Return what tells the factor by which callbacks have changed the Keras optimizer's rate.
+
+    Asked once per epoch where no callback runs in between: Keras keeps the rate on the device,
+    where reading it waits for all that is queued.
+    """
+    if at_batches:
+        return lambda: _keras_rate(model) / recipe_rate
+    value = _keras_rate(model) / recipe_rate
     return lambda: value
 
 
@@ -305,7 +328,3 @@ def _interrupted(
         f"{where}; all is saved, go on with: cifarlab train --resume {checkpoints.parent}",
         signal_number,
     )
-
-
-def _logs(row: Mapping[str, float]) -> dict[str, float]:
-    return {name: value for name, value in row.items() if name not in ("epoch", "seconds")}

@@ -47,7 +47,8 @@ from cifarlab.runtime.device import choose_device, choose_precision
 from cifarlab.runtime.environment import describe_environment
 from cifarlab.runtime.progress import SILENT, Progress
 from cifarlab.saving.model_file import save_model
-from cifarlab.training.callbacks import SaveBest
+from cifarlab.training.callback_checks import check_callbacks, names_in_logs
+from cifarlab.training.callbacks import SaveBest, as_list, give_directions
 from cifarlab.training.compiled import as_compiled_before
 from cifarlab.training.loop import LoopOptions, fit
 from cifarlab.training.remarks import opening_lines
@@ -194,6 +195,11 @@ def train(
     if own_model is not None:
         for note in check_saving(own_model):
             progress.message(note)
+    with as_compiled_before(net):
+        compile_model(net, recipe)
+        own = as_list(callbacks)
+        give_directions(own)
+        check_callbacks(own, net, names_in_logs(net, validated=len(dataset.validation) > 0))
     for line in opening_lines(planned, recipe, dataset):
         progress.message(line)
     if directory is None:
@@ -331,7 +337,7 @@ def _train(
             data.validation,
             recipe,
             loop_options,
-            [*own, *callbacks],
+            [*own, *as_list(callbacks)],
             progress,
             record,
         )

@@ -1,0 +1,211 @@
+"""Call callbacks from the training loop as Keras's ``fit`` calls them.
+
+Whenever a callback runs, the Keras model has the weights as they are, and what the callback does
+to them is trained on. Where no callback looks at batches, nothing is copied between batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor
+
+from cifarlab.backend import KerasModel, keras
+from cifarlab.errors import UsageError
+from cifarlab.training.state import TrainState
+
+BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
+TEST_BATCH_HOOKS = ("on_test_batch_begin", "on_test_batch_end")
+TEST_HOOKS = ("on_test_begin", "on_test_end", *TEST_BATCH_HOOKS)
+# Of a layer: what its owner may set on the way, and the native form was made from.
+SETTINGS = (bool, int, float, str, type(None))
+# Turned by Keras itself whenever it runs the model.
+TURNED_BY_KERAS = frozenset({"training", "built"})
+
+Evaluate = Callable[[Tensor, Tensor], Mapping[str, float]]
+
+
+class Hooks:
+    """The callbacks of one training, each called with the model current.
+
+    Args:
+        model: compiled.
+        state: where training stands; its ``lowered`` has the weights.
+        steps: in an epoch.
+        batch_size: of training, which validation is shown to callbacks in.
+
+    Attributes:
+        history: Keras's ``History``, which ``model.history`` is, too.
+        at_batches: whether a callback looks at the batches of training.
+    """
+
+    def __init__(
+        self,
+        model: KerasModel,
+        state: TrainState,
+        callbacks: Sequence[Any],
+        *,
+        epochs: int,
+        steps: int,
+        batch_size: int,
+    ) -> None:
+        self.model, self.state = model, state
+        self.steps, self.batch_size = steps, batch_size
+        self.at_batches = any(_looks_at_batches(callback) for callback in callbacks)
+        self.at_tests = _have(callbacks, TEST_HOOKS)
+        self.at_test_batches = _have(callbacks, TEST_BATCH_HOOKS)
+        # The verbosity is what Keras's fit gives where none was asked for.
+        params = {"verbose": "auto", "epochs": epochs, "steps": steps}
+        self.keras = keras.callbacks.CallbackList(
+            list(callbacks), add_history=True, model=model, **params
+        )
+        self.settings = _settings(model)
+
+    @property
+    def history(self) -> Any:
+        """Keras's ``History``, with all that callbacks have added to the logs."""
+        return self.model.history
+
+    def train_begin(self) -> bool:
+        """Call ``on_train_begin``; return whether a callback changed how layers compute."""
+        self.model.stop_training = False
+        self.keras.on_train_begin()
+        before, self.settings = self.settings, _settings(self.model)
+        if before == self.settings:
+            self.state.lowered.read_in()
+        return before != self.settings
+
+    def resumed(self, state: TrainState) -> None:
+        """Take the state that training goes on from, and tell ``History`` what was before."""
+        self.state = state
+        for row in state.history:
+            self.history.on_epoch_end(int(row["epoch"]) - 1, logs_of(row))
+
+    def epoch_begin(self) -> None:
+        """Call ``on_epoch_begin``."""
+        rate = float(self.model.optimizer.learning_rate)
+        with self._current():
+            self.keras.on_epoch_begin(self.state.epoch)
+            # In an epoch that goes on, the hook has already done its work before.
+            if self.state.step and float(self.model.optimizer.learning_rate) != rate:
+                self.model.optimizer.learning_rate = rate
+
+    def around(self, losses: Iterator[Tensor], logs: Callable[[], Mapping[str, float]]) -> Any:
+        """Yield ``losses``, each from a step, with the hooks before and after it.
+
+        A callback that sets ``model.stop_training`` ends the epoch.
+
+        Args:
+            logs: returns the epoch's numbers so far.
+        """
+        for number in range(self.state.step, self.steps):
+            if self.at_batches:
+                with self._current():
+                    self.keras.on_train_batch_begin(number)
+            loss = next(losses)
+            if self.at_batches:
+                with self._current():
+                    self.keras.on_train_batch_end(number, dict(logs()))
+            yield loss
+            if self.model.stop_training:
+                return
+
+    def measuring(self, evaluate: Evaluate, images: Tensor, labels: Tensor) -> Mapping[str, float]:
+        """Return what ``evaluate`` measures, with the hooks of Keras's ``evaluate`` around it."""
+        if not self.at_tests:
+            return evaluate(images, labels)
+        with self._current():
+            self.keras.on_test_begin()
+        if self.at_test_batches:
+            self._test_batches(evaluate, images, labels)
+        measured = evaluate(images, labels)
+        with self._current():
+            self.keras.on_test_end(dict(measured))
+        return measured
+
+    def epoch_end(self, row: Mapping[str, float]) -> None:
+        """Call ``on_epoch_end`` with an epoch's row of the history."""
+        with self._current():
+            self.keras.on_epoch_end(self.state.epoch, logs_of(row))
+
+    def train_end(self) -> None:
+        """Call ``on_train_end``; weights that a callback restores stay in the Keras model."""
+        last = self.state.history[-1] if self.state.history else {}
+        self.keras.on_train_end(logs_of(last))
+
+    def _test_batches(self, evaluate: Evaluate, images: Tensor, labels: Tensor) -> None:
+        loss, right = 0.0, 0.0
+        for number, first in enumerate(range(0, len(labels), self.batch_size)):
+            part = slice(first, first + self.batch_size)
+            with self._current():
+                self.keras.on_test_batch_begin(number)
+            measured = evaluate(images[part], labels[part])
+            count, seen = len(labels[part]), min(first + self.batch_size, len(labels))
+            loss += measured["loss"] * count
+            right += measured["accuracy"] * count
+            with self._current():
+                logs = {"accuracy": right / seen, "loss": loss / seen}
+                self.keras.on_test_batch_end(number, logs)
+
+    @contextmanager
+    def _current(self) -> Iterator[None]:
+        """Have the Keras model current inside the block, and take over what is done to it."""
+        lowered = self.state.lowered
+        lowered.write_back()
+        _count_steps(self.model, self.state.epoch * self.steps + self.state.step)
+        yield
+        self._refuse_changed_layers()
+        lowered.read_in()
+
+    def _refuse_changed_layers(self) -> None:
+        now = _settings(self.model)
+        for (layer, name), value in self.settings.items():
+            if now.get((layer, name), value) != value:
+                raise UsageError(
+                    f"a callback set {layer}.{name} to {now[layer, name]!r} (was {value!r}), and "
+                    "train reads layers before the first epoch; set it in on_train_begin, or "
+                    "train with cifarlab.fit(model, x, y), which follows it"
+                )
+
+
+def logs_of(row: Mapping[str, float]) -> dict[str, float]:
+    """Return what callbacks are given of a row of the history."""
+    return {name: value for name, value in row.items() if name not in ("epoch", "seconds")}
+
+
+def _looks_at_batches(callback: Any) -> bool:
+    # The loop itself ends a training whose loss is no longer a number.
+    if isinstance(callback, keras.callbacks.TerminateOnNaN):
+        return False
+    if type(callback) is keras.callbacks.ModelCheckpoint:
+        return bool(callback.save_freq != "epoch")
+    return _have([callback], BATCH_HOOKS)
+
+
+def _have(callbacks: Sequence[Any], hooks: Sequence[str]) -> bool:
+    """Whether a callback has one of the hooks; Keras marks those of its base class as empty."""
+    own = (getattr(callback, hook, None) for callback in callbacks for hook in hooks)
+    return any(hook is not None and not getattr(hook, "_is_default", False) for hook in own)
+
+
+def _settings(model: KerasModel) -> dict[tuple[str, str], Any]:
+    """Return each layer's public settings and whether it is trained, by its name."""
+    found: dict[tuple[str, str], Any] = {}
+    for layer in model._flatten_layers():
+        found[layer.name, "trainable"] = layer.trainable
+        for name, value in vars(layer).items():
+            public = not name.startswith("_") and name not in TURNED_BY_KERAS
+            if layer is not model and public and isinstance(value, SETTINGS):
+                found[layer.name, name] = value
+    for variable in model.variables:
+        found[variable.path, "trainable"] = variable.trainable
+    return found
+
+
+def _count_steps(model: KerasModel, done: int) -> None:
+    """Have the Keras optimizer, which callbacks ask, count the steps that others did for it."""
+    iterations = getattr(model.optimizer, "iterations", None)
+    if iterations is not None and int(iterations) < done:
+        iterations.assign(done)
