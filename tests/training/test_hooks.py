@@ -210,10 +210,16 @@ def test_nothing_is_copied_between_batches_where_nobody_looks():
         callbacks.TerminateOnNaN(),
         callbacks.CSVLogger("x.csv"),
     ]
-    state: Any = None
-    hooks = Hooks(dropout_model(), state, stock, epochs=1, steps=1, batch_size=1)
+
+    def seen_by(hooks: list[Any]) -> Hooks:
+        state: Any = None
+        nothing: dict[str, Any] = {"to_keras": print, "from_keras": print}
+        counts = {"epochs": 1, "steps": 1, "batch_size": 1}
+        return Hooks(dropout_model(), state, hooks, **nothing, **counts)
+
+    hooks = seen_by(stock)
     assert (hooks.at_batches, hooks.at_tests) == (False, False)
     for name in (*BATCH_HOOKS, *TEST_HOOKS):
         hook = callbacks.LambdaCallback(**{name: print})
-        seen = Hooks(dropout_model(), state, [hook], epochs=1, steps=1, batch_size=1)
+        seen = seen_by([hook])
         assert (seen.at_batches, seen.at_tests) == (name in BATCH_HOOKS, name in TEST_HOOKS)

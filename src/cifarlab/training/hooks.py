@@ -13,17 +13,11 @@ from typing import Any
 from torch import Tensor
 
 from cifarlab.backend import KerasModel, keras
-from cifarlab.errors import UsageError
 from cifarlab.training.state import TrainState
 
 BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
 TEST_BATCH_HOOKS = ("on_test_batch_begin", "on_test_batch_end")
 TEST_HOOKS = ("on_test_begin", "on_test_end", *TEST_BATCH_HOOKS)
-# Of a layer: what its owner may set on the way, and the native form was made from.
-SETTINGS = (bool, int, float, str, type(None))
-# Turned by Keras itself whenever it runs the model.
-TURNED_BY_KERAS = frozenset({"training", "built"})
-
 Evaluate = Callable[[Tensor, Tensor], Mapping[str, float]]
 
 
@@ -32,13 +26,15 @@ class Hooks:
 
     Args:
         model: compiled.
-        state: where training stands; its ``lowered`` has the weights.
+        state: where training stands.
+        to_keras: brings the weights to the Keras model.
+        from_keras: goes on with the weights of the Keras model.
         steps: in an epoch.
         batch_size: of training, which validation is shown to callbacks in.
 
     Attributes:
-        history: Keras's ``History``, which ``model.history`` is, too.
         at_batches: whether a callback looks at the batches of training.
+        at_tests: whether one looks at validation.
     """
 
     def __init__(
@@ -47,11 +43,14 @@ class Hooks:
         state: TrainState,
         callbacks: Sequence[Any],
         *,
+        to_keras: Callable[[], None],
+        from_keras: Callable[[], None],
         epochs: int,
         steps: int,
         batch_size: int,
     ) -> None:
         self.model, self.state = model, state
+        self.to_keras, self.from_keras = to_keras, from_keras
         self.steps, self.batch_size = steps, batch_size
         self.at_batches = any(_looks_at_batches(callback) for callback in callbacks)
         self.at_tests = _have(callbacks, TEST_HOOKS)
@@ -61,21 +60,16 @@ class Hooks:
         self.keras = keras.callbacks.CallbackList(
             list(callbacks), add_history=True, model=model, **params
         )
-        self.settings = _settings(model)
 
     @property
     def history(self) -> Any:
         """Keras's ``History``, with all that callbacks have added to the logs."""
         return self.model.history
 
-    def train_begin(self) -> bool:
-        """Call ``on_train_begin``; return whether a callback changed how layers compute."""
+    def train_begin(self) -> None:
+        """Call ``on_train_begin``; the model's weights are current, and may be others after it."""
         self.model.stop_training = False
         self.keras.on_train_begin()
-        before, self.settings = self.settings, _settings(self.model)
-        if before == self.settings:
-            self.state.lowered.read_in()
-        return before != self.settings
 
     def resumed(self, state: TrainState) -> None:
         """Take the state that training goes on from, and tell ``History`` what was before."""
@@ -152,22 +146,10 @@ class Hooks:
     @contextmanager
     def _current(self) -> Iterator[None]:
         """Have the Keras model current inside the block, and take over what is done to it."""
-        lowered = self.state.lowered
-        lowered.write_back()
+        self.to_keras()
         _count_steps(self.model, self.state.epoch * self.steps + self.state.step)
         yield
-        self._refuse_changed_layers()
-        lowered.read_in()
-
-    def _refuse_changed_layers(self) -> None:
-        now = _settings(self.model)
-        for (layer, name), value in self.settings.items():
-            if now.get((layer, name), value) != value:
-                raise UsageError(
-                    f"a callback set {layer}.{name} to {now[layer, name]!r} (was {value!r}), and "
-                    "train reads layers before the first epoch; set it in on_train_begin, or "
-                    "train with cifarlab.fit(model, x, y), which follows it"
-                )
+        self.from_keras()
 
 
 def logs_of(row: Mapping[str, float]) -> dict[str, float]:
@@ -188,20 +170,6 @@ def _have(callbacks: Sequence[Any], hooks: Sequence[str]) -> bool:
     """Whether a callback has one of the hooks; Keras marks those of its base class as empty."""
     own = (getattr(callback, hook, None) for callback in callbacks for hook in hooks)
     return any(hook is not None and not getattr(hook, "_is_default", False) for hook in own)
-
-
-def _settings(model: KerasModel) -> dict[tuple[str, str], Any]:
-    """Return each layer's public settings and whether it is trained, by its name."""
-    found: dict[tuple[str, str], Any] = {}
-    for layer in model._flatten_layers():
-        found[layer.name, "trainable"] = layer.trainable
-        for name, value in vars(layer).items():
-            public = not name.startswith("_") and name not in TURNED_BY_KERAS
-            if layer is not model and public and isinstance(value, SETTINGS):
-                found[layer.name, name] = value
-    for variable in model.variables:
-        found[variable.path, "trainable"] = variable.trainable
-    return found
 
 
 def _count_steps(model: KerasModel, done: int) -> None:

@@ -27,6 +27,7 @@ from cifarlab.training.batch import batches
 from cifarlab.training.callback_checks import check_callbacks, check_what_came, names_in_logs
 from cifarlab.training.callbacks import append_to_logs, as_list, give_directions, without_backups
 from cifarlab.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
+from cifarlab.training.fixed_layers import FixedLayers
 from cifarlab.training.hooks import Hooks
 from cifarlab.training.optimizers import build_optimizers, freeze, set_rates
 from cifarlab.training.resize import check_resolutions
@@ -105,8 +106,21 @@ def fit(
         progress.message(f"no native version, run by Keras (slower): {layers}")
     recipe_rate, classes = _keras_rate(model), model.output_shape[-1]
     steps = -(-len(train) // recipe.batch_size)
+    layers = FixedLayers(model)
+
+    def take_over() -> None:
+        layers.check()
+        state.lowered.read_in()
+
     hooks = Hooks(
-        model, state, callbacks, epochs=recipe.epochs, steps=steps, batch_size=recipe.batch_size
+        model,
+        state,
+        callbacks,
+        to_keras=lambda: state.lowered.write_back(),
+        from_keras=take_over,
+        epochs=recipe.epochs,
+        steps=steps,
+        batch_size=recipe.batch_size,
     )
     with (
         torch.random.fork_rng(devices=[]),
@@ -118,9 +132,11 @@ def fit(
         held_out = on_device(validation, options.device)
         if has_checkpoint(options.checkpoints):
             append_to_logs(callbacks)
-        if hooks.train_begin():
-            # A layer was frozen, say: what was made from the layers before is out of date.
-            state = start(model, recipe, options)
+        hooks.train_begin()
+        if layers.changed():
+            # One was frozen, say: what was made from the layers before is out of date.
+            state, layers = start(model, recipe, options), FixedLayers(model)
+        state.lowered.read_in()
         _resume(model, state, options, callbacks)
         hooks.resumed(state)
         while state.epoch < recipe.epochs and not state.stopped:
