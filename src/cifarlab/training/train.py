@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -50,6 +51,7 @@ from cifarlab.saving.model_file import save_model
 from cifarlab.training.callback_checks import check_callbacks, names_in_logs
 from cifarlab.training.callbacks import SaveBest, as_list, give_directions
 from cifarlab.training.compiled import as_compiled_before
+from cifarlab.training.keras_arguments import refuse_arguments
 from cifarlab.training.loop import LoopOptions, fit
 from cifarlab.training.remarks import opening_lines
 from cifarlab.training.results import write_results
@@ -116,8 +118,9 @@ def train(
     load: LoadOptions = LOAD_DEFAULTS,
     skip_bad: bool = False,
     track: str | None = None,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
+    callbacks: Any = (),
     progress: Progress = SILENT,
+    **unknown: object,
 ) -> Run:
     """Train, keep the best weights, read the test split once, and write it all down.
 
@@ -141,8 +144,10 @@ def train(
         skip_bad: leave out images that cannot be read, as ``load.skip_bad`` does.
         track: ``"tensorboard"``, ``"mlflow"`` or ``"wandb"``, written into the run directory
             unless the client's own settings say otherwise.
-        callbacks: stock Keras callbacks or your own, called at epoch ends.
+        callbacks: what ``callbacks`` of Keras's ``fit`` takes: stock ones or your own, in a list
+            or one alone. Whatever they monitor is checked before the first epoch.
         progress: receives messages, progress bars and epochs.
+        unknown: none; a name that Keras's ``fit`` has is refused with what to write instead.
 
     Raises:
         UsageError: unknown names, or a directory that is in use or not empty.
@@ -156,6 +161,7 @@ def train(
         >>> run.metrics.test.accuracy  # doctest: +SKIP
         0.7012
     """
+    refuse_arguments(unknown, [*inspect.signature(train).parameters][:-1])
     if track is not None:
         check_tracker(track)
     recipe, own_model = resolve(what)
@@ -219,7 +225,7 @@ def resume(
     *,
     model: KerasModel | None = None,
     recipe: Recipe | None = None,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
+    callbacks: Any = (),
     progress: Progress = SILENT,
 ) -> Run:
     """Go on with an interrupted run as if it had never stopped.
