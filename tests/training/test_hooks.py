@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +12,27 @@ import pytest
 import torch
 
 from cifarlab.backend import keras
-from cifarlab.errors import UsageError
+from cifarlab.errors import RunInterruptedError, UsageError
+from cifarlab.runtime.progress import SILENT
 from cifarlab.training.hooks import BATCH_HOOKS, TEST_HOOKS, Hooks
 from cifarlab.training.loop import LoopOptions, fit
 from cifarlab.training.setup import compile_model
 from support import one_line
-from tiny import dropout_model, tiny_recipe, tiny_split
+from tiny import SignalAt, dropout_model, tiny_recipe, tiny_split
 
 callbacks = keras.callbacks
 
 
-def run(hooks: Any, directory: Path | None = None, **changes: Any) -> tuple[Any, list[Any]]:
+def run(
+    hooks: Any, directory: Path | None = None, progress: Any = SILENT, **changes: Any
+) -> tuple[Any, list[Any]]:
     """Train three steps an epoch."""
     model, recipe = dropout_model(), tiny_recipe(stop=None, **{"epochs": 2, **changes})
     compile_model(model, recipe)
     options = LoopOptions(
         device=torch.device("cpu"), precision=torch.float32, seed=0, checkpoints=directory
     )
-    return model, fit(model, tiny_split(96, 0), tiny_split(40, 1), recipe, options, hooks)
+    return model, fit(model, tiny_split(96, 0), tiny_split(40, 1), recipe, options, hooks, progress)
 
 
 class Noting(callbacks.Callback):
@@ -223,3 +227,62 @@ def test_nothing_is_copied_between_batches_where_nobody_looks():
         hook = callbacks.LambdaCallback(**{name: print})
         seen = seen_by([hook])
         assert (seen.at_batches, seen.at_tests) == (name in BATCH_HOOKS, name in TEST_HOOKS)
+
+
+class Halving(callbacks.Callback):
+    """Halves the learning rate at every epoch's beginning, and counts batches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches = 0
+
+    def get_state(self) -> int:
+        """Return how many batches there were."""
+        return self.batches
+
+    def set_state(self, state: int) -> None:
+        """Go on counting."""
+        self.batches = state
+
+    def on_epoch_begin(self, _: int, __: Any = None) -> None:
+        """Halve it."""
+        self.model.optimizer.learning_rate = float(self.model.optimizer.learning_rate) / 2
+
+    def on_train_batch_end(self, *_: Any, **__: Any) -> None:
+        """Count."""
+        self.batches += 1
+
+
+def hooks_for(directory: Path) -> list[Any]:
+    directory.mkdir(exist_ok=True)
+    return [
+        Halving(),
+        callbacks.CSVLogger(str(directory / "log.csv")),
+        callbacks.ModelCheckpoint(str(directory / "{epoch}-{batch}.keras"), save_freq=4),
+        callbacks.EarlyStopping("val_loss", patience=1, min_delta=10.0),
+    ]
+
+
+@pytest.mark.parametrize("step", [2, 4, 5])
+def test_an_interrupted_training_with_callbacks_goes_on_as_if_nothing_had_been(tmp_path, step):
+    whole_hooks = hooks_for(tmp_path / "whole")
+    whole, history = run(whole_hooks, tmp_path / "a", epochs=3)
+    first_hooks = hooks_for(tmp_path / "parts")
+    with pytest.raises(RunInterruptedError):
+        run(first_hooks, tmp_path / "b", SignalAt({step: signal.SIGINT}), epochs=3)
+    # As when the process ends.
+    first_hooks[1].csv_file.close()
+    hooks = hooks_for(tmp_path / "parts")
+    model, resumed = run(hooks, tmp_path / "b", epochs=3)
+    assert len(history) == len(resumed) == 2
+    for mine, other in zip(resumed, history, strict=True):
+        assert mine | {"seconds": 0} == other | {"seconds": 0}
+    for mine, other in zip(model.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, other)
+    assert hooks[0].batches == whole_hooks[0].batches == 6
+    names = [sorted(p.name for p in (tmp_path / d).iterdir()) for d in ("parts", "whole")]
+    assert names[0] == names[1]
+    texts = [(tmp_path / d / "log.csv").read_text() for d in ("parts", "whole")]
+    assert texts[0] == texts[1]
+    assert model.history.history == whole.history.history
+    assert model.history.epoch == [0, 1]
