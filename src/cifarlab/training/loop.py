@@ -102,8 +102,8 @@ def fit(
     check_callbacks(callbacks, model, names)
     state = start(model, recipe, options)
     if state.lowered.not_lowered:
-        layers = ", ".join(state.lowered.not_lowered)
-        progress.message(f"no native version, run by Keras (slower): {layers}")
+        slow = ", ".join(state.lowered.not_lowered)
+        progress.message(f"no native version, run by Keras (slower): {slow}")
     recipe_rate, classes = _keras_rate(model), model.output_shape[-1]
     steps = -(-len(train) // recipe.batch_size)
     layers = FixedLayers(model)
