@@ -45,6 +45,7 @@ def save_checkpoint(
         tensors |= _optimizer_tensors(f"optimizer.{number}", group.optimizer)
     if state.average is not None:
         tensors |= {f"average.{i}": mean for i, mean in enumerate(state.average.means)}
+    tensors |= {f"keras.{i}": v.value for i, v in enumerate(state.keras_variables)}
     tensors |= {f"callback.{name}": torch.from_numpy(array) for name, array in arrays.items()}
     tensors |= {"totals.loss": state.totals.loss, "totals.correct": state.totals.correct}
     tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
@@ -136,12 +137,25 @@ def _check_fits(
     expected = [tuple(b.tensor.shape) for b in bindings]
     if shapes != expected:
         raise InputError(f"{path.name} belongs to another model: {shapes} is not {expected}")
+    saved = [tuple(tensors[f"keras.{i}"].shape) for i in range(_count(tensors, "keras."))]
+    wanted = [tuple(v.shape) for v in state.keras_variables]
+    if saved != wanted:
+        raise InputError(
+            f"{path.name} belongs to a model that was compiled otherwise: the optimizer and the "
+            f"metrics have {len(saved)} variables there and {len(wanted)} here, or of other shapes"
+        )
+
+
+def _count(tensors: Mapping[str, Tensor], prefix: str) -> int:
+    return sum(name.startswith(prefix) for name in tensors)
 
 
 def _restore(state: TrainState, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
     with torch.no_grad():
         for i, binding in enumerate(state.lowered.bindings):
             binding.tensor.copy_(tensors[f"weight.{i}"])
+        for i, variable in enumerate(state.keras_variables):
+            variable.value.copy_(tensors[f"keras.{i}"])
         for i, mean in enumerate(state.average.means if state.average is not None else ()):
             mean.copy_(tensors[f"average.{i}"])
     for number, group in enumerate(state.groups):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -42,6 +43,8 @@ class TrainState:
     Attributes:
         groups: the optimizers, each with the weights that it trains.
         average: the moving average of the weights, where the recipe has one.
+        keras_variables: all of Keras's that change where a model is trained as it was compiled:
+            weights, optimizer, metrics, seeds.
         epoch: the epoch in progress, from 0.
         step: steps done in it.
         totals: sums over those steps.
@@ -53,6 +56,7 @@ class TrainState:
     groups: tuple[Group, ...]
     totals: Totals
     average: Average | None = None
+    keras_variables: tuple[Any, ...] = ()
     epoch: int = 0
     step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
