@@ -40,7 +40,7 @@ def save_checkpoint(
         ResourceError: the disk is full or cannot be written; earlier checkpoints are intact.
     """
     values, arrays = recall(callbacks)
-    tensors = {f"weight.{i}": b.tensor for i, b in enumerate(state.lowered.bindings)}
+    tensors = {f"weight.{i}": b.tensor for i, b in enumerate(state.bindings)}
     for number, group in enumerate(state.groups):
         tensors |= _optimizer_tensors(f"optimizer.{number}", group.optimizer)
     if state.average is not None:
@@ -57,7 +57,7 @@ def save_checkpoint(
         "stopped": state.stopped,
         "callbacks": values,
         "learning_rate": learning_rate,
-        "paths": [b.path for b in state.lowered.bindings],
+        "paths": [b.path for b in state.bindings],
     }
     text = json.dumps(facts)
     content = safetensors.torch.save(tensors, {"facts": text, "digest": _digest(tensors, text)})
@@ -132,7 +132,7 @@ def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
 def _check_fits(
     path: Path, state: TrainState, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]
 ) -> None:
-    bindings = state.lowered.bindings
+    bindings = state.bindings
     shapes = [tuple(tensors[f"weight.{i}"].shape) for i in range(len(facts["paths"]))]
     expected = [tuple(b.tensor.shape) for b in bindings]
     if shapes != expected:
@@ -152,7 +152,7 @@ def _count(tensors: Mapping[str, Tensor], prefix: str) -> int:
 
 def _restore(state: TrainState, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
     with torch.no_grad():
-        for i, binding in enumerate(state.lowered.bindings):
+        for i, binding in enumerate(state.bindings):
             binding.tensor.copy_(tensors[f"weight.{i}"])
         for i, variable in enumerate(state.keras_variables):
             variable.value.copy_(tensors[f"keras.{i}"])

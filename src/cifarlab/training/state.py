@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from cifarlab.lowering.binding import Binding
 from cifarlab.lowering.model import LoweredModel
 from cifarlab.training.averaging import Average
 from cifarlab.training.optimizers import Group
@@ -61,3 +62,8 @@ class TrainState:
     step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     stopped: bool = False
+
+    @property
+    def bindings(self) -> list[Binding]:
+        """The native weights that resume; none where the Keras variables are what is trained."""
+        return [] if self.keras_variables else self.lowered.bindings
