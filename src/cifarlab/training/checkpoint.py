@@ -55,6 +55,7 @@ def save_checkpoint(
         "count": state.totals.count,
         "history": state.history,
         "stopped": state.stopped,
+        "logs": state.logs,
         "callbacks": values,
         "learning_rate": learning_rate,
         "paths": [b.path for b in state.bindings],
@@ -166,6 +167,7 @@ def _restore(state: TrainState, tensors: Mapping[str, Tensor], facts: Mapping[st
     state.totals.count = facts["count"]
     state.epoch, state.step = facts["epoch"], facts["step"]
     state.history, state.stopped = list(facts["history"]), facts["stopped"]
+    state.logs = facts.get("logs", {})
 
 
 def _optimizer_tensors(prefix: str, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

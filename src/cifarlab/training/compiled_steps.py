@@ -128,6 +128,7 @@ class CompiledSteps:
 
     def to_keras(self) -> None:
         self.state.lowered.read_in()
+        self.state.logs = self._results()
 
     def from_keras(self) -> None:
         if self.raw is None:
@@ -142,6 +143,7 @@ class CompiledSteps:
 
     def restored(self, _: float) -> None:
         self.state.lowered.read_in()
+        self.logs = self.state.logs
 
     def end(self) -> None:
         if self.model.optimizer is not None:

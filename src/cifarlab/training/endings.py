@@ -19,6 +19,13 @@ from cifarlab.training.losses import OF_ALL_CLASSES, LossKind
 SOFTMAX, SIGMOID, LINEAR = "softmax", "sigmoid", "linear"
 # So that the logarithm of an output of 0 is a number.
 SMALLEST = 1e-30
+# Keras's activations that give no probabilities, whatever goes into them.
+NOT_BOUNDED = frozenset(
+    {
+        *("linear", "log_softmax", "log_sigmoid", "relu", "relu6", "leaky_relu", "elu", "selu"),
+        *("celu", "gelu", "silu", "tanh", "softplus", "softsign", "exponential", "mish"),
+    }
+)
 # Images that an ending is recognised by, where the graph of layers does not say it.
 TRIED = 32
 
@@ -122,6 +129,8 @@ def _activation(operation: Any) -> str | None:
         return None
     if isinstance(operation, layers.Softmax):
         return SOFTMAX if operation.axis in (-1, 1) else None
+    if isinstance(operation, layers.ReLU | layers.LeakyReLU | layers.PReLU | layers.ELU):
+        return LINEAR
     stock = type(operation).__module__
     if stock == "keras.src.ops.nn":
         name = type(operation).__name__.lower()
@@ -129,14 +138,10 @@ def _activation(operation: Any) -> str | None:
     if not stock.startswith("keras.") or not hasattr(operation, "activation"):
         return None
     function = operation.activation
-    known = {
-        keras.activations.softmax: SOFTMAX,
-        keras.activations.sigmoid: SIGMOID,
-        keras.activations.linear: LINEAR,
-        keras.activations.log_softmax: LINEAR,
-        None: LINEAR,
-    }
-    return known.get(function)
+    name = str(getattr(function, "__name__", "linear" if function is None else ""))
+    if name in (SOFTMAX, SIGMOID):
+        return name
+    return LINEAR if name in NOT_BOUNDED else None
 
 
 def _last_axis(operation: Any) -> bool:

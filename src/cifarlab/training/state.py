@@ -46,6 +46,7 @@ class TrainState:
         average: the moving average of the weights, where the recipe has one.
         keras_variables: all of Keras's that change where a model is trained as it was compiled:
             weights, optimizer, metrics, seeds.
+        logs: what Keras's last step said of its epoch.
         epoch: the epoch in progress, from 0.
         step: steps done in it.
         totals: sums over those steps.
@@ -58,6 +59,7 @@ class TrainState:
     totals: Totals
     average: Average | None = None
     keras_variables: tuple[Any, ...] = ()
+    logs: dict[str, float] = field(default_factory=dict)
     epoch: int = 0
     step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
