@@ -217,7 +217,7 @@ def test_nothing_is_copied_between_batches_where_nobody_looks():
 
     def seen_by(hooks: list[Any]) -> Hooks:
         state: Any = None
-        nothing: dict[str, Any] = {"to_keras": print, "from_keras": print}
+        nothing: dict[str, Any] = {"to_keras": print, "from_keras": print, "rate": float}
         counts = {"epochs": 1, "steps": 1, "batch_size": 1}
         return Hooks(dropout_model(), state, hooks, **nothing, **counts)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Mapping
 
@@ -88,7 +89,7 @@ def epoch_line(row: Mapping[str, float], epochs: int) -> str:
         validation = f"  val loss {_loss(row['val_loss'])} acc {row['val_accuracy']:7.2%}"
     return (
         f"epoch {row['epoch']:>{width}.0f}/{epochs}"
-        f"  loss {_loss(row['loss'])} acc {row['accuracy']:7.2%}{validation}"
+        f"  loss {_loss(row['loss'])} acc {row.get('accuracy', math.nan):7.2%}{validation}"
         f"  {row['seconds']:6.1f} s"
     )
 

@@ -25,7 +25,6 @@ MEMORY: dict[type, tuple[str, ...]] = {
         "_last_batch_seen",
     ),
     keras.callbacks.ReduceLROnPlateau: ("wait", "best", "cooldown_counter"),
-    keras.callbacks.SwapEMAWeights: ("_ema_weights_in_model",),
 }
 
 
@@ -83,6 +82,17 @@ def without_backups(callbacks: Sequence[Any], progress: Progress) -> list[Any]:
         progress.message(
             "BackupAndRestore is left out: a run keeps more itself, the optimizer and the history "
             "too; go on with cifarlab.resume(directory) or cifarlab train --resume"
+        )
+    return kept
+
+
+def without_averaging(callbacks: Sequence[Any], progress: Progress) -> list[Any]:
+    """Return the callbacks but for ``SwapEMAWeights``, and say that training does its work."""
+    kept = [c for c in callbacks if not isinstance(c, keras.callbacks.SwapEMAWeights)]
+    if len(kept) < len(callbacks):
+        progress.message(
+            "SwapEMAWeights is left out: validation, callbacks at the end of an epoch and saved "
+            "files have the averaged weights without it"
         )
     return kept
 

@@ -29,6 +29,7 @@ class Hooks:
         state: where training stands.
         to_keras: brings the weights to the Keras model.
         from_keras: goes on with the weights of the Keras model.
+        rate: returns the learning rate of the Keras optimizer.
         steps: in an epoch.
         batch_size: of training, which validation is shown to callbacks in.
 
@@ -45,12 +46,13 @@ class Hooks:
         *,
         to_keras: Callable[[], None],
         from_keras: Callable[[], None],
+        rate: Callable[[], float],
         epochs: int,
         steps: int,
         batch_size: int,
     ) -> None:
         self.model, self.state = model, state
-        self.to_keras, self.from_keras = to_keras, from_keras
+        self.to_keras, self.from_keras, self.rate = to_keras, from_keras, rate
         self.steps, self.batch_size = steps, batch_size
         self.at_batches = any(_looks_at_batches(callback) for callback in callbacks)
         self.at_tests = _have(callbacks, TEST_HOOKS)
@@ -79,12 +81,12 @@ class Hooks:
 
     def epoch_begin(self) -> None:
         """Call ``on_epoch_begin``."""
-        rate = float(self.model.optimizer.learning_rate)
+        before = self.rate()
         with self._current():
             self.keras.on_epoch_begin(self.state.epoch)
             # In an epoch that goes on, the hook has already done its work before.
-            if self.state.step and float(self.model.optimizer.learning_rate) != rate:
-                self.model.optimizer.learning_rate = rate
+            if self.state.step and abs(self.rate() - before) > 0:
+                self.model.optimizer.learning_rate = before
 
     def around(self, losses: Iterator[Tensor], logs: Callable[[], Mapping[str, float]]) -> Any:
         """Yield ``losses``, each from a step, with the hooks before and after it.
@@ -147,7 +149,6 @@ class Hooks:
     def _current(self) -> Iterator[None]:
         """Have the Keras model current inside the block, and take over what is done to it."""
         self.to_keras()
-        _count_steps(self.model, self.state.epoch * self.steps + self.state.step)
         yield
         self.from_keras()
 
@@ -170,10 +171,3 @@ def _have(callbacks: Sequence[Any], hooks: Sequence[str]) -> bool:
     """Whether a callback has one of the hooks; Keras marks those of its base class as empty."""
     own = (getattr(callback, hook, None) for callback in callbacks for hook in hooks)
     return any(hook is not None and not getattr(hook, "_is_default", False) for hook in own)
-
-
-def _count_steps(model: KerasModel, done: int) -> None:
-    """Have the Keras optimizer, which callbacks ask, count the steps that others did for it."""
-    iterations = getattr(model.optimizer, "iterations", None)
-    if iterations is not None and int(iterations) < done:
-        iterations.assign(done)

@@ -1,4 +1,4 @@
-"""The order of things in training; the maths is in ``step.py``, what resumes in ``state.py``."""
+"""The order of things in training; the work is in ``steps.py``, what resumes in ``state.py``."""
 
 from __future__ import annotations
 
@@ -21,19 +21,25 @@ from cifarlab.runtime.device import deterministic_kernels
 from cifarlab.runtime.memory import keeping_freed_memory
 from cifarlab.runtime.progress import SILENT, Progress
 from cifarlab.runtime.randomness import derive, generator, seed_global
-from cifarlab.training.averaging import look_ahead, start_average
+from cifarlab.training.averaging import start_average
 from cifarlab.training.balance import weights_of_classes
 from cifarlab.training.batch import batches
 from cifarlab.training.callback_checks import check_callbacks, check_what_came, names_in_logs
-from cifarlab.training.callbacks import append_to_logs, as_list, give_directions, without_backups
+from cifarlab.training.callbacks import (
+    append_to_logs,
+    as_list,
+    give_directions,
+    without_averaging,
+    without_backups,
+)
 from cifarlab.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
-from cifarlab.training.fixed_layers import FixedLayers
+from cifarlab.training.compiled_steps import CompiledSteps
 from cifarlab.training.hooks import Hooks
-from cifarlab.training.optimizers import build_optimizers, freeze, set_rates
+from cifarlab.training.optimizers import build_optimizers, freeze
 from cifarlab.training.resize import check_resolutions
 from cifarlab.training.signals import Interrupts, catching_signals
 from cifarlab.training.state import Totals, TrainState
-from cifarlab.training.step import evaluate, train_step
+from cifarlab.training.steps import RecipeSteps, Steps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,23 +78,26 @@ def fit(
     callbacks: Any = (),
     progress: Progress = SILENT,
     record: Record = keep_no_record,
+    measured: KerasModel | None = None,
 ) -> list[dict[str, float]]:
     """Train a compiled Keras model, going on from the newest checkpoint if there is one.
 
     The model's weights are current whenever a callback runs, and at the end.
 
     Args:
-        model: compiled, ends in a softmax; where a callback changes its optimizer's learning
-            rate, all rates of the recipe change by the same factor.
+        model: compiled; ends in a softmax unless the recipe trains it as it was compiled. Where a
+            callback changes its optimizer's learning rate, all rates change by the same factor.
         validation: may be empty; the history then has no columns that begin with ``val_``.
         callbacks: what Keras's ``fit`` takes: callbacks, one callback, or a ``CallbackList``.
         record: is given the whole history after each epoch.
+        measured: a model of the same layers that ends in a softmax, where ``model`` does not.
 
     Returns:
         The history: one row per epoch with ``epoch`` (from 1), ``loss``, ``accuracy``,
         ``val_loss``, ``val_accuracy``, ``val_balanced_accuracy``, ``val_macro_f1``,
-        ``learning_rate`` and ``seconds``. ``loss`` is weighted by class where the recipe says so,
-        ``val_loss`` never is.
+        ``learning_rate`` and ``seconds``; also all metrics of a model that is trained as it was
+        compiled, whose losses and accuracies are Keras's then. ``loss`` is weighted by class
+        where the recipe says so, ``val_loss`` never is.
 
     Raises:
         DivergedError: the loss became infinite or not a number.
@@ -98,28 +107,28 @@ def fit(
     """
     callbacks = without_backups(as_list(callbacks), progress)
     give_directions(callbacks)
+    measured = model if measured is None else measured
+    classes = measured.output_shape[-1]
+    trained_on = on_device(train, options.device)
+    held_out = on_device(validation, options.device)
+    weights = _class_weights(recipe, trained_on[1], classes, options)
+    steps = _steps(model, measured, recipe, options, weights)
     names = names_in_logs(model, validated=len(validation) > 0)
     check_callbacks(callbacks, model, names)
-    state = start(model, recipe, options)
-    if state.lowered.not_lowered:
-        slow = ", ".join(state.lowered.not_lowered)
-        progress.message(f"no native version, run by Keras (slower): {slow}")
-    recipe_rate, classes = _keras_rate(model), model.output_shape[-1]
-    steps = -(-len(train) // recipe.batch_size)
-    layers = FixedLayers(model)
-
-    def take_over() -> None:
-        layers.check()
-        state.lowered.read_in()
-
+    callbacks = without_averaging(callbacks, progress)
+    state = steps.state
+    steps.say(progress)
+    count = -(-len(train) // recipe.batch_size)
     hooks = Hooks(
         model,
         state,
         callbacks,
-        to_keras=lambda: state.lowered.write_back(),
-        from_keras=take_over,
+        # Another one may take its place, below.
+        to_keras=lambda: steps.to_keras(state.epoch * count + state.step),
+        from_keras=lambda: steps.from_keras(),
+        rate=lambda: steps.keras_rate,
         epochs=recipe.epochs,
-        steps=steps,
+        steps=count,
         batch_size=recipe.batch_size,
     )
     with (
@@ -128,42 +137,59 @@ def fit(
         keeping_freed_memory(),
         catching_signals() as interrupts,
     ):
-        trained_on = on_device(train, options.device)
-        held_out = on_device(validation, options.device)
         if has_checkpoint(options.checkpoints):
             append_to_logs(callbacks)
         hooks.train_begin()
-        if layers.changed():
-            # One was frozen, say: what was made from the layers before is out of date.
-            state, layers = start(model, recipe, options), FixedLayers(model)
-        state.lowered.read_in()
-        _resume(model, state, options, callbacks)
+        if steps.out_of_date():
+            # A layer was frozen, say.
+            steps = _steps(model, measured, recipe, options, weights)
+            state = steps.state
+        steps.from_keras()
+        _resume(steps, options, callbacks)
         hooks.resumed(state)
         while state.epoch < recipe.epochs and not state.stopped:
             hooks.epoch_begin()
-            progress.started(f"epoch {state.epoch + 1}/{recipe.epochs}", steps, state.step)
+            progress.started(f"epoch {state.epoch + 1}/{recipe.epochs}", count, state.step)
             began = time.perf_counter()
-            scale = _scale(model, recipe_rate, at_batches=hooks.at_batches)
-            losses = run_steps(state, *trained_on, recipe, options, classes, scale)
-            seen = hooks.around(losses, lambda: _so_far(state))
+            steps.begin_epoch(at_batches=hooks.at_batches)
+            losses = run_steps(steps, *trained_on, recipe, options, classes)
+            seen = hooks.around(losses, steps.so_far)
             try:
-                _finish_epoch(state, seen, steps, options, progress, interrupts)
+                _finish_epoch(steps, seen, count, options, progress, interrupts)
             except RunInterruptedError:
-                state.lowered.write_back()
-                _save(model, state, options, callbacks)
+                steps.interrupted()
+                _save(steps, options, callbacks)
                 raise
-            row = _row(state, held_out, hooks, began)
+            row = _row(steps, held_out, hooks, began)
             hooks.epoch_end(row)
             check_what_came(callbacks, names, hooks.history.history)
+            steps.go_on()
             state.history.append(row)
             record(state.history)
             state.stopped = bool(model.stop_training)
             state.epoch, state.step = state.epoch + 1, 0
             state.totals = Totals.zero(options.device)
-            _save(model, state, options, callbacks)
+            _save(steps, options, callbacks)
             progress.epoch_ended(row, recipe.epochs)
+        steps.end()
         hooks.train_end()
     return state.history
+
+
+def _steps(
+    model: KerasModel,
+    measured: KerasModel,
+    recipe: Recipe,
+    options: LoopOptions,
+    class_weights: Tensor | None,
+) -> Steps:
+    """Return the way in which the recipe trains: by itself, or as the model was compiled."""
+    if recipe.as_compiled is not None:
+        return CompiledSteps(
+            model, measured, recipe, options.device, options.precision, class_weights
+        )
+    state = start(model, recipe, options)
+    return RecipeSteps(model, state, recipe, options.precision, class_weights)
 
 
 def start(model: KerasModel, recipe: Recipe, options: LoopOptions) -> TrainState:
@@ -194,33 +220,27 @@ def start(model: KerasModel, recipe: Recipe, options: LoopOptions) -> TrainState
 
 
 def run_steps(
-    state: TrainState,
+    steps: Steps,
     images: Tensor,
     labels: Tensor,
     recipe: Recipe,
     options: LoopOptions,
     classes: int,
-    scale: Callable[[], float] = lambda: 1.0,
 ) -> Iterator[Tensor]:
     """Do the steps of the epoch that are not done yet; yield each one's mean loss.
 
     Args:
         images: uint8 ``[N, H, W, C]`` on the device.
         labels: int64 ``[N]`` on the device.
-        scale: what all learning rates are multiplied by, asked for before each step.
     """
-    steps = -(-len(labels) // recipe.batch_size)
-    weights = _class_weights(recipe, labels, classes, options)
+    state = steps.state
+    count = -(-len(labels) // recipe.batch_size)
     order = (options.seed, state.epoch, state.step, recipe.sampler)
     for step, batch in batches(images, labels, classes, recipe.batch_size, *order):
-        done, planned = state.epoch * steps + step, recipe.epochs * steps
-        set_rates(state.groups, recipe.schedule, done / planned, scale())
         # Dropout, and layers that Keras runs, draw from the global generator.
         seed_global(derive(options.seed, "step", state.epoch, step), options.device)
         draws = generator(options.seed, "augment", state.epoch, step)
-        loss = train_step(state, batch, recipe, options.precision, draws, weights)
-        if state.average is not None:
-            look_ahead(state.average, done + 1, planned)
+        loss = steps.train(batch, state.epoch * count + step, recipe.epochs * count, draws)
         state.step = step + 1
         yield loss
 
@@ -246,98 +266,74 @@ def _class_weights(
     return None if weights is None else torch.from_numpy(weights).to(options.device)
 
 
-def _resume(
-    model: KerasModel, state: TrainState, options: LoopOptions, callbacks: Sequence[Any]
-) -> None:
+def _resume(steps: Steps, options: LoopOptions, callbacks: Sequence[Any]) -> None:
     if options.checkpoints is None:
         return
-    rate = load_checkpoint(options.checkpoints, state, callbacks)
+    rate = load_checkpoint(options.checkpoints, steps.state, callbacks)
     if rate is not None:
-        model.optimizer.learning_rate = rate
-        state.lowered.write_back()
+        steps.restored(rate)
 
 
-def _save(
-    model: KerasModel, state: TrainState, options: LoopOptions, callbacks: Sequence[Any]
-) -> None:
+def _save(steps: Steps, options: LoopOptions, callbacks: Sequence[Any]) -> None:
     if options.checkpoints is not None:
-        save_checkpoint(options.checkpoints, state, callbacks, _keras_rate(model))
+        save_checkpoint(options.checkpoints, steps.state, callbacks, steps.keras_rate)
 
 
 def _finish_epoch(
-    state: TrainState,
+    steps: Steps,
     losses: Iterator[Tensor],
-    steps: int,
+    count: int,
     options: LoopOptions,
     progress: Progress,
     interrupts: Interrupts,
 ) -> None:
-    """Do what is left of an epoch's ``steps``, each of which gives one of ``losses``."""
+    """Do what is left of an epoch's ``count`` steps, each of which gives one of ``losses``."""
+    state = steps.state
     unchecked: list[Tensor] = []
     for loss in losses:
         unchecked.append(loss)
         # Looking at a loss waits for the device: cheap on a CPU, expensive on a GPU.
         if options.device.type == "cpu":
-            _check_finite(state, unchecked)
+            _check_finite(steps, unchecked)
             unchecked.clear()
         progress.advanced()
         if interrupts.signal_number is not None:
-            raise _interrupted(state, steps, options.checkpoints, interrupts.signal_number)
+            raise _interrupted(state, count, options.checkpoints, interrupts.signal_number)
     if unchecked:
-        _check_finite(state, unchecked)
-
-
-def _so_far(state: TrainState) -> dict[str, float]:
-    """Return what the steps of the epoch have measured until now."""
-    loss, accuracy = state.totals.means()
-    return {"loss": loss, "accuracy": accuracy}
+        _check_finite(steps, unchecked)
 
 
 def _row(
-    state: TrainState, held_out: tuple[Tensor, Tensor], hooks: Hooks, began: float
+    steps: Steps, held_out: tuple[Tensor, Tensor], hooks: Hooks, began: float
 ) -> dict[str, float]:
     """Return the history's row of the epoch that has just been trained."""
-    row = {"epoch": state.epoch + 1, **_so_far(state)}
+    row = {"epoch": steps.state.epoch + 1, **steps.so_far()}
+    steps.finish_epoch()
     if len(held_out[1]):
-        measured = hooks.measuring(lambda *split: evaluate(state.lowered, *split), *held_out)
+        measured = hooks.measuring(steps.validate, *held_out)
         row |= {f"val_{name}": value for name, value in measured.items()}
-    row["learning_rate"] = state.groups[0].rate
+    row["learning_rate"] = steps.rate
     row["seconds"] = time.perf_counter() - began
     return row
 
 
-def _scale(model: KerasModel, recipe_rate: float, *, at_batches: bool) -> Callable[[], float]:
-    """Return what tells the factor by which callbacks have changed the Keras optimizer's rate.
-
-    Asked once per epoch where no callback runs in between: Keras keeps the rate on the device,
-    where reading it waits for all that is queued.
-    """
-    if at_batches:
-        return lambda: _keras_rate(model) / recipe_rate
-    value = _keras_rate(model) / recipe_rate
-    return lambda: value
-
-
-def _keras_rate(model: KerasModel) -> float:
-    return float(model.optimizer.learning_rate)
-
-
-def _check_finite(state: TrainState, losses: Sequence[Tensor]) -> None:
+def _check_finite(steps: Steps, losses: Sequence[Tensor]) -> None:
     finite = torch.stack(list(losses)).isfinite()
     if bool(finite.all()):
         return
+    state = steps.state
     first = state.step - len(losses) + int(finite.logical_not().nonzero()[0])
     raise DivergedError(
         f"the loss is no longer a finite number at epoch {state.epoch + 1}, "
-        f"step {first + 1}, learning rate {state.groups[0].rate:g}; the checkpoint before it is "
+        f"step {first + 1}, learning rate {steps.rate:g}; the checkpoint before it is "
         "kept: start again with a lower learning rate"
     )
 
 
 def _interrupted(
-    state: TrainState, steps: int, checkpoints: Path | None, signal_number: int
+    state: TrainState, count: int, checkpoints: Path | None, signal_number: int
 ) -> RunInterruptedError:
-    where = f"stopped at epoch {state.epoch + 1}, step {state.step} of {steps}"
+    where = f"stopped at epoch {state.epoch + 1}, step {state.step} of {count}"
     if checkpoints is None:
         return RunInterruptedError(f"{where}; nothing was saved", signal_number)
     return RunInterruptedError(
