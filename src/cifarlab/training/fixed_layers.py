@@ -31,7 +31,7 @@ class FixedLayers:
             if now.get((owner, name), value) != value:
                 raise UsageError(
                     f"a callback set {owner}.{name} to {now[owner, name]!r} (was {value!r}), and "
-                    "train reads layers before the first epoch; set it in on_train_begin, or "
+                    "a recipe reads layers before the first epoch; set it in on_train_begin, or "
                     "train with cifarlab.fit(model, x, y), which follows it"
                 )
 
