@@ -10,6 +10,7 @@ import torch
 from cifarlab.backend import keras
 from cifarlab.errors import UsageError
 from cifarlab.training.callback_checks import Names, check_callbacks
+from cifarlab.training.callbacks import SaveBest
 from cifarlab.training.loop import LoopOptions, fit
 from cifarlab.training.setup import compile_model
 from support import one_line
@@ -69,6 +70,10 @@ def test_a_name_that_never_comes_is_refused_with_the_nearest(hook):
 def test_without_validation_the_reason_is_that_there_is_none(hook):
     message = refusal(hook(), validated=False)
     assert "no validation split; use 'loss'" in message
+
+
+def test_without_validation_there_is_no_best_epoch():
+    assert "give data with one" in refusal(SaveBest(print), validated=False)
 
 
 def test_a_checkpoint_that_saves_always_needs_no_validation(tmp_path):

@@ -12,6 +12,7 @@ from typing import Any
 from cifarlab.backend import KerasModel, keras
 from cifarlab.errors import UsageError
 from cifarlab.files import printable
+from cifarlab.training.callbacks import SaveBest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +77,12 @@ def check_what_came(callbacks: Sequence[Any], names: Names, came: Iterable[str])
 
 def _problems(callback: Any, names: Names) -> Iterator[str]:
     """Yield what is wrong with the names that a callback waits for."""
+    if isinstance(callback, SaveBest) and callback.monitor not in names.epoch:
+        yield (
+            f"the best epoch is chosen by {callback.monitor!r}, and there is no validation split; "
+            "give data with one, or train a recipe with keep='last'"
+        )
+        return
     kind = type(callback).__name__
     at_batches = getattr(callback, "save_freq", "epoch") != "epoch"
     known = names.batch if at_batches else names.epoch

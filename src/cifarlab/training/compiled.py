@@ -38,7 +38,10 @@ def read_compiled(model: KerasModel) -> AsCompiled | None:
         return None
     own = tuple(dict.fromkeys(_own_parts(model)))
     try:
-        config = _plain(model.get_compile_config() or {})
+        config = dict(model.get_compile_config() or {})
+        # Keras's ``.h5`` writer takes it out of a model that it has saved.
+        config["optimizer"] = keras.saving.serialize_keras_object(model.optimizer)
+        config = _plain(config)
     # The code of classes that others wrote may raise anything.
     except Exception:
         config = {}
@@ -254,15 +257,11 @@ def check_rate(model: KerasModel, learning_rate: float | None) -> None:
     """Raise ``UsageError`` where a learning rate cannot stand in for the optimizer's own."""
     if learning_rate is None:
         return
-    try:
-        own = model.optimizer._learning_rate if model.optimizer is not None else None
-        inner = getattr(model.optimizer, "inner_optimizer", None)
-        own = inner._learning_rate if inner is not None else own
-        settable = isinstance(own, keras.Variable) and not hasattr(model.optimizer, "optimizers")
-    except AttributeError:
-        settable = False
-    if not settable:
-        kind = type(own).__name__ if own is not None else type(model.optimizer).__name__
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    rate = getattr(optimizer, "_learning_rate", None)
+    several = hasattr(optimizer, "optimizers")
+    if several or not isinstance(rate, keras.Variable):
+        kind = type(optimizer if several or rate is None else rate).__name__
         raise UsageError(
             f"learning rate {learning_rate:g}: model {model.name!r} was compiled with {kind}, "
             "which sets its own rates; leave the learning rate out, or compile the model with a "

@@ -65,7 +65,16 @@ class CompiledSteps:
         self.final: list[Tensor] = []
         self.logs: Mapping[str, Any] = {}
         _check_runs(model, device)
+        # Without a loss Keras has no test step; only a training step of the user's does without.
+        self.has_test_step = loss_of(model) is not None or any(
+            not is_stock(getattr(model, name)) for name in ("test_step", "compute_loss")
+        )
         classes = int(measured.output_shape[-1])
+        if not self.has_test_step and is_stock(model.train_step):
+            raise UsageError(
+                f"model {model.name!r} was compiled without a loss; compile it with one, such as "
+                'loss="categorical_crossentropy"'
+            )
         self.targets = self._dry_run(classes, device)
         kind = loss_of(model)
         self.threshold = 0.0 if kind is not None and kind.decides_at_zero else 0.5
@@ -94,6 +103,11 @@ class CompiledSteps:
         self._say(self.fitting.plan)
         if self.targets.remark:
             progress.message(self.targets.remark)
+        optimizer = self.model.optimizer
+        if optimizer is not None and int(optimizer.iterations):
+            progress.message(f"the optimizer goes on after its step {int(optimizer.iterations):,}")
+        if getattr(optimizer, "use_ema", False):
+            progress.message("validated and saved with the optimizer's averages of the weights")
 
     def out_of_date(self) -> bool:
         # Layers are looked at before every step.
@@ -126,7 +140,8 @@ class CompiledSteps:
 
     def validate(self, images: Tensor, labels: Tensor) -> dict[str, float]:
         self.state.lowered.read_in()
-        return evaluate(self.state.lowered, images, labels) | self._validation(images, labels)
+        ours = evaluate(self.state.lowered, images, labels)
+        return ours | self._validation(images, labels) if self.has_test_step else ours
 
     def to_keras(self, _: int) -> None:
         """The Keras model is what is trained."""
@@ -218,6 +233,8 @@ class CompiledSteps:
         images = torch.zeros((2, *model.input_shape[1:]), device=device)
         reasons = []
         for targets in targets_for(model, classes, units):
+            if not self.has_test_step:
+                return targets
             data: tuple[Tensor, ...] = (images, targets.of(labels))
             if self.class_weights is not None:
                 data += (self.class_weights[labels],)

@@ -14,7 +14,7 @@ import numpy as np
 from cifarlab.backend import KerasModel, keras
 from cifarlab.errors import InputError
 from cifarlab.lowering.model import lower
-from cifarlab.training.losses import OF_ALL_CLASSES, LossKind
+from cifarlab.training.losses import OF_ALL_CLASSES, LossKind, is_stock
 
 SOFTMAX, SIGMOID, LINEAR = "softmax", "sigmoid", "linear"
 # So that the logarithm of an output of 0 is a number.
@@ -35,7 +35,7 @@ class Finished:
     """A model that gives probabilities ``[N, K]``, of the layers of the user's.
 
     Attributes:
-        model: the user's own where nothing had to be added.
+        model: the user's own where nothing had to be added and its class is Keras's.
         added: what was added, for a line of text; empty for nothing.
     """
 
@@ -69,7 +69,7 @@ def finish(
         _check(model, ending, units, loss)
     if ending == SOFTMAX:
         if lower(model).strip_softmax():
-            return Finished(model=model)
+            return Finished(model=_of_stock_class(model))
         return Finished(
             model=_extended(model, _softmax_again), added="a softmax layer, with the same result"
         )
@@ -196,13 +196,23 @@ def _contradiction(model: KerasModel, what: str, remedy: str) -> InputError:
     return InputError(f"model {model.name!r} {what}; {remedy}")
 
 
+def _of_stock_class(model: KerasModel) -> KerasModel:
+    """Return a model of Keras's own class, which loads anywhere, where only methods are others.
+
+    Such as one with a training step of its own, whose graph of layers is all that predicts.
+    """
+    if is_stock(type(model)) or not is_stock(type(model).call) or not hasattr(model, "outputs"):
+        return model
+    return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+
+
 # Endings
 
 
 def _extended(model: KerasModel, ending: Callable[[Any, Any], Any]) -> KerasModel:
     """Return a model of the same layers with an ending behind them."""
     if getattr(model, "outputs", None):
-        inputs, output = model.inputs, model.outputs[0]
+        inputs, output = model.inputs[0], model.outputs[0]
         operation = output._keras_history.operation
     else:
         inputs = keras.Input(model.input_shape[1:])
