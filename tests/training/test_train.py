@@ -20,7 +20,7 @@ from cifarlab.evaluation.calibration import fit_temperature, with_temperature
 from cifarlab.evaluation.selective import choose_threshold
 from cifarlab.predictions import read_predictions
 from cifarlab.recipes import RECIPES
-from cifarlab.recipes.parts import SGD, Adam, ModelSpec
+from cifarlab.recipes.parts import Adam, ModelSpec
 from cifarlab.recipes.recipe import to_json
 from cifarlab.runs.directory import RunDirectory, lock
 from cifarlab.runtime.progress import Silent
