@@ -22,6 +22,7 @@ DOCUMENTED = {
     "Run",
     "Split",
     "TrainOptions",
+    "check_fit",
     "compare",
     "demo",
     "evaluate",

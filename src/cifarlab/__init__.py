@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cifarlab.experiments.compare import compare
     from cifarlab.experiments.lr_finder import find_learning_rate
     from cifarlab.exporting import export
+    from cifarlab.fitting.check import check_fit
     from cifarlab.fitting.fit import fast_fit, fit, predict
     from cifarlab.predicting.files import predict_files
     from cifarlab.predictions import Predictions
@@ -45,6 +46,7 @@ __all__ = [
     "Run",
     "Split",
     "TrainOptions",
+    "check_fit",
     "compare",
     "demo",
     "evaluate",
@@ -74,6 +76,7 @@ _HOMES = {
     "Run": "training.run",
     "Split": "data.dataset",
     "TrainOptions": "training.train",
+    "check_fit": "fitting.check",
     "compare": "experiments.compare",
     "demo": "serving.page.demo",
     "evaluate": "classifier",

@@ -32,6 +32,10 @@ class NoFastFormError(UsageError):
     """Only Keras can run this model or call, and a fast form was asked for."""
 
 
+class ResultsDifferError(CifarlabError):
+    """The fast form of a model and Keras's own came to different results."""
+
+
 class InputError(CifarlabError):
     """The data, image or file given cannot be used."""
 

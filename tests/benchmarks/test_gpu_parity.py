@@ -54,6 +54,7 @@ def shown(results: list[Row], check: str) -> dict[str, Row]:
     return {row["precision"]: row for row in results if row["check"] == check}
 
 
+@pytest.mark.slow
 def test_a_dry_run_finds_all_the_same_and_leaves_nothing_out() -> None:
     results = list(rows(SETUP))
     assert [row for row in results if not row["ok"]] == []

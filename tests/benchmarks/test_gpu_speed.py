@@ -32,6 +32,7 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, Any]]:
 
 
 # One test, because the rows take most of its time.
+@pytest.mark.slow
 def test_every_network_has_both_kinds_and_systems_and_one_that_fails_a_row(
     rows: list[Mapping[str, Any]],
 ) -> None:

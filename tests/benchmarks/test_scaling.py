@@ -45,6 +45,7 @@ def test_table_shows_time_for_ten_thousand_images_and_memory_in_mebibytes() -> N
     assert rows[-1][-1] == "1.250"
 
 
+@pytest.mark.slow
 def test_json_has_the_promised_shape() -> None:
     command = [sys.executable, "-m", "benchmarks.scaling", "--sizes", "20", "60", "--json"]
 

@@ -150,6 +150,7 @@ def test_without_cifarlabs_own_worker_there_is_no_result(workers: Mapping[str, W
         alternate(workers, Workload(rounds=3), {})
 
 
+@pytest.mark.slow
 def test_json_has_the_promised_shape() -> None:
     results, _ = run("--json", "--systems", "keras_torch_float32")
 

@@ -66,6 +66,7 @@ def photos(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("split", "trained", "measured"), [("test", 64, 8), ("validation", 64, 8)])
 def test_json_has_the_promised_shape(photos: Path, split: str, trained: int, measured: int) -> None:
     command = [sys.executable, "-m", "benchmarks.time_to_accuracy", "--recipe", "baseline"]

@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from cifarlab.data import catalog, decoding, inspection
 from cifarlab.data.load_options import LoadOptions
@@ -15,6 +16,7 @@ from cifarlab.data.named import cifar, shapes
 from cifarlab.data.split import fingerprint
 from cifarlab.errors import CifarlabError, InputError, NetworkError, UnsafeError, UsageError
 from data.published import pack, write_binary
+from data.readers.places import made
 
 
 @pytest.fixture
@@ -178,9 +180,43 @@ def test_an_unknown_name_lists_the_known_ones(spec, tmp_path, monkeypatch):
 
 
 def test_a_file_that_is_no_dataset(tmp_path):
-    (tmp_path / "notes.txt").write_text("hello")
+    (tmp_path / "notes.md").write_text("hello")
     with pytest.raises(InputError, match="not a dataset"):
-        catalog.load_dataset(tmp_path / "notes.txt")
+        catalog.load_dataset(tmp_path / "notes.md")
+
+
+def test_an_error_says_what_its_options_are_called_in_python(tmp_path):
+    made(tmp_path, "a/1.png", "a/2.png", t_csv="file,a,b\n1,x,k\n2,y,k\n1,x,l\n2,y,l\n")
+    with pytest.raises(InputError, match="--label-column") as caught:
+        catalog.load_dataset(tmp_path, labels="t.csv")
+    assert caught.value.__notes__ == ["In Python: labels=, label_column="]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "highest", "bits"), [("uint16", 255, 8), ("uint16", 4000, 12), ("int32", 255, 8)]
+)
+def test_values_of_more_than_8_bits_and_what_is_taken_for_white(tmp_path, dtype, highest, bits):
+    folder = tmp_path / "photos"
+    values = np.random.default_rng(0).integers(0, highest + 1, (40, 8, 8)).astype(dtype)
+    values[:, 0, 0] = highest
+    for number, image in enumerate(values):
+        path = folder / "ab"[number % 2] / f"{number}.tiff"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
+    with pytest.warns(UserWarning, match=rf"above {2**bits - 1:,}, which is taken .* bits {bits}"):
+        data = catalog.load_dataset(folder)
+    assert int(data.train.images.max()) == (highest >> (bits - 8))
+    # Said, it is said no more.
+    again = catalog.load_dataset(folder, bits=bits)
+    np.testing.assert_array_equal(again.train.images, data.train.images)
+
+
+def test_32_bit_values_that_need_more_than_16_bits_have_no_white(tmp_path):
+    for name in ("a/1.tiff", "b/1.tiff"):
+        (tmp_path / name).parent.mkdir()
+        Image.fromarray(np.full((8, 8), 70_000, np.int32)).save(tmp_path / name)
+    with pytest.raises(InputError, match="70000, which have no agreed white"):
+        catalog.load_dataset(tmp_path)
 
 
 def test_a_path_of_two_lines_is_shown_in_one(tmp_path, train, test, write_parquet, monkeypatch):

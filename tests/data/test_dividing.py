@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -107,6 +108,18 @@ def test_a_class_that_the_test_split_lacks_is_said_not_to_be_measured() -> None:
 def test_a_class_without_training_images_is_refused() -> None:
     with pytest.raises(InputError, match="class 'b' has no good images to train on"):
         divide(decoded(split([0] * 10), test=split([0, 1], first=40)), LoadOptions())
+
+
+def test_images_of_which_none_can_be_read_are_refused_with_the_reason() -> None:
+    bad = (
+        "a/1.svg: an SVG drawing; convert it to PNG",
+        "a/2.svg: an SVG drawing; convert it to PNG",
+    )
+    empty = split([0, 1]).subset(np.arange(0))
+    with pytest.raises(
+        InputError, match=r"no image can be read: 2 images \(a/1\.svg, a/2\.svg\): an SVG"
+    ):
+        divide(replace(decoded(empty), skipped=bad), LoadOptions())
 
 
 def test_sound_data_give_no_warning() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from cifarlab.errors import NoFastFormError, UsageError
 from cifarlab.fitting.accelerator import Accelerator
 from cifarlab.fitting.fit import KERAS_OWN, evaluate, fast_fit, fit, predict
 from cifarlab.fitting.plan import make_plan
+from cifarlab.fitting.steps import Steps
 from fitting.comparison import assert_same_outcome, outcome_of
 from lowering.test_graph import NOT_NATIVE
 from lowering.test_graph import classifier as around
@@ -533,6 +535,118 @@ class TestFastFit:
         for _ in range(2):
             accelerator.run("fit", model, lambda: KERAS_FIT(model, X, Y, verbose=0))
         assert len(said) == 1
+
+    def test_the_innermost_block_decides(self) -> None:
+        model = compiled(network(OwnTrainStep))
+        with fast_fit(strict=True) as outer, fast_fit() as inner:
+            model.fit(X, Y, verbose=0)
+        assert (len(outer.records), len(inner.records)) == (0, 1)
+        assert keras.Model.fit is KERAS_FIT
+
+    def test_blocks_that_end_in_the_order_they_began_leave_keras_methods(self) -> None:
+        model = compiled(network())
+        first, second = fast_fit(), fast_fit()
+        first.__enter__()
+        calls = second.__enter__()
+        first.__exit__(None, None, None)
+        model.fit(X, Y, verbose=0)
+        second.__exit__(None, None, None)
+        assert len(calls.records) == 1
+        assert keras.Model.fit is KERAS_FIT
+
+    def test_reaches_a_fit_in_another_thread(self) -> None:
+        models = [compiled(network()) for _ in range(2)]
+        with fast_fit(precision="float32") as calls:
+            threads = [threading.Thread(target=m.fit, kwargs=arguments()) for m in models]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        assert [record.plan.native for record in calls.records] == [True, True]
+
+    def test_single_batches_give_what_keras_gives(self) -> None:
+        def measured() -> list[Any]:
+            model = compiled(network())
+            keras.utils.set_random_seed(3)
+            results = [model.train_on_batch(X[:4], Y[:4]), model.test_on_batch(X[:4], Y[:4])]
+            model.fit(**arguments())
+            results += [model.train_on_batch(X[:4], Y[:4]), model.predict_on_batch(X[:4])]
+            return [np.array(result) for result in results]
+
+        expected = measured()
+        with fast_fit(precision="float32"):
+            mine = measured()
+        for value, other in zip(mine, expected, strict=True):
+            np.testing.assert_allclose(value, other, atol=1e-5)
+
+
+class Batches(keras.utils.PyDataset):  # type: ignore[misc]
+    """Three batches, read by workers."""
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, number: int) -> Any:
+        return X[4 * number : 4 * number + 4], Y[4 * number : 4 * number + 4]
+
+
+def endless() -> Any:
+    while True:
+        for first in (0, 4, 8):
+            yield X[first : first + 4], Y[first : first + 4], np.arange(4.0)
+
+
+def loader() -> Any:
+    return torch.utils.data.DataLoader([*zip(X, Y, strict=True)], batch_size=5)
+
+
+IN_STEPS = {"x": X, "y": Y, "batch_size": 2, "epochs": 4, "verbose": 0}
+FORMS: dict[str, Callable[[], dict[str, Any]]] = {
+    "a generator that never ends": lambda: {
+        "x": endless(), "shuffle": False, "steps_per_epoch": 2, "epochs": 3, "verbose": 0
+    },
+    "a PyDataset with workers": lambda: {
+        "x": Batches(workers=2, max_queue_size=4), "shuffle": False, "epochs": 2, "verbose": 0
+    },
+    "a PyTorch loader": lambda: {"x": loader(), "shuffle": False, "epochs": 2, "verbose": 0},
+    "validation now and then": lambda: arguments(validation_split=0.25, validation_freq=[1, 3]),
+    "a later first epoch": lambda: arguments(initial_epoch=1),
+    "fewer steps than batches": lambda: {**IN_STEPS, "steps_per_epoch": 2},
+    "class weights by floats": lambda: arguments(class_weight={0.0: 1.0, 1.0: 2.5, 2.0: 0.5}),
+    "no batch size": lambda: arguments(batch_size=None),
+    "validation with weights": lambda: arguments(validation_data=(X[:5], Y[:5], np.arange(5.0))),
+    "validation by a loader": lambda: arguments(validation_data=loader(), validation_steps=2),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_data_and_steps_is_as_in_keras(form: str) -> None:
+    assert_as_keras(network(), FORMS[form])
+
+
+def test_weights_for_moments_are_as_in_keras() -> None:
+    model = keras.Sequential([keras.Input((5, 4)), layers.Dense(3, activation="softmax")])
+    x, y = RNG.normal(size=(12, 5, 4)), RNG.integers(0, 3, (12, 5))
+    weights = RNG.random((12, 5))
+    assert_as_keras(
+        model, lambda: arguments(x=x, y=y, sample_weight=weights), weighted_metrics=["accuracy"]
+    )
+
+
+def test_ctrl_c_leaves_the_steps_that_were_done_and_keras_functions() -> None:
+    def interrupt(_: KerasModel) -> None:
+        raise KeyboardInterrupt
+
+    model, expected = compiled(network()), compiled(network())
+    hook = "on_train_batch_end"
+    for call, fitted in ((fast, model), (KERAS_FIT, expected)):
+        with pytest.raises(KeyboardInterrupt):
+            call(fitted, **arguments(shuffle=False, callbacks=[At(hook, 2, interrupt)]))
+    assert int(model.optimizer.iterations) == 2
+    assert not isinstance(getattr(model.train_function, "__self__", None), Steps)
+    assert not np.array_equal(model.weights[0].numpy(), network().weights[0].numpy())
+    model.fit(**arguments())
+    assert keras.Model.fit is KERAS_FIT
 
 
 def test_a_model_with_a_fit_of_its_own_keeps_it() -> None:

@@ -64,7 +64,8 @@ def test_it_says_how_it_was_made_and_that_test_was_read_once(run: RunDirectory) 
 
 
 def test_without_the_data_it_has_numbers_and_says_what_is_missing(run: RunDirectory) -> None:
-    report(run.path)
+    with pytest.warns(UserWarning, match="the report has no images: .*is not there"):
+        report(run.path)
     page, document = numbers_of(run)
     assert "No images, near-duplicates or robustness here" in page.text
     assert document["analysis"]["robustness"] is None

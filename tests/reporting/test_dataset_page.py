@@ -62,7 +62,7 @@ def test_counts_options_bad_files_and_warnings_are_there(tmp_path):
         "train 84 validation 8 test 16",
         "disc 60 6 10 76",
         "ring 4 0 1 5",
-        "Classes are uneven: 76 images of disc, 5 of ring",
+        "Uneven classes: 60 images of disc, 4 of ring",
         "No validation images of ring",
         "Fewer than 10 training images of ring",
         "x/a.png: empty",
@@ -105,7 +105,7 @@ def test_equal_images_across_splits_and_labels_are_found(tmp_path):
         (("train", 20), ("train", 21), True),
     ]
     text = text_of(show_dataset(data, tmp_path / "page.html"))
-    assert "The same pixels: 3 images" in text
+    assert "Images with the same pixels as an earlier one: 3" in text
     assert "The same image in two splits: 2 times" in text
     assert "disc | square" in text
 

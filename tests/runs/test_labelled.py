@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,12 @@ from PIL import Image
 
 from cifarlab.data.catalog import load_dataset
 from cifarlab.data.image_format import ImageFormat
-from cifarlab.errors import InputError
+from cifarlab.data.load_options import LoadOptions
+from cifarlab.errors import InputError, UsageError
 from cifarlab.recipes.baseline import BASELINE
 from cifarlab.recipes.recipe import to_json
 from cifarlab.runs.labelled import Labelled, dataset_for, labelled_images
-from cifarlab.runs.record import describe_data, describe_loading, trained_on
+from cifarlab.runs.record import describe_data, describe_loading, seen_digests, trained_on
 
 FORMAT = ImageFormat(height=16, width=16)
 # The level of grey of each class's images, so that a wrong label shows.
@@ -31,7 +34,7 @@ def folder(root: Path, counts: dict[str, int]) -> Path:
             pixels = np.full((16, 16, 3), level, np.uint8)
             # All of them differ, whatever size they are brought to.
             pixels[2:6, 2:6] = (number * 7 + len(root.name)) % 256
-            pixels[10:14, 2:6] = number
+            pixels[10:14, 2:6] = (number, 0, 0)
             Image.fromarray(pixels).save(root / name / f"{number}.png")
     return root
 
@@ -113,6 +116,31 @@ def test_numbers_are_labels(model: Path, tmp_path: Path, monkeypatch: pytest.Mon
     assert levels(found) == {("cat", 10), ("dog", 90)}
 
 
+def test_numbers_from_1_are_not_taken_for_labels_from_0(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(LEVELS, "1", 10)
+    monkeypatch.setitem(LEVELS, "2", 90)
+    with pytest.raises(InputError, match="numbers 1 to 2, the model's labels run from 0 to 1"):
+        measured(model, folder(tmp_path / "more", {"1": 2, "2": 3}))
+
+
+def test_a_model_of_own_images_does_not_fall_back_to_cifar10(model: Path) -> None:
+    with pytest.raises(UsageError, match="trained on photos; name labelled images with --data"):
+        measured(model, trained_on={"name": "photos"})
+
+
+def test_grey_images_for_a_colour_model_are_said(model: Path, tmp_path: Path) -> None:
+    for name, level in (("cat", 40), ("dog", 120)):
+        (tmp_path / "more" / name).mkdir(parents=True)
+        for number in range(3):
+            Image.new("L", (16, 16), level + number).save(
+                tmp_path / "more" / name / f"{number}.png"
+            )
+    with pytest.warns(UserWarning, match="all images are grey"):
+        measured(model, tmp_path / "more")
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> tuple[Path, Path]:
     """A run as far as its record is concerned, and the folder that it was trained on."""
@@ -160,10 +188,154 @@ def test_a_model_file_knows_the_images_that_it_was_trained_on(
     assert str(photos) not in json.dumps(trained_on(data))
 
 
-def test_images_that_it_was_not_trained_on_are_all_measured(
-    run: tuple[Path, Path], model: Path
+@pytest.fixture
+def seen(run: tuple[Path, Path]) -> dict[str, Any]:
+    """What the run's model file says of the 32 images for training and the 4 for validation."""
+    return trained_on(load_dataset(run[1], image_size=16, split_seed=5, channels="rgb"))
+
+
+def new_images(photos: Path, count: int) -> None:
+    for number in range(count):
+        pixels = np.full((16, 16, 3), 40, np.uint8)
+        pixels[0, 0] = (number + 1, 0, 0)
+        Image.fromarray(pixels).save(photos / "cat" / f"new {number}.png")
+
+
+def test_images_that_were_seen_in_training_are_set_apart(
+    run: tuple[Path, Path], model: Path, seen: dict[str, Any]
 ) -> None:
-    _, photos = run
-    record = trained_on(load_dataset(photos, image_size=16, split_seed=5, channels="rgb"))
-    (photos / "cat" / "0.png").unlink()
-    assert len(measured(model, photos, trained_on=record).images) == 39
+    photos = run[1]
+    new_images(photos, 3)
+    with pytest.warns(UserWarning, match="trained or validated on 36 of the 43 images"):
+        found = measured(model, photos, trained_on=seen)
+    own = load_dataset(photos, image_size=16, split_seed=5)
+    before = {*own.train.names, *own.validation.names, *own.test.names}
+    assert len(found.images) == 7
+    assert {name for name in found.images.names if name not in before} == set()
+    assert sum("new" in name for name in found.images.names) == 3
+    assert found.seen is not None
+    assert len(found.seen) == 36
+    assert not set(found.seen.names) & set(found.images.names)
+
+
+@pytest.mark.parametrize("change", ["removed", "renamed", "moved", "one more class"])
+def test_what_was_seen_is_known_by_its_pixels_alone(
+    run: tuple[Path, Path], model: Path, seen: dict[str, Any], change: str, tmp_path: Path
+) -> None:
+    photos, left = run[1], 36
+    data = load_dataset(photos, image_size=16, split_seed=5)
+    trained = Path(data.train.names[0]).name
+    file = next(f for f in photos.rglob(trained) if f.parent.name == "cat")
+    if change == "removed":
+        file.unlink()
+        left = 35 if file.name in {Path(n).name for n in data.train.names} else 36
+    elif change == "renamed":
+        file.rename(file.with_name("other name.png"))
+        new_images(photos, 1)
+    elif change == "moved":
+        photos = photos.rename(tmp_path / "elsewhere")
+        new_images(photos, 1)
+    else:
+        folder(tmp_path / "more", {"fox": 2})
+        (tmp_path / "more" / "fox").rename(photos / "fox")
+    with warnings.catch_warnings(record=True):
+        warnings.simplefilter("always")
+        found = measured(model, photos, trained_on=seen)
+    assert found.seen is not None
+    assert len(found.seen) == left
+
+
+def test_where_all_were_seen_that_is_said(
+    run: tuple[Path, Path], model: Path, seen: dict[str, Any], tmp_path: Path
+) -> None:
+    photos = run[1]
+    names = load_dataset(photos, image_size=16, split_seed=5).train.names
+    for name in names:
+        target = tmp_path / "some" / Path(name).parent.name / Path(name).name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(photos / Path(name).parent.name / Path(name).name, target)
+    with pytest.warns(UserWarning, match="all 32 of these images, so the numbers say nothing"):
+        found = measured(model, tmp_path / "some", trained_on=seen)
+    assert (len(found.images), found.seen) == (32, None)
+
+
+def test_the_changed_data_of_a_run_are_measured_when_they_are_named(
+    run: tuple[Path, Path], seen: dict[str, Any]
+) -> None:
+    directory, photos = run
+    new_images(photos, 3)
+    with pytest.raises(InputError, match="measure it as it is now with --data"):
+        measured(directory, trained_on=seen)
+    with pytest.warns(UserWarning, match="36 of the 43 images"):
+        assert len(measured(directory, photos, trained_on=seen).images) == 7
+    with pytest.raises(InputError, match="not the data of the run"):
+        measured(directory, photos, trained_on={**seen, "digests": None})
+
+
+def test_digests_that_are_damaged_tell_nothing() -> None:
+    for digests in ("", "x", "AAAA", 3, None, ["a"]):
+        assert len(seen_digests({"digests": digests})) == 0
+    assert len(seen_digests(None)) == 0
+
+
+def test_named_data_need_no_digests() -> None:
+    assert "digests" not in trained_on(load_dataset("shapes10"))
+
+
+# One class is enough
+
+
+@pytest.mark.parametrize(
+    "inside", ["dog", "DOG", "new/dog", "dog/monday", "test/dog", "dog/monday/morning"]
+)
+def test_a_single_class_is_measured(model: Path, tmp_path: Path, inside: str) -> None:
+    folder(tmp_path / "source", {"dog": 4})
+    target = tmp_path / "more" / inside
+    shutil.copytree(tmp_path / "source" / "dog", target)
+    if "monday" in inside:
+        shutil.copytree(target, tmp_path / "more" / "dog" / "tuesday")
+    with pytest.warns(UserWarning, match="no images of cat"):
+        found = measured(model, tmp_path / "more")
+    assert levels(found) == {("dog", 120)}
+
+
+def test_of_a_single_class_in_splits_the_test_split(model: Path, tmp_path: Path) -> None:
+    folder(tmp_path / "more" / "train", {"dog": 4})
+    folder(tmp_path / "more" / "test", {"dog": 3})
+    with pytest.warns(UserWarning, match="no images of cat"):
+        assert len(measured(model, tmp_path / "more").images) == 3
+
+
+def test_a_table_of_a_single_class(model: Path, tmp_path: Path) -> None:
+    folder(tmp_path / "source", {"dog": 3})
+    files = (tmp_path / "source" / "dog").rename(tmp_path / "files")
+    (tmp_path / "labels.csv").write_text("file,label\n0.png,dog\n1.png,dog\n2.png,dog\n")
+    with (
+        pytest.warns(UserWarning, match="no images of cat"),
+        pytest.warns(UserWarning, match="labels from labels.csv"),
+    ):
+        found = measured(model, files, options=LoadOptions(labels=str(tmp_path / "labels.csv")))
+    assert levels(found) == {("dog", 120)}
+
+
+def test_arrays_of_a_single_class(model: Path, tmp_path: Path) -> None:
+    images = np.full((3, 16, 16, 3), 120, np.uint8)
+    images[:, 0, 0] = (0, 90, 0)
+    images[:, 0, 1] = 255
+    np.savez(tmp_path / "more.npz", x=images, y=np.array([1, 1, 1]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = measured(model, tmp_path / "more.npz")
+    assert levels(found) == {("dog", 120)}
+
+
+def test_a_single_class_that_the_model_does_not_know_is_refused(
+    model: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="class folders"):
+        measured(model, folder(tmp_path / "more", {"fox": 3}))
+
+
+def test_training_still_needs_two(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="at least 2"):
+        load_dataset(folder(tmp_path / "more", {"cat": 3}))

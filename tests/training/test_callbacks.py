@@ -1,4 +1,4 @@
-"""Stock Keras callbacks run at epoch ends and act on training; others are refused."""
+"""Keras callbacks see and steer the run, in any form, and remember across a resume."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import torch
 
 from cifarlab.backend import keras
 from cifarlab.errors import UsageError
+from cifarlab.runtime.progress import SILENT, Silent
 from cifarlab.training.callbacks import (
     MEMORY,
     SaveBest,
-    check_callbacks,
+    as_list,
     give_directions,
     recall,
     remind,
@@ -28,7 +29,9 @@ from tiny import dropout_model, tiny_recipe, tiny_split
 callbacks = keras.callbacks
 
 
-def run(directory: Path, hooks: list[Any], **changes: Any) -> tuple[Any, list[dict[str, float]]]:
+def run(
+    directory: Path, hooks: Any, progress: Any = SILENT, **changes: Any
+) -> tuple[Any, list[dict[str, float]]]:
     model, recipe = dropout_model(), tiny_recipe(stop=None, **changes)
     compile_model(model, recipe)
     options = LoopOptions(
@@ -38,7 +41,7 @@ def run(directory: Path, hooks: list[Any], **changes: Any) -> tuple[Any, list[di
         checkpoints=directory / "checkpoint",
     )
     splits = tiny_split(96, 0), tiny_split(30, 1)
-    return model, fit(model, *splits, recipe, options, hooks)
+    return model, fit(model, *splits, recipe, options, hooks, progress)
 
 
 def test_stock_callbacks_see_and_steer_the_run(tmp_path):
@@ -87,26 +90,71 @@ def test_weights_that_a_callback_sets_are_trained_on(tmp_path):
     assert all((w == 0).all() for w in model.get_weights())
 
 
-class PerBatch(callbacks.Callback):
-    """Does something after every batch."""
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda one: one,
+        lambda one: [one],
+        lambda one: (one,),
+        lambda one: [[one]],
+        lambda one: callbacks.CallbackList([one], add_history=True),
+    ],
+    ids=["one", "list", "tuple", "nested", "CallbackList"],
+)
+def test_callbacks_come_in_every_form_that_keras_takes(tmp_path, form):
+    seen: list[float] = []
+    one = callbacks.LambdaCallback(on_epoch_end=lambda _, logs: seen.append(logs["loss"]))
+    model, history = run(tmp_path, form(one))
+    assert seen == [row["loss"] for row in history] == model.history.history["loss"]
 
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Something."""
+
+def test_none_is_no_callbacks():
+    assert as_list(None) == []
 
 
 @pytest.mark.parametrize(
-    ("hook", "message"),
+    ("wrong", "message"),
     [
-        (PerBatch(), "on_train_batch_end"),
-        (callbacks.ModelCheckpoint("x.keras", save_freq=5), "save_freq=5"),
-        (callbacks.BackupAndRestore("backup"), "--resume"),
-        (callbacks.LambdaCallback(on_train_batch_begin=print), "on_train_batch_begin"),
+        (callbacks.EarlyStopping, "EarlyStopping is a class; make one of it: EarlyStopping(...)"),
+        ([print], "a builtin_function_or_method is no callback"),
+        ("EarlyStopping", "a str is no callback"),
     ],
 )
-def test_batch_hooks_are_refused(hook, message):
+def test_what_is_no_callback_is_refused(wrong, message):
     with pytest.raises(UsageError) as error:
-        check_callbacks([hook])
+        as_list(wrong)
     assert message in one_line(error)
+
+
+def test_callbacks_find_the_parameters_of_fit_and_the_model(tmp_path):
+    found: list[Any] = []
+
+    class Looking(callbacks.Callback):
+        def on_train_begin(self, _: Any = None) -> None:
+            found.append((self.params, float(self.model.optimizer.learning_rate)))
+
+    run(tmp_path, Looking())
+    assert found == [({"verbose": "auto", "epochs": 3, "steps": 3}, pytest.approx(1e-3))]
+
+
+def test_a_backup_is_left_out_and_said(tmp_path):
+    said: list[str] = []
+
+    class Listening(Silent):
+        def message(self, text: str) -> None:
+            said.append(text)
+
+    backup = callbacks.BackupAndRestore(str(tmp_path / "backup"))
+    run(tmp_path, [backup], progress=Listening())
+    assert not (tmp_path / "backup").exists()
+    assert any("BackupAndRestore is left out" in text for text in said)
+
+
+def test_the_progress_bar_of_keras_draws(tmp_path, capsys):
+    run(tmp_path, [callbacks.ProgbarLogger()])
+    written = capsys.readouterr().out
+    assert "Epoch 3/3" in written
+    assert "val_accuracy" in written
 
 
 def test_save_best_saves_at_every_new_low():
@@ -174,3 +222,49 @@ def test_what_a_callback_remembers_comes_back(kind):
                 np.testing.assert_array_equal(a, b)
         else:
             assert ours == theirs
+
+
+def test_what_remembers_is_found_by_name_after_a_callback_was_added_or_taken_away():
+    early, late = callbacks.EarlyStopping(), callbacks.ReduceLROnPlateau()
+    for hook in (early, late):
+        hook.on_train_begin()
+        hook.wait, hook.best = 2, 0.5
+    again = callbacks.ReduceLROnPlateau()
+    again.on_train_begin()
+    with pytest.warns(UserWarning, match=r"not given now: EarlyStopping"):
+        remind([callbacks.CSVLogger("x.csv"), again], *recall([early, late]))
+    assert (again.wait, again.best) == (2, 0.5)
+
+
+def test_a_checkpoint_without_names_is_read_by_place():
+    again = callbacks.EarlyStopping()
+    remind([callbacks.History(), again], [{}, {"wait": 3.0, "stopped_epoch": 0.0}], {})
+    assert again.wait == 3
+
+
+class Counting(callbacks.Callback):
+    """A callback of a user's that says what it remembers."""
+
+    def __init__(self, state: Any = None) -> None:
+        super().__init__()
+        self.state = state
+
+    def get_state(self) -> Any:
+        """Return what is remembered."""
+        return self.state
+
+    def set_state(self, state: Any) -> None:
+        """Take it back."""
+        self.state = state
+
+
+def test_a_callback_of_ones_own_says_what_it_remembers():
+    new = Counting()
+    remind([new], *recall([Counting({"seen": [1, 2]})]))
+    assert new.state == {"seen": [1, 2]}
+
+
+def test_a_state_that_no_checkpoint_can_hold_is_named():
+    with pytest.raises(UsageError) as error:
+        recall([Counting(object())])
+    assert "Counting.get_state: a checkpoint cannot hold it" in one_line(error)

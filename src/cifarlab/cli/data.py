@@ -64,24 +64,29 @@ def check(data: Spec = "cifar10", load: LoadOptions = DEFAULTS, json: Json = Fal
     """
     from cifarlab.cli.progress import progress_on_stderr
     from cifarlab.data import inspection
-    from cifarlab.evaluation.split_overlap import near_duplicates_of_train
+    from cifarlab.data.bad_images import by_reason
+    from cifarlab.evaluation.data_notes import data_notes
+    from cifarlab.evaluation.split_overlap import near_duplicates_note, near_duplicates_of_train
 
     warnings_in_one_line()
     with progress_on_stderr() as progress:
         progress.started("checking every image")
         loaded, notes = inspection.load_with_notes(data, replace(load, progress=progress.message))
+        alike = near_duplicates_of_train(loaded)
+        more = [*data_notes(loaded), near_duplicates_note(loaded, alike)]
         checked = {
             **inspection.check(loaded),
-            "near_duplicates_of_train": near_duplicates_of_train(loaded),
-            "notes": notes,
+            "near_duplicates_of_train": alike,
+            "notes": [*notes, *filter(None, more)],
             "read_with": inspection.command(data, loaded),
         }
-    _show(checked, as_json=json)
     bad = checked["bad_files"]
+    shown = {**checked, "bad_files": len(bad), **({"what_is_bad": by_reason(bad)} if bad else {})}
+    _show(checked if json else shown, as_json=json)
     if bad:
         raise InputError(
-            f"{data}: {len(bad)} images cannot be read; mend or remove them, "
-            "or train with --skip-bad"
+            f"{printable(data)}: {len(bad):,} images cannot be read; mend or remove them "
+            "(--json lists all), or train with --skip-bad"
         )
 
 
@@ -238,6 +243,8 @@ def _value(item: Any) -> str:
         return ", ".join(map(_value, item)) or "none"
     if isinstance(item, bool) or item is None:
         return {True: "yes", False: "no", None: "none"}[item]
+    if isinstance(item, float):
+        return f"{item:,.3g}" if abs(item) < 100 else f"{item:,.0f}"
     return f"{item:,}" if isinstance(item, int) else one_line(f"{item}")
 
 

@@ -89,14 +89,23 @@ def evaluate(
         classifier = replace(classifier, class_names=measured.class_names)
         progress.started("measuring")
         metrics = classifier.evaluate(measured.images)
+        on_seen = None if measured.seen is None else classifier.evaluate(measured.seen)
     if json:
-        print_json({"dataset": measured.dataset, "split": measured.split, **metrics.to_json()})
+        print_json(
+            {
+                "dataset": measured.dataset,
+                "split": measured.split,
+                **metrics.to_json(),
+                "seen_in_training": None if on_seen is None else on_seen.to_json(),
+            }
+        )
     else:
         _show(
             console(as_json=json),
             f"{model} on {measured.dataset}, {measured.split}",
             metrics,
             classifier.temperature,
+            on_seen,
         )
 
 
@@ -111,25 +120,43 @@ def _named(classifier: Classifier, names: list[str], model: Path) -> Classifier:
     return replace(classifier, class_names=tuple(names))
 
 
-def _show(out: Console, title: str, metrics: Metrics, temperature: float) -> None:
+def _show(
+    out: Console, title: str, metrics: Metrics, temperature: float, on_seen: Metrics | None
+) -> None:
     from cifarlab.cli.output import percent, summary_of, table
     from cifarlab.evaluation.metrics import most_confused
 
     out.print(title, markup=False, soft_wrap=True)
+    if on_seen is not None:
+        out.print(
+            f"  left out  {on_seen.n:,} images that it was trained or validated on (accuracy "
+            f"{on_seen.accuracy:.2%} there)",
+            soft_wrap=True,
+        )
     out.print(f"  accuracy  {summary_of(metrics.to_json())}")
-    out.print(f"  balanced  {metrics.balanced_accuracy:.2%}  (mean recall of the classes)")
-    out.print(f"  macro-F1  {metrics.macro_f1:.2%}")
+    present = [name for name, numbers in metrics.per_class.items() if numbers.support]
+    if len(present) > 1:
+        out.print(f"  balanced  {metrics.balanced_accuracy:.2%}  (mean recall of the classes)")
+        out.print(f"  macro-F1  {metrics.macro_f1:.2%}")
     out.print(f"  top 2     {metrics.top2:.2%}")
     # As the report says it: a run's metrics.json has the loss before temperature.
     applied = "" if temperature == 1.0 else f", with temperature {temperature:.2f} applied"
     out.print(f"  loss      {metrics.loss:.4f} (cross-entropy{applied})\n")
     rows = [
-        (name, *(percent(share) for share in (c.precision, c.recall, c.f1)), f"{c.support:,}")
+        (
+            name,
+            percent(c.precision if len(present) > 1 else None),
+            percent(c.recall),
+            percent(c.f1 if len(present) > 1 else None),
+            f"{c.support:,}",
+        )
         for name, c in metrics.per_class.items()
     ]
     out.print(table(("class", "precision", "recall", "F1", "images"), rows))
     if metrics.not_measured:
         out.print("\n– not measured: there are no images of that class")
+    if len(present) == 1:
+        out.print("precision and F1 need images of other classes too")
     confused = most_confused(metrics)
     if confused:
         out.print("\nmost confused:")

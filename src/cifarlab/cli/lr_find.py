@@ -61,7 +61,7 @@ def lr_find(
     from cifarlab.files import check_writable
     from cifarlab.plots.lr_range import learning_rates
     from cifarlab.runtime.device import choose_device
-    from cifarlab.training.setup import resolve
+    from cifarlab.training.own_model import resolve
 
     warnings_in_one_line()
     out = console(as_json=json)

@@ -83,12 +83,14 @@ def progress_on_stderr() -> TerminalProgress:
 def epoch_line(row: Mapping[str, float], epochs: int) -> str:
     """Return an epoch's numbers in columns, within 80 characters."""
     width = len(str(epochs))
+    # A training step of the user's own may not tell.
+    accuracy = f"{row['accuracy']:7.2%}" if "accuracy" in row else "      -"
     validation = ""
     if "val_loss" in row:
         validation = f"  val loss {_loss(row['val_loss'])} acc {row['val_accuracy']:7.2%}"
     return (
         f"epoch {row['epoch']:>{width}.0f}/{epochs}"
-        f"  loss {_loss(row['loss'])} acc {row['accuracy']:7.2%}{validation}"
+        f"  loss {_loss(row['loss'])} acc {accuracy}{validation}"
         f"  {row['seconds']:6.1f} s"
     )
 

@@ -159,7 +159,7 @@ def train(
 def _believed(directory: Path, recipe: str | None) -> Recipe:
     """Return the recipe that the user believes the run in ``directory`` trains."""
     from cifarlab.runs.record import read_recipe
-    from cifarlab.training.setup import resolve
+    from cifarlab.training.own_model import resolve
 
     return resolve(recipe)[0] if recipe else read_recipe(directory)
 

@@ -39,6 +39,7 @@ def align(split: Split, names: Sequence[str], known: Sequence[str], where: str) 
     if tuple(names) == tuple(known):
         return split
     if _are_labels(names, known):
+        _check_counted_from_0(names, known, where)
         example = next((n for n in names if int(n) < len(known)), names[0])
         meant = known[int(example)] if int(example) < len(known) else "none"
         warnings.warn(
@@ -60,17 +61,28 @@ def align(split: Split, names: Sequence[str], known: Sequence[str], where: str) 
         count = int((labels < 0).sum())
         warnings.warn(
             f"{where}: {count:,} images of {some(unknown)} are left out: the model knows no such "
-            "class",
+            f"class, only {some(known)}",
             stacklevel=2,
         )
     missing = [name for i, name in enumerate(known) if not (labels == i).any()]
     if missing:
+        they = "that is" if len(missing) == 1 else "those are"
         warnings.warn(
-            f"{where}: no images of {some(missing)}, so that is not measured", stacklevel=2
+            f"{where}: no images of {some(missing)}, so {they} not measured", stacklevel=2
         )
     kept = np.flatnonzero(labels >= 0)
     aligned = split if len(kept) == len(labels) else split.subset(kept)
     return Split(images=aligned.images, labels=labels[kept], names=aligned.names)
+
+
+def _check_counted_from_0(names: Sequence[str], known: Sequence[str], where: str) -> None:
+    numbers = [int(name) for name in names]
+    if min(numbers) > 0 and max(numbers) >= len(known):
+        raise InputError(
+            f"{where}: its classes are the numbers {min(numbers)} to {max(numbers)}, the model's "
+            f"labels run from 0 to {len(known) - 1}; count them from 0, or give the names of the "
+            "classes"
+        )
 
 
 def _labels(names: Sequence[str], known: Sequence[str]) -> dict[str, int]:

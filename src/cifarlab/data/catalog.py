@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import re
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from cifarlab.data import cache
+from cifarlab.data.bad_images import in_one_line
 from cifarlab.data.dataset import Dataset
-from cifarlab.data.decoding import decode
+from cifarlab.data.decoding import FULL_BITS, decode
 from cifarlab.data.dividing import divide
 from cifarlab.data.load_options import AUTO, LoadOptions
 from cifarlab.data.named import known_content
@@ -31,7 +35,7 @@ from cifarlab.data.readers import (
     unsupported,
 )
 from cifarlab.data.samples import Found, Rejected
-from cifarlab.errors import InputError, UsageError
+from cifarlab.errors import CifarlabError, InputError, UsageError
 from cifarlab.files import printable
 
 Reader = Callable[[Path, LoadOptions], Found | Rejected]
@@ -130,8 +134,25 @@ def load_dataset(
 
 def load(spec: str | os.PathLike[str], options: LoadOptions) -> Dataset:
     """Load like ``load_dataset``, by options that are one value."""
-    decoded, guessed = read(spec, options)
-    return divide(decoded, replace(options, **guessed))
+    with _arguments_in_notes():
+        decoded, guessed = read(spec, options)
+        return divide(decoded, replace(options, **guessed))
+
+
+@contextmanager
+def _arguments_in_notes() -> Iterator[None]:
+    """Add to an error what the options that it names are called in Python.
+
+    Python shows such notes below the error; the command line does not.
+    """
+    try:
+        yield
+    except CifarlabError as error:
+        names = [field.name for field in dataclasses.fields(LoadOptions)]
+        named = [n for n in names if re.search(f"--{n.replace('_', '-')}\\b", str(error))]
+        if named:
+            error.add_note(f"In Python: {', '.join(f'{name}=' for name in named)}")
+        raise
 
 
 def read(
@@ -160,6 +181,8 @@ def _decoded(found: Found, options: LoadOptions) -> tuple[cache.Decoded, Mapping
     for note in found.notes:
         warnings.warn(f"{printable(found.source)}: {note}", stacklevel=2)
     decoded = decode(found, replace(options, **found.options), known_content.named_by_content)
+    if options.bits is None and decoded.bits < FULL_BITS:
+        _warn_of_bits(decoded)
     if decoded.skipped:
         _warn_of_skipped(decoded)
     return decoded, found.options
@@ -186,7 +209,10 @@ def find(path: Path, options: LoadOptions) -> Found:
     if not found:
         reasons = [answer.reason for answer in answers if isinstance(answer, Rejected)]
         said = "; ".join(dict.fromkeys(filter(None, reasons)))
-        raise InputError(f"{printable(str(path))}: {said or 'not a dataset; give ' + KINDS}")
+        shown = printable(str(path))
+        # A reason that names a file in it says the path already.
+        where = "" if said.startswith((f"{shown}/", f"{shown}:")) else f"{shown}: "
+        raise InputError(f"{where}{said or 'not a dataset; give ' + KINDS}")
     (one,) = found
     return replace(one, name=f"local-{one.name}") if one.name in NAMES else one
 
@@ -214,10 +240,19 @@ def _existing(spec: str | os.PathLike[str]) -> Path:
     )
 
 
+def _warn_of_bits(decoded: cache.Decoded) -> None:
+    white = 2**decoded.bits - 1
+    warnings.warn(
+        f"{printable(decoded.source)}: no value in its files of 16 or 32 bits is above {white:,}, "
+        f"which is taken for white; say it with bits {decoded.bits}, or bits 16 if white is 65,535",
+        stacklevel=2,
+    )
+
+
 def _warn_of_skipped(decoded: cache.Decoded) -> None:
     count = len(decoded.skipped)
     images = "1 bad image" if count == 1 else f"{count:,} bad images"
     warnings.warn(
-        f"{printable(decoded.source)}: {images} left out, the first is {decoded.skipped[0]}",
+        f"{printable(decoded.source)}: {images} left out: {in_one_line(decoded.skipped)}",
         stacklevel=2,
     )

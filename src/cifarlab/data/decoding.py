@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cifarlab.data import cache
+from cifarlab.data.bad_images import refusal
 from cifarlab.data.image_format import ImageFormat
 from cifarlab.data.load_options import AUTO, CHANNELS, LoadOptions
 from cifarlab.data.samples import Found, Samples, Stored
 from cifarlab.data.split import Split, release
 from cifarlab.errors import InputError
-from cifarlab.files import printable
 from cifarlab.runtime.cores import usable_cores
 from cifarlab.runtime.parallel import in_order
 
@@ -35,7 +35,6 @@ SMALLEST_OWN = 8
 CHUNK = 16
 PROGRESS_EVERY = 1000
 FULL_BITS = 16
-MAX_LISTED = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,16 +66,16 @@ def decode(
         ResourceError: the memory does not suffice.
     """
     size = _wanted_size(found, options)
-    key = _key(found, size, options)
-    decoded = _as_guessed(found, size, options)
 
     def build(allocate: cache.Allocate) -> cache.Decoded:
         return finish(_decode(found, options, size, allocate))
 
+    # A key takes a look at every file, so the second one is made where it is needed only.
+    decoded = _as_guessed(found, size, options)
     if decoded is None:
-        decoded = cache.get(key, build, progress=options.progress)
+        decoded = cache.get(_key(found, size, options), build, progress=options.progress)
     if decoded.skipped and not options.skip_bad:
-        raise InputError(_bad_images(found, decoded.skipped))
+        raise InputError(refusal(found, decoded.skipped))
     return decoded
 
 
@@ -107,7 +106,7 @@ def decode_in_memory(found: Found, options: LoadOptions) -> cache.Decoded:
     size = _wanted_size(found, options)
     decoded = _decode(found, options, size, cache.in_memory)
     if decoded.skipped:
-        raise InputError(_bad_images(found, decoded.skipped))
+        raise InputError(refusal(found, decoded.skipped))
     return decoded
 
 
@@ -296,13 +295,3 @@ def _labels_of(found: Found) -> str:
         digest.update(np.ascontiguousarray(samples.labels).tobytes())
         digest.update("\n".join(samples.names).encode(errors="surrogateescape"))
     return digest.hexdigest()
-
-
-def _bad_images(found: Found, bad: tuple[str, ...]) -> str:
-    count = sum(len(samples) for samples in found.splits.values())
-    more = f" | and {len(bad) - MAX_LISTED} more" if len(bad) > MAX_LISTED else ""
-    return (
-        f"{printable(found.source)}: {len(bad)} of {count} images are bad: "
-        f"{' | '.join(bad[:MAX_LISTED])}{more}; repair or remove them, or leave them out "
-        "(--skip-bad)"
-    )

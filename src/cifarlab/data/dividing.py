@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from cifarlab.data.bad_images import in_one_line
 from cifarlab.data.cache import Decoded, say
 from cifarlab.data.dataset import Dataset
-from cifarlab.data.grouped_split import TEST_FRACTION, hold_out
 from cifarlab.data.load_options import LoadOptions
+from cifarlab.data.missing_splits import fill_missing, missing_from, too_few
 from cifarlab.data.readers.labelling import some
-from cifarlab.data.split import Split, check_split
+from cifarlab.data.split import Split, check_split, pixel_digests
 from cifarlab.errors import InputError, UsageError
 from cifarlab.files import printable
 
@@ -31,18 +32,24 @@ def divide(decoded: Decoded, options: LoadOptions) -> Dataset:
     """
     shown = printable(decoded.source)
     splits = {name: split for name, split in decoded.splits.items() if decoded.has(name)}
+    if decoded.skipped and not any(len(split) for split in splits.values()):
+        raise InputError(
+            f"{shown}: no image can be read: {in_one_line(decoded.skipped)}; repair or remove them"
+        )
     _check_classes(splits, decoded, shown)
-    missing = [name for name in ("test", "validation") if name not in splits]
-    _warn_of_few(splits["train"], decoded.class_names, missing, shown)
-    shares = _shares(missing, options.validation_fraction)
+    missing = missing_from(splits)
+    if few := too_few(splits["train"], decoded.class_names, missing):
+        warnings.warn(f"{shown}: {few}", stacklevel=2)
     if "test" in missing:
         # To the log: it is how data without splits are meant to be read.
         say(None, f"{shown}: no test images; a tenth of each class becomes the test split")
-    for name in missing:
-        train = splits["train"]
-        groups = _groups(train.names, options.group_by, shown)
-        divided = hold_out(train.labels, groups, shares[name], options.split_seed)
-        splits["train"], splits[name] = (train.subset(indices) for indices in divided)
+    splits = fill_missing(
+        splits,
+        _groups(splits["train"].names, options.group_by, shown) if missing else None,
+        validation_fraction=options.validation_fraction,
+        seed=options.split_seed,
+        shown=shown,
+    )
     for name, split in splits.items():
         check_split(split, decoded.class_names, f"{shown} ({name})")
     _warn_of_overlap(splits, shown)
@@ -73,20 +80,8 @@ def _loading(decoded: Decoded, options: LoadOptions) -> dict[str, Any]:
 # Which images go where
 
 
-def _shares(missing: Sequence[str], validation_fraction: float) -> dict[str, float]:
-    """Return the share of the images left that each missing split takes, in the order taken."""
-    if "test" not in missing:
-        return {"validation": validation_fraction}
-    if validation_fraction + TEST_FRACTION >= 1.0 and "validation" in missing:
-        raise UsageError(
-            f"validation fraction {validation_fraction}: with {TEST_FRACTION} for the test split "
-            "nothing is left to train on; use less"
-        )
-    return {"test": TEST_FRACTION, "validation": validation_fraction / (1.0 - TEST_FRACTION)}
-
-
-def _groups(names: Sequence[str], pattern: str | None, shown: str) -> np.ndarray[Any, Any] | None:
-    """Return a number for each image's group; an image whose name does not match is one itself."""
+def _groups(names: Sequence[str], pattern: str | None, shown: str) -> list[str] | None:
+    """Return a key for each image's group; an image whose name does not match is one itself."""
     if pattern is None:
         return None
     keys = [_group_of(name, pattern) for name in names]
@@ -103,9 +98,7 @@ def _groups(names: Sequence[str], pattern: str | None, shown: str) -> np.ndarray
             f"{printable(unmatched[0])}; each is taken as a group of its own",
             stacklevel=2,
         )
-    numbers: dict[str, int] = {}
-    texts = (key if key is not None else f"\0{name}" for name, key in zip(names, keys, strict=True))
-    return np.array([numbers.setdefault(text, len(numbers)) for text in texts], np.int64)
+    return [key if key is not None else f"\0{name}" for name, key in zip(names, keys, strict=True)]
 
 
 def _group_of(name: str, pattern: str) -> str | None:
@@ -130,7 +123,10 @@ def _check_classes(splits: Mapping[str, Split], decoded: Decoded, shown: str) ->
         if here == 0 and (everywhere or decoded.skipped)
     ]
     if gone:
-        raise InputError(f"{shown}: class {gone[0]!r} has no good images to train on; add some")
+        bad = f" (bad are {in_one_line(decoded.skipped)})" if decoded.skipped else ""
+        raise InputError(
+            f"{shown}: class {gone[0]!r} has no good images to train on{bad}; add some"
+        )
     empty = [name for name, here in zip(names, counts["train"], strict=True) if here == 0]
     if empty:
         warnings.warn(
@@ -147,22 +143,11 @@ def _check_classes(splits: Mapping[str, Split], decoded: Decoded, shown: str) ->
             )
 
 
-def _warn_of_few(train: Split, names: Sequence[str], missing: Sequence[str], shown: str) -> None:
-    counts = np.bincount(train.labels, minlength=len(names))
-    few = [name for name, count in zip(names, counts, strict=True) if 0 < count <= len(missing)]
-    if few:
-        warnings.warn(
-            f"{shown}: too few images of {some(few)} to divide; they are trained on, and not "
-            "measured in every split",
-            stacklevel=2,
-        )
-
-
 def _warn_of_overlap(splits: Mapping[str, Split], shown: str) -> None:
     """Say how many images of validation and test have the pixels of one that is trained on."""
-    seen = {hash(image.tobytes()) for image in splits["train"].images}
+    seen = pixel_digests(splits["train"].images)
     for part in ("validation", "test"):
-        count = sum(hash(image.tobytes()) in seen for image in splits[part].images)
+        count = int(np.isin(pixel_digests(splits[part].images), seen).sum())
         if count:
             images = "1 image" if count == 1 else f"{count:,} images"
             warnings.warn(

@@ -18,7 +18,7 @@ CLASS_FOLDERS = (AUTO, "first", "last")
 SMALLEST, LARGEST = 8, 256
 # Those that do not decide what the images are or which split each is in; and ``photo_size``, for
 # which the size is recorded that it led to.
-NOT_RECORDED = ("offline", "progress", "photo_size")
+NOT_RECORDED = ("offline", "progress", "known_classes", "photo_size")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +47,8 @@ class LoadOptions:
         label_pattern: a regular expression whose first group finds the class in a file's name.
         offline: never use the network.
         progress: called with one line of text now and then.
+        known_classes: those of the model that is to be measured on the images, if one is; then
+            images of a single class are enough.
 
     Raises:
         UsageError: a value that is not possible.
@@ -73,6 +75,7 @@ class LoadOptions:
     label_pattern: str | None = None
     offline: bool = False
     progress: Callable[[str], None] | None = None
+    known_classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "image_size", _size(self.image_size))
@@ -95,6 +98,11 @@ class LoadOptions:
     def size(self) -> tuple[int, int] | None:
         """Height and width, or ``None`` for those that the images have."""
         return None if isinstance(self.image_size, str) else self.image_size  # type: ignore[return-value]
+
+    @property
+    def fewest_classes(self) -> int:
+        """How many classes the images must have at least: one is enough to measure a model."""
+        return 1 if self.known_classes else 2
 
     @property
     def recorded(self) -> dict[str, Any]:

@@ -39,16 +39,21 @@ def warn_of_near_duplicates(data: Dataset) -> None:
     held_out = len(data.validation) + len(data.test)
     if len(data.train) * held_out > MOST_PAIRS:
         return
-    counted = near_duplicates_of_train(data) or {}
-    found = {name: count for name, count in counted.items() if count}
-    if found:
-        counts = " and ".join(
-            f"{count:,} of {len(getattr(data, name)):,} {name} images"
-            for name, count in found.items()
-        )
-        warnings.warn(
-            f"{printable(data.source)}: {counts} look much like training images; if they are of "
-            "one video, patient or the like, accuracy comes out too high: keep them together with "
-            "--group-by",
-            stacklevel=2,
-        )
+    note = near_duplicates_note(data, near_duplicates_of_train(data))
+    if note is not None:
+        warnings.warn(note, stacklevel=3)
+
+
+def near_duplicates_note(data: Dataset, counted: Mapping[str, int] | None) -> str | None:
+    """Return a line with the remedy where ``near_duplicates_of_train`` counted any."""
+    found = {name: count for name, count in (counted or {}).items() if count}
+    if not found:
+        return None
+    counts = " and ".join(
+        f"{count:,} of {len(getattr(data, name)):,} {name} images" for name, count in found.items()
+    )
+    return (
+        f"{printable(data.source)}: {counts} look much like training images; if they are of one "
+        "video, patient or the like, accuracy comes out too high: keep them together with "
+        "--group-by"
+    )

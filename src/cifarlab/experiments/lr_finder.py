@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any
@@ -31,10 +31,13 @@ from cifarlab.runtime.device import choose_device, choose_precision, computing_i
 from cifarlab.runtime.memory import keeping_freed_memory
 from cifarlab.runtime.progress import SILENT, Progress
 from cifarlab.training.loop import LoopOptions, on_device, run_steps, start
-from cifarlab.training.setup import build_model, check_fit, fit_recipe, override, resolve
+from cifarlab.training.own_model import finish_for, resolve
+from cifarlab.training.setup import build_model, check_fit, fit_recipe, override
 from cifarlab.training.state import TrainState
 from cifarlab.training.step import evaluate
+from cifarlab.training.steps import RecipeSteps
 from cifarlab.training.train import Trainable
+from cifarlab.training.translated import translated
 
 FEWEST_STEPS = 10
 # More images to measure with, or more measurements, cost time and change no suggestion.
@@ -93,8 +96,8 @@ def find_learning_rate(
     """
     if steps < FEWEST_STEPS:
         raise UsageError(f"steps {steps}: a range test needs at least {FEWEST_STEPS}; try 100")
-    recipe, model = resolve(what)
-    recipe = override(recipe, batch_size=batch_size)
+    compiled, model = resolve(what)
+    recipe = override(translated(compiled), batch_size=batch_size)
     rate = recipe.optimizers[0].lr
     low, high = low or rate * BELOW, high or rate * ABOVE
     if not (0 < low < high < math.inf):
@@ -116,6 +119,7 @@ def find_learning_rate(
     recipe = fit_recipe(recipe, dataset)
     net = model if model is not None else build_model(recipe, dataset, seed)
     check_fit(net, dataset)
+    net = finish_for(compiled, net, dataset).model
     options = LoopOptions(
         device=chosen,
         precision=choose_precision("auto", chosen),
@@ -148,7 +152,8 @@ def _measure(
     with torch.random.fork_rng(devices=[]), keeping_freed_memory():
         state = start(model, trial, options)
         _settle(state, data.train, options)
-        walk = _walk(state, data, trial, options, lambda: float(next(scales)))
+        way = RecipeSteps(model, state, trial, options.precision, scale=lambda: float(next(scales)))
+        walk = _walk(way, data, trial, options)
         for step, _ in enumerate(islice(walk, len(planned)), start=1):
             progress.advanced()
             if step % every and step < len(planned):
@@ -176,16 +181,12 @@ def _trial(recipe: Recipe, steps: int, images: int) -> Recipe:
 
 
 def _walk(
-    state: TrainState,
-    data: Dataset,
-    recipe: Recipe,
-    options: LoopOptions,
-    scale: Callable[[], float],
+    steps: RecipeSteps, data: Dataset, recipe: Recipe, options: LoopOptions
 ) -> Iterator[Tensor]:
     train = on_device(data.train, options.device)
     for epoch in range(recipe.epochs):
-        state.epoch, state.step = epoch, 0
-        yield from run_steps(state, *train, recipe, options, len(data.class_names), scale)
+        steps.state.epoch, steps.state.step = epoch, 0
+        yield from run_steps(steps, *train, recipe, options, len(data.class_names))
 
 
 @torch.no_grad()

@@ -91,12 +91,8 @@ def export(
     check_packages(format)
     if target.exists() and not overwrite:
         raise UsageError(f"{target}: exists; give another --output, or --overwrite")
-    if format == INT8 and data is None:
-        raise UsageError(
-            "8 bits need training images to choose scales on; name the dataset with --data"
-        )
-    if format == INT8 and data is not None:
-        quantize.check_data(classifier, data)
+    if format == INT8:
+        quantize.check_data(classifier, _needed(data))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent) as folder:
@@ -146,13 +142,20 @@ def _write(
         write_site(path, model, {**files.facts_of(classifier), **facts})
         return runners.onnxruntime(path / "model.onnx"), None
     if format == INT8:
-        assert data is not None
-        model = quantize.int8(model, data)
+        model = quantize.int8(model, _needed(data))
     atomic_write(path, lambda file: file.write(model))
     predict = runners.onnxruntime(path)
     if format == INT8 and data is not None:
         return predict, quantize.measure_loss(predict, classifier, data.test, "test")
     return predict, None
+
+
+def _needed(data: Dataset | None) -> Dataset:
+    if data is None:
+        raise UsageError(
+            "8 bits need training images to choose scales on; name the dataset with --data"
+        )
+    return data
 
 
 def _comparison_images(

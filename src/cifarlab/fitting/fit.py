@@ -97,7 +97,7 @@ def fit(
         "validation_batch_size": validation_batch_size,
         "validation_freq": validation_freq,
     }
-    return _run(accelerator, model, "fit", arguments)
+    return run_with(accelerator, model, "fit", arguments)
 
 
 def evaluate(
@@ -137,7 +137,7 @@ def evaluate(
         "callbacks": callbacks,
         "return_dict": return_dict,
     }
-    return _run(accelerator, model, "evaluate", arguments)
+    return run_with(accelerator, model, "evaluate", arguments)
 
 
 def predict(
@@ -179,7 +179,7 @@ def predict(
         "steps": steps,
         "callbacks": callbacks,
     }
-    return _run(accelerator, model, "predict", arguments)
+    return run_with(accelerator, model, "predict", arguments)
 
 
 @contextmanager
@@ -216,16 +216,24 @@ def fast_fit(*, precision: str = "auto", strict: bool = False) -> Iterator[Accel
 
 @contextmanager
 def patched(accelerator: Accelerator) -> Iterator[None]:
-    """Put fast methods into ``keras.Model`` inside the block."""
+    """Put fast methods into ``keras.Model`` inside the block.
+
+    Blocks may end in another order than they began in, as in threads: the last one that ends
+    leaves Keras's own methods.
+    """
     homes = {name: _home(name) for name in KERAS_OWN}
-    before = {name: vars(home)[name] for name, home in homes.items()}
+    ours = {name: _fast(accelerator, name, vars(home)[name]) for name, home in homes.items()}
     for name, home in homes.items():
-        setattr(home, name, _fast(accelerator, name, before[name]))
+        setattr(home, name, ours[name])
     try:
         yield
     finally:
         for name, home in homes.items():
-            setattr(home, name, before[name])
+            ours[name].ended = True
+            method = vars(home)[name]
+            while getattr(method, "ended", False):
+                method = method.before
+            setattr(home, name, method)
 
 
 def _home(name: str) -> Any:
@@ -233,15 +241,20 @@ def _home(name: str) -> Any:
     return next(base for base in keras.Model.__mro__ if name in vars(base))
 
 
-def _fast(accelerator: Accelerator, name: str, method: Any) -> Any:
-    @functools.wraps(method)
+def _fast(accelerator: Accelerator, name: str, before: Any) -> Any:
+    # Of several blocks around a call, the innermost decides.
+    keras_own = getattr(before, "keras_own", before)
+
+    @functools.wraps(keras_own)
     def call(model: KerasModel, *args: Any, **kwargs: Any) -> Any:
-        return accelerator.run(name, model, lambda: method(model, *args, **kwargs))
+        return accelerator.run(name, model, lambda: keras_own(model, *args, **kwargs))
 
-    return call
+    patch: Any = call
+    patch.keras_own, patch.before, patch.ended = keras_own, before, False
+    return patch
 
 
-def _run(
+def run_with(
     accelerator: Accelerator, model: KerasModel, name: str, arguments: Mapping[str, Any]
 ) -> Any:
     """Call the model's method ``name``, which need not be Keras's, with fast steps."""

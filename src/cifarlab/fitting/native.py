@@ -28,6 +28,10 @@ class NativeModel:
         model: built, without what ``conditions`` rules out.
         precision: the dtype of matrix products and convolutions while training.
 
+    Attributes:
+        outputs: what the model gave for the last batch that was trained or measured, in the
+            structure that it gives them; ``None`` before the first.
+
     Raises:
         NoFastFormError: the graph of layers cannot be read.
     """
@@ -35,6 +39,7 @@ class NativeModel:
     def __init__(self, model: KerasModel, precision: torch.dtype) -> None:
         self.model = model
         self.precision = precision
+        self.outputs: Any = None
         # What standardises the inputs and knows the structure of the outputs.
         self.graph = getattr(model, "_functional", None) or model
         self.weights = model.trainable_weights[:]
@@ -136,6 +141,7 @@ class NativeModel:
         size = keras.tree.flatten(x)[0].shape[0]
         self.model._loss_tracker.update_state(loss.detach(), sample_weight=size)
         y_pred = keras.tree.map_structure(Tensor.detach, y_pred)
+        self.outputs = y_pred
         return self.model.compute_metrics(x, y, y_pred, sample_weight)  # type: ignore[no-any-return]
 
 

@@ -18,6 +18,32 @@ LAYER = "whitening"
 PIXELS_AT_ONCE = 5000 * 32 * 32
 
 
+def whitening_sample(labels: np.ndarray[Any, Any], count: int) -> np.ndarray[Any, Any]:
+    """Return which images to whiten by: the first ones, or evenly spaced ones of sorted images.
+
+    The first images of a folder are of its first class. Images that are in no order, such as
+    CIFAR-10's, are taken as they come, as the published recipes do.
+
+    Args:
+        labels: int ``[N]`` of the training images.
+        count: how many images are wanted; all are taken where there are no more.
+
+    Returns:
+        Increasing int64 indices ``[min(N, count)]``.
+
+    Example:
+        >>> whitening_sample(np.array([0, 0, 0, 1, 1, 1]), 3)
+        array([0, 2, 4])
+        >>> whitening_sample(np.array([0, 1, 1, 0, 1, 0]), 3)
+        array([0, 1, 2])
+    """
+    count = min(count, len(labels))
+    in_order = bool((np.diff(labels) >= 0).all())
+    if in_order or len(np.unique(labels[:count])) < len(np.unique(labels)):
+        return np.arange(count) * len(labels) // count
+    return np.arange(count)
+
+
 def whitening_kernel(
     images: np.ndarray[Any, Any], size: int, filters: int, epsilon: float
 ) -> np.ndarray[Any, Any]:

@@ -130,7 +130,8 @@ def _prediction(predictions: Predictions, index: int, letters: int) -> str:
 
 def _truth(predictions: Predictions, index: int, letters: int) -> str:
     """Return the text below an image, its class name cut to ``letters``."""
-    assert predictions.labels is not None
+    if predictions.labels is None:
+        raise InputError("predictions without labels: the true classes are not known; give them")
     return f"true: {shortened(predictions.class_names[predictions.labels[index]], letters)}"
 
 

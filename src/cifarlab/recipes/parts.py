@@ -259,6 +259,23 @@ class CrossEntropy:
     reduction: str = "mean"
 
 
+@dataclass(frozen=True, kw_only=True)
+class AsCompiled:
+    """A model of the user's is trained with what it was compiled with, by Keras's own objects.
+
+    It stands in place of a recipe's optimizers, schedule and loss.
+
+    Attributes:
+        config: the arguments of ``compile`` as Keras describes them, plain JSON values.
+        own: what of it is code of the user's, which no file holds; resuming needs the model then.
+        learning_rate: instead of the optimizer's own, or ``None`` for that.
+    """
+
+    config: Mapping[str, Any]
+    own: tuple[str, ...] = ()
+    learning_rate: float | None = None
+
+
 # What the best epoch can be chosen by, and whether the lowest or the highest value is the best. The
 # validation loss is never weighted by class.
 MONITORS: Mapping[str, str] = {
@@ -365,6 +382,7 @@ PARTS: tuple[type, ...] = (
     Mixup,
     CutMix,
     CrossEntropy,
+    AsCompiled,
     EarlyStopping,
     FewImages,
     TestTimeAugmentation,

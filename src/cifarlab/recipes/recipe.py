@@ -22,6 +22,7 @@ from cifarlab.recipes.parts import (
     SAMPLERS,
     SHUFFLED,
     Adam,
+    AsCompiled,
     Augmentation,
     ClassWeights,
     Constant,
@@ -38,6 +39,7 @@ from cifarlab.recipes.parts import (
 
 TRAIN, EVERYTHING_BUT_TEST = "train", "train+validation"
 CONSTANT, CROSS_ENTROPY = Constant(), CrossEntropy()
+NOT_AS_COMPILED = "left out where a model is trained as it was compiled"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +77,8 @@ class Recipe:
             K classes have any; or ``None``.
         sampler: ``"shuffled"`` shows every image once in an epoch; ``"balanced"`` as many images,
             equally many of each class.
+        as_compiled: a model of the user's is trained with what it was compiled with; there are no
+            optimizers then, and ``schedule`` and ``loss`` mean nothing.
         few_images: how ``train`` adapts batches, epochs and augmentation to few images before it
             records the recipe; ``None`` to train as the recipe says, however few there are.
 
@@ -106,6 +110,7 @@ class Recipe:
     monitor: str = "val_loss"
     class_weights: str | ClassWeights | Mapping[Any, float] | None = None
     sampler: str = SHUFFLED
+    as_compiled: AsCompiled | None = None
     few_images: FewImages | None = None
 
     def __post_init__(self) -> None:
@@ -117,7 +122,22 @@ class Recipe:
             ("epochs", self.epochs, self.epochs >= 1, "at least 1"),
             ("batch_size", self.batch_size, self.batch_size >= 1, "at least 1"),
             ("micro_batch", micro, micro is None or micro >= 1, "at least 1"),
-            ("optimizers", self.optimizers, len(self.optimizers) > 0, "at least one"),
+            (
+                "optimizers",
+                self.optimizers,
+                (len(self.optimizers) > 0) != (self.as_compiled is not None),
+                "at least one, and none in a recipe that trains a model as it was compiled",
+            ),
+            *(
+                (name, value, self.as_compiled is None or not value, NOT_AS_COMPILED)
+                for name, value in (
+                    ("micro_batch", micro),
+                    ("resolution", sizes),
+                    ("whitening", self.whitening),
+                    ("frozen", self.frozen),
+                    ("lookahead", self.lookahead),
+                )
+            ),
             *((f"{type(o).__name__}.lr", o.lr, o.lr > 0, "above 0") for o in self.optimizers),
             ("resolution", sizes, all(map(_is_size, sizes)), "sizes of at least 1"),
             ("image_size", self.image_size, _is_size(self.image_size), "two sizes of at least 1"),
@@ -214,7 +234,12 @@ def from_json(value: Any) -> Any:
     if "kind" not in value:
         return {key: from_json(item) for key, item in value.items()}
     part = current_names(value)
-    fields = {key: from_json(item) for key, item in part.items() if key != "kind"}
+    fields = {
+        # Keras's own description may hold any names.
+        key: item if (part["kind"], key) == ("AsCompiled", "config") else from_json(item)
+        for key, item in part.items()
+        if key != "kind"
+    }
     try:
         return KINDS[part["kind"]](**fields)
     except (KeyError, TypeError) as error:

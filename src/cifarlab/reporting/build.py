@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -70,6 +71,8 @@ def report(
         run = read_run(run, data, device=device)
     elif run.data is None and data is not None:
         run = read_run(run.directory, data, device=device)
+    if run.data is None:
+        warnings.warn(f"the report has no images: {run.no_data}", stacklevel=2)
     directory = RunDirectory(path=run.directory)
     metrics = read_json(directory.metrics)
     content = _content(run, read_json(directory.environment), metrics, robustness, progress)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from cifarlab.data.dataset import Dataset, Split
+from cifarlab.data.split import pixel_digests
 from cifarlab.evaluation.duplicates import near_duplicates
 
 # Of each split, chosen at random; comparing takes the square of that.
@@ -89,11 +89,10 @@ def _sample(split: Split, most: int, draws: np.random.Generator) -> Array:
 
 
 def _equal(splits: Mapping[str, Split], chosen: Mapping[str, Array]) -> Iterator[Pair]:
-    seen: dict[bytes, Place] = {}
+    seen: dict[int, Place] = {}
     for name, indices in chosen.items():
-        for index in map(int, indices):
-            pixels = np.ascontiguousarray(splits[name].images[index])
-            digest = hashlib.sha256(pixels.tobytes()).digest()
+        digests = pixel_digests(splits[name].images[index] for index in indices)
+        for index, digest in zip(indices.tolist(), digests.tolist(), strict=True):
             if digest in seen:
                 yield _pair(splits, seen[digest], (name, index), 0.0)
             else:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from cifarlab.data.catalog import load_dataset
 from cifarlab.data.dataset import Dataset, Split
+from cifarlab.evaluation.data_notes import data_notes
 from cifarlab.files import check_writable, printable, write_text
 from cifarlab.reporting.dataset_duplicates import Pair, Place, Twice, find_twice, splits_of
 from cifarlab.reporting.images import data_uri
@@ -26,8 +27,6 @@ MOST_PIXELS = 5_000_000
 SIDE, LARGEST_SIDE = 64, 96
 MOST_PAIRS = 24
 MOST_LISTED = 200
-# From here on classes are said to be uneven.
-UNEVEN = 3.0
 # Fewer images of a class tell little.
 FEW = 10
 
@@ -108,7 +107,7 @@ def _view(data: Dataset, twice: Twice, seed: int) -> dict[str, Any]:
         "size": f"{height}x{width}",
         "colours": "RGB" if channels == 3 else "grey",
         "loading": [(k.replace("_", " "), _option(v)) for k, v in data.loading.items()],
-        "warnings": _warnings(data, counts, totals, twice),
+        "warnings": _warnings(data, counts, twice),
         "splits": {name: len(split) for name, split in splits.items()},
         "rows": _rows(data.class_names, counts, totals),
         "sheets": _sheets(data.class_names, splits, seed),
@@ -130,18 +129,13 @@ def _option(value: object) -> str:
     return printable(str(value))
 
 
-def _warnings(data: Dataset, counts: Mapping[str, Array], totals: Array, twice: Twice) -> list[str]:
+def _warnings(data: Dataset, counts: Mapping[str, Array], twice: Twice) -> list[str]:
     names = [printable(name) for name in data.class_names]
-    found = []
-    least, most = int(totals.argmin()), int(totals.argmax())
-    if totals[least] and totals[most] >= UNEVEN * totals[least]:
-        found.append(
-            f"Classes are uneven: {totals[most]:,} images of {names[most]}, {totals[least]:,} of "
-            f"{names[least]}. Look at the recall of each class, not at the accuracy alone."
-        )
+    found = [f"{note[0].upper()}{note[1:]}." for note in data_notes(data)]
     for split, count in counts.items():
         empty = [names[i] for i in np.flatnonzero(count == 0)]
-        if empty:
+        # Of classes that are not trained on the notes speak.
+        if empty and split != "train":
             found.append(f"No {split} images of {_some(empty)}.")
     few = [names[i] for i in np.flatnonzero((counts["train"] > 0) & (counts["train"] < FEW))]
     if few:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from cifarlab.evaluation.metrics import most_confused, wilson_interval
+from cifarlab.evaluation.metrics import checked_labels, most_confused, wilson_interval
 from cifarlab.evaluation.mistakes import cell
 from cifarlab.reporting.content import Content
 from cifarlab.reporting.figures import plots
@@ -62,7 +62,7 @@ def _view(content: Content) -> dict[str, Any]:
         "matrix": _matrix(content),
         "confused": most_confused(analysis.metrics, CONFUSED),
         "plots": plots(content),
-        "samples": [_sample(content, i) for i in samples],
+        "samples": [_sample(content, checked_labels(predictions), i) for i in samples],
         "suspects": suspects,
         "pairs": list(zip(pairs, map(image_uri, content.counterparts), strict=False)),
         "saliency": {overlay.index: image_uri(overlay.overlay) for overlay in content.overlays},
@@ -100,10 +100,9 @@ def _samples(count: int) -> list[int]:
     return [int(i) for i in np.sort(chosen)]
 
 
-def _sample(content: Content, index: int) -> dict[str, Any]:
+def _sample(content: Content, labels: np.ndarray[Any, Any], index: int) -> dict[str, Any]:
     predictions = content.predictions
-    assert predictions.labels is not None
-    true, predicted = int(predictions.labels[index]), int(predictions.predicted[index])
+    true, predicted = int(labels[index]), int(predictions.predicted[index])
     return {
         "index": index,
         "true": predictions.class_names[true],

@@ -34,6 +34,10 @@ def provenance(
     splits = {"training": data["train"], "validation": data["validation"], "test": test}
     counts = ", ".join(f"{split['images']:,} {name} images" for name, split in splits.items())
     optimizers = ", ".join(f"{type(o).__name__} {o.lr:g}" for o in recipe.optimizers)
+    if recipe.as_compiled is not None:
+        described = recipe.as_compiled.config.get("optimizer")
+        named = described.get("class_name") if isinstance(described, Mapping) else described
+        optimizers = f"optimizer as compiled ({named or ', '.join(recipe.as_compiled.own)})"
     seed = int(record["options"]["seed"])
     return (
         ("command", shlex.join([Path(program).name, *arguments])),

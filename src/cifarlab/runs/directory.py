@@ -20,7 +20,7 @@ from cifarlab.files import TEMPORARY_PREFIX, cannot_write, check_writable, write
 _BEST = "best.keras"
 # Where runs go by default.
 RUNS = Path("runs")
-CHECKPOINT_SUFFIXES = (".safetensors", ".json")
+CHECKPOINT_SUFFIXES = (".safetensors", ".json", ".keras")
 
 
 class _Entry:
@@ -59,6 +59,8 @@ class RunDirectory:
     tracking = _Entry("tracking.json")
     # A directory in which every file ends in one of CHECKPOINT_SUFFIXES.
     checkpoint = _Entry("checkpoint")
+    # A model of the user's before its training as it was compiled, to resume from.
+    started_with = _Entry("checkpoint/start.keras")
     lock_file = _Entry(".lock")
     lock_holder = _Entry(".lock-holder")
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cifarlab.data.alignment import align, are_numbers
 from cifarlab.data.cache import Decoded
 from cifarlab.data.catalog import NAMES, load, read
@@ -16,11 +18,17 @@ from cifarlab.data.dataset import Dataset, without_validation
 from cifarlab.data.dividing import divide
 from cifarlab.data.image_format import ImageFormat
 from cifarlab.data.load_options import LoadOptions
-from cifarlab.data.split import Split, joined
-from cifarlab.errors import CifarlabError, InputError
+from cifarlab.data.split import Split, joined, pixel_digests
+from cifarlab.errors import CifarlabError, InputError, UsageError
 from cifarlab.files import printable
 from cifarlab.runs.directory import RunDirectory
-from cifarlab.runs.record import DEFAULT_DATASET, dataset_of, dataset_record, describe_split
+from cifarlab.runs.record import (
+    DEFAULT_DATASET,
+    dataset_of,
+    dataset_record,
+    describe_split,
+    seen_digests,
+)
 
 DEFAULT_OPTIONS = LoadOptions()
 
@@ -34,12 +42,15 @@ class Labelled:
         split: ``"train"``, ``"validation"`` or ``"test"``, or ``"all images"``.
         images: with labels into ``class_names``.
         class_names: the model's.
+        seen: images of the data that are not among ``images`` since the model was trained or
+            validated on them, if there are any; with labels too.
     """
 
     dataset: str
     split: str
     images: Split
     class_names: tuple[str, ...]
+    seen: Split | None = None
 
 
 def labelled_images(
@@ -55,8 +66,9 @@ def labelled_images(
 ) -> Labelled:
     """Load what to measure a model on: ``data``, else what its run was trained on, else CIFAR-10.
 
-    Of data that the model was not trained on everything is measured, unless the source has a test
-    split of its own. Labels are brought to the model's by the names of the classes.
+    Of other data everything is measured, unless the source has a test split of its own; images
+    that the model was trained or validated on are set apart, if its file says which those are.
+    Labels are brought to the model's by the names of the classes.
 
     Args:
         model: a run directory, a model file, or the pretrained model's name.
@@ -74,14 +86,25 @@ def labelled_images(
         InputError: the data have none of the model's classes, or the order of the classes is not
             known.
     """
+    digests = seen_digests(trained_on)
     if RunDirectory(path=model).environment.exists() and _is_own(model, data):
-        own = dataset_of(model, data, progress=options.progress)
-        part = split or "test"
-        return Labelled(
-            dataset=own.name, split=part, images=getattr(own, part), class_names=own.class_names
-        )
-    spec = data or DEFAULT_DATASET
-    options = in_format(options, image_format)
+        try:
+            own = dataset_of(model, data, progress=options.progress)
+        except InputError as error:
+            if not len(digests):
+                raise
+            # Named, they are measured as they are now, since the images that were seen are known.
+            if data is None:
+                raise InputError(
+                    f"{error}, or measure it as it is now with --data {printable(_place(model))}"
+                ) from None
+        else:
+            part = split or "test"
+            return Labelled(
+                dataset=own.name, split=part, images=getattr(own, part), class_names=own.class_names
+            )
+    spec = data or _own_name(model, trained_on)
+    options = replace(in_format(options, image_format), known_classes=class_names)
     decoded, guessed = read(spec, options)
     before = _divided_as_before(decoded, replace(options, **guessed), trained_on)
     if before is not None:
@@ -96,8 +119,15 @@ def labelled_images(
     names = decoded.class_names
     if not named:
         class_names = _taken_names(spec, names, class_names)
-    aligned = align(images, names, class_names, printable(decoded.source))
-    return Labelled(dataset=decoded.name, split=split, images=aligned, class_names=class_names)
+    where = printable(decoded.source)
+    _warn_of_grey(images, where)
+    measured = align(images, names, class_names, where)
+    seen = None
+    if before is None:
+        measured, seen = _set_apart(measured, digests, where)
+    return Labelled(
+        dataset=decoded.name, split=split, images=measured, class_names=class_names, seen=seen
+    )
 
 
 def dataset_for(
@@ -137,6 +167,53 @@ def in_format(options: LoadOptions, image_format: ImageFormat) -> LoadOptions:
     )
 
 
+def _own_name(model: Path, trained_on: Mapping[str, Any] | None) -> str:
+    """Return the name of what a model file was trained on, CIFAR-10 where it does not tell.
+
+    Raises:
+        UsageError: it was trained on images that have a place and no name.
+    """
+    name = (trained_on or {}).get("name", DEFAULT_DATASET)
+    if name in NAMES:
+        return str(name)
+    raise UsageError(
+        f"{printable(model)} was trained on {printable(name)}; name labelled images with --data"
+    )
+
+
+def _warn_of_grey(images: Split, where: str) -> None:
+    """Say that all images are grey where the model takes colour images."""
+    pixels = images.images
+    if pixels.shape[3] == 3 and all((one == one[..., :1]).all() for one in pixels):
+        warnings.warn(f"{where}: all images are grey, the model takes colour images", stacklevel=3)
+
+
+def _set_apart(
+    images: Split, digests: np.ndarray[Any, Any], where: str
+) -> tuple[Split, Split | None]:
+    """Return the images that the model was not trained or validated on, and those that it was.
+
+    Where there are no others, all are returned as they are.
+    """
+    is_seen = np.isin(pixel_digests(images.images), digests)
+    count = int(is_seen.sum())
+    if not count:
+        return images, None
+    if count == len(images):
+        warnings.warn(
+            f"{where}: the model was trained or validated on all {count:,} of these images, so the "
+            "numbers say nothing about new ones; measure it on others",
+            stacklevel=3,
+        )
+        return images, None
+    warnings.warn(
+        f"{where}: the model was trained or validated on {count:,} of the {len(images):,} images; "
+        "the numbers are those of the others",
+        stacklevel=3,
+    )
+    return images.subset(np.flatnonzero(~is_seen)), images.subset(np.flatnonzero(is_seen))
+
+
 def _divided_as_before(
     decoded: Decoded, options: LoadOptions, trained_on: Mapping[str, Any] | None
 ) -> Dataset | None:
@@ -169,6 +246,10 @@ def _is_own(model: Path, data: str | os.PathLike[str] | None) -> bool:
         Path(str(record["source"])).resolve()
     )
     return same_place or os.fspath(data) == record["name"]
+
+
+def _place(model: Path) -> str:
+    return str(dataset_record(RunDirectory(path=model).environment)["source"])
 
 
 def _taken_names(

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cifarlab.data.catalog import NAMES, load
 from cifarlab.data.dataset import Dataset, Split, without_validation
 from cifarlab.data.load_options import LoadOptions
 from cifarlab.data.named.fetching import NAMED
 from cifarlab.data.named.hub import PREFIX as HUB
-from cifarlab.data.split import fingerprint
+from cifarlab.data.split import fingerprint, pixel_digests
 from cifarlab.errors import InputError, UsageError
 from cifarlab.recipes.recipe import EVERYTHING_BUT_TEST, Recipe, from_json
 from cifarlab.runs.directory import RunDirectory, find_run, read_json
 
 # What is loaded when neither data nor a run is named.
 DEFAULT_DATASET = "cifar10"
+# Of so many training and validation images a model file keeps digests, 11 bytes for each.
+MOST_REMEMBERED = 200_000
 # How version 0.1 read images, which it did not record.
 BEFORE_IT_WAS_RECORDED: Mapping[str, Any] = {"image_size": 32, "channels": "rgb", "bits": 16}
 
@@ -54,11 +60,33 @@ def describe_data(data: Dataset) -> dict[str, Any]:
 def trained_on(data: Dataset) -> dict[str, Any]:
     """Return what a model file says of its data: enough to know the same images again.
 
-    Where they were is left out, since model files are given to others.
+    Where they were is left out, since model files are given to others. ``digests`` are those of
+    ``seen_digests``, in base64; named datasets and very large ones have none.
     """
     described = {key: value for key, value in describe_data(data).items() if key != "source"}
     options = {key: value for key, value in data.loading.items() if key != "labels"}
-    return {**described, "load": options}
+    seen = (data.train, data.validation)
+    if data.name in NAMES or sum(map(len, seen)) > MOST_REMEMBERED:
+        return {**described, "load": options}
+    digests = np.unique(np.concatenate([pixel_digests(split.images) for split in seen]))
+    text = base64.b64encode(digests.astype("<u8").tobytes()).decode()
+    return {**described, "load": options, "digests": text}
+
+
+def seen_digests(record: Mapping[str, Any] | None) -> np.ndarray[Any, Any]:
+    """Return the ``pixel_digests`` of the images that a model was trained or validated on.
+
+    Args:
+        record: what ``trained_on`` returned, as the model file holds it; need not be trusted.
+
+    Returns:
+        uint64 ``[N]``, none where the file does not tell.
+    """
+    text = (record or {}).get("digests")
+    try:
+        return np.frombuffer(base64.b64decode(text or "", validate=True), "<u8")
+    except (TypeError, ValueError, binascii.Error):
+        return np.empty(0, np.uint64)
 
 
 def describe_split(split: Split, like: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -40,6 +40,8 @@ from cifarlab.saving.safe_contents import (
 )
 from cifarlab.saving.safe_weights import check_h5_weights, check_keras_weights
 
+# HDF5 takes attributes of less than 64 KB.
+MOST_IN_ATTRIBUTE = 60_000
 BACKEND_MODULE = "keras.src.backend."
 # What the zip, HDF5 and JSON libraries raise for damaged files.
 _DAMAGED = (
@@ -149,7 +151,18 @@ def save_model(
             _finish_archive(temporary, notes)
         else:
             with h5py.File(temporary, "a") as file:
-                file.attrs[NOTES_ATTRIBUTE] = notes
+                file.attrs[NOTES_ATTRIBUTE] = _fit_for_attribute(notes)
+
+
+def _fit_for_attribute(notes: str) -> str:
+    """Return the notes, without the digests of the training images where they are too long."""
+    if len(notes) <= MOST_IN_ATTRIBUTE:
+        return notes
+    parsed = json.loads(notes)
+    parsed["trained_on"] = {
+        key: value for key, value in (parsed["trained_on"] or {}).items() if key != "digests"
+    }
+    return json.dumps(parsed)
 
 
 def _finish_archive(path: Path, notes: str) -> None:

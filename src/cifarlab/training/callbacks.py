@@ -1,8 +1,10 @@
-"""Stock Keras callbacks in a loop that is not Keras's: which can run, and their saved state."""
+"""Keras callbacks in a loop that is not Keras's: their forms, and what they remember."""
 
 from __future__ import annotations
 
+import json
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,14 +13,17 @@ import numpy as np
 from cifarlab.backend import keras
 from cifarlab.errors import UsageError
 from cifarlab.recipes.parts import STOPPING_MONITORS
+from cifarlab.runtime.progress import Progress
 from cifarlab.training.best import comparable
-
-BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
 
 # What each callback remembers from epoch to epoch; Keras forgets it on resume.
 MEMORY: dict[type, tuple[str, ...]] = {
     keras.callbacks.EarlyStopping: ("wait", "stopped_epoch", "best", "best_epoch", "best_weights"),
-    keras.callbacks.ModelCheckpoint: ("best",),
+    keras.callbacks.ModelCheckpoint: (
+        "best",
+        "_batches_seen_since_last_saving",
+        "_last_batch_seen",
+    ),
     keras.callbacks.ReduceLROnPlateau: ("wait", "best", "cooldown_counter"),
 }
 
@@ -48,30 +53,55 @@ class SaveBest(keras.callbacks.Callback):  # type: ignore[misc]
 MEMORY[SaveBest] = ("best", "best_epoch")
 
 
-def check_callbacks(callbacks: Sequence[Any]) -> None:
-    """Raise ``UsageError`` for a callback that this loop cannot serve."""
+def as_list(callbacks: Any) -> list[Any]:
+    """Return the callbacks that ``callbacks``, in any form that Keras's ``fit`` takes, stands for.
+
+    Raises:
+        UsageError: something that is no callback.
+    """
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        return list(callbacks.callbacks)
+    flat = [] if callbacks is None else keras.tree.flatten(callbacks)
+    for callback in flat:
+        if isinstance(callback, type):
+            name = callback.__name__
+            raise UsageError(f"callbacks: {name} is a class; make one of it: {name}(...)")
+        if not hasattr(callback, "set_model"):
+            kind = type(callback).__name__
+            raise UsageError(
+                f"callbacks: a {kind} is no callback; give keras.callbacks.Callback objects, "
+                "or a function in a LambdaCallback"
+            )
+    return flat
+
+
+def without_backups(callbacks: Sequence[Any], progress: Progress) -> list[Any]:
+    """Return the callbacks but for ``BackupAndRestore``, and say that the run does its work."""
+    kept = [c for c in callbacks if not isinstance(c, keras.callbacks.BackupAndRestore)]
+    if len(kept) < len(callbacks):
+        progress.message(
+            "BackupAndRestore is left out: a run keeps more itself, the optimizer and the history "
+            "too; go on with cifarlab.resume(directory) or cifarlab train --resume"
+        )
+    return kept
+
+
+def without_averaging(callbacks: Sequence[Any], progress: Progress) -> list[Any]:
+    """Return the callbacks but for ``SwapEMAWeights``, and say that training does its work."""
+    kept = [c for c in callbacks if not isinstance(c, keras.callbacks.SwapEMAWeights)]
+    if len(kept) < len(callbacks):
+        progress.message(
+            "SwapEMAWeights is left out: validation, callbacks at the end of an epoch and saved "
+            "files have the averaged weights without it"
+        )
+    return kept
+
+
+def append_to_logs(callbacks: Sequence[Any]) -> None:
+    """Have log files go on where the run does, instead of beginning anew."""
     for callback in callbacks:
-        name = type(callback).__name__
-        if isinstance(callback, keras.callbacks.BackupAndRestore):
-            raise UsageError(
-                "BackupAndRestore is not needed: every run can be resumed "
-                "(cifarlab train --resume RUN); remove it"
-            )
-        if isinstance(callback, keras.callbacks.ModelCheckpoint):
-            if callback.save_freq != "epoch":
-                raise UsageError(
-                    f"ModelCheckpoint(save_freq={callback.save_freq!r}): callbacks run at "
-                    'epoch ends only; use save_freq="epoch"'
-                )
-            continue
-        if isinstance(callback, keras.callbacks.TerminateOnNaN):
-            continue
-        hooks = [hook for hook in BATCH_HOOKS if not _is_default(getattr(callback, hook))]
-        if hooks:
-            raise UsageError(
-                f"callback {name} uses {hooks[0]}; callbacks run at epoch ends only: "
-                "move its work to on_epoch_end"
-            )
+        if isinstance(callback, keras.callbacks.CSVLogger):
+            callback.append = True
 
 
 def give_directions(callbacks: Sequence[Any]) -> None:
@@ -85,19 +115,18 @@ def give_directions(callbacks: Sequence[Any]) -> None:
             callback.mode = direction
 
 
-def _is_default(method: Any) -> bool:
-    # Keras marks the empty methods of its base class this way to skip them itself.
-    return bool(getattr(method, "_is_default", False))
-
-
 def recall(
     callbacks: Sequence[Any],
 ) -> tuple[list[dict[str, Any]], dict[str, np.ndarray[Any, Any]]]:
-    """Return what the callbacks remember: JSON values, one dict each, and named arrays."""
+    """Return what the callbacks remember: JSON values, one dict each, and named arrays.
+
+    Raises:
+        UsageError: ``get_state`` of a callback of the user's gives what JSON cannot hold.
+    """
     values: list[dict[str, Any]] = []
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     for i, callback in enumerate(callbacks):
-        remembered: dict[str, Any] = {}
+        remembered: dict[str, Any] = {"callback": type(callback).__name__}
         for name in _memory_of(callback):
             value = getattr(callback, name)
             if isinstance(value, list):
@@ -105,6 +134,8 @@ def recall(
                 remembered[name] = {"arrays": len(value)}
             else:
                 remembered[name] = value if value is None else float(value)
+        if _has_state(callback):
+            remembered["state"] = _as_json(callback)
         values.append(remembered)
     return values, arrays
 
@@ -114,15 +145,65 @@ def remind(
     values: Sequence[Mapping[str, Any]],
     arrays: Mapping[str, np.ndarray[Any, Any]],
 ) -> None:
-    """Give the callbacks back what ``recall`` returned, after their ``on_train_begin``."""
-    for i, (callback, remembered) in enumerate(zip(callbacks, values, strict=True)):
-        for name in _memory_of(callback):
-            value = remembered[name]
-            if isinstance(value, Mapping):
-                value = [arrays[f"{i}.{name}.{j}"] for j in range(value["arrays"])]
-            elif value is not None and name not in ("best",):
-                value = int(value)
-            setattr(callback, name, value)
+    """Give the callbacks back what ``recall`` returned, after their ``on_train_begin``.
+
+    The first callback of a class gets what the first of that name remembered, and so on. A warning
+    says which are not there any more.
+    """
+    left = [(i, dict(remembered)) for i, remembered in enumerate(values)]
+    for number, callback in enumerate(callbacks):
+        kind = type(callback).__name__
+        # Version 0.2 writes names; before it, the place told.
+        mine = next(
+            ((i, r) for i, r in left if r.get("callback", kind if i == number else None) == kind),
+            None,
+        )
+        if mine is not None:
+            left.remove(mine)
+            _remind_one(callback, *mine, arrays)
+    gone = [remembered["callback"] for _, remembered in left if len(remembered) > 1]
+    if gone:
+        warnings.warn(
+            f"training began with callbacks that are not given now: {', '.join(map(str, gone))}; "
+            "they do nothing from here on (give them to cifarlab.resume(directory, callbacks=...))",
+            stacklevel=2,
+        )
+
+
+def _remind_one(
+    callback: Any,
+    number: int,
+    remembered: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray[Any, Any]],
+) -> None:
+    for name in _memory_of(callback):
+        # A later version may remember more than the one that saved.
+        if name not in remembered:
+            continue
+        value = remembered[name]
+        if isinstance(value, Mapping):
+            value = [arrays[f"{number}.{name}.{j}"] for j in range(value["arrays"])]
+        elif value is not None and name != "best":
+            value = int(value)
+        setattr(callback, name, value)
+    if _has_state(callback) and "state" in remembered:
+        callback.set_state(remembered["state"])
+
+
+def _has_state(callback: Any) -> bool:
+    """Whether a callback of the user's says itself what it remembers."""
+    return hasattr(callback, "get_state") and hasattr(callback, "set_state")
+
+
+def _as_json(callback: Any) -> Any:
+    state = callback.get_state()
+    try:
+        return json.loads(json.dumps(state))
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"{type(callback).__name__}.get_state: a checkpoint cannot hold it ({error}); "
+            "return numbers, text, lists and dictionaries"
+        ) from error
 
 
 def _memory_of(callback: Any) -> tuple[str, ...]:

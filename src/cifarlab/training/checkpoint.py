@@ -40,11 +40,12 @@ def save_checkpoint(
         ResourceError: the disk is full or cannot be written; earlier checkpoints are intact.
     """
     values, arrays = recall(callbacks)
-    tensors = {f"weight.{i}": b.tensor for i, b in enumerate(state.lowered.bindings)}
+    tensors = {f"weight.{i}": b.tensor for i, b in enumerate(state.bindings)}
     for number, group in enumerate(state.groups):
         tensors |= _optimizer_tensors(f"optimizer.{number}", group.optimizer)
     if state.average is not None:
         tensors |= {f"average.{i}": mean for i, mean in enumerate(state.average.means)}
+    tensors |= {f"keras.{i}": v.value for i, v in enumerate(state.keras_variables)}
     tensors |= {f"callback.{name}": torch.from_numpy(array) for name, array in arrays.items()}
     tensors |= {"totals.loss": state.totals.loss, "totals.correct": state.totals.correct}
     tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
@@ -54,9 +55,10 @@ def save_checkpoint(
         "count": state.totals.count,
         "history": state.history,
         "stopped": state.stopped,
+        "logs": state.logs,
         "callbacks": values,
         "learning_rate": learning_rate,
-        "paths": [b.path for b in state.lowered.bindings],
+        "paths": [b.path for b in state.bindings],
     }
     text = json.dumps(facts)
     content = safetensors.torch.save(tensors, {"facts": text, "digest": _digest(tensors, text)})
@@ -103,6 +105,11 @@ def load_checkpoint(directory: Path, state: TrainState, callbacks: Sequence[Any]
     return None
 
 
+def has_checkpoint(directory: Path | None) -> bool:
+    """Whether there is one, whole or not."""
+    return directory is not None and bool(_newest_first(directory))
+
+
 def _newest_first(directory: Path) -> list[Path]:
     return sorted(directory.glob(f"[0-9]*{SUFFIX}"), reverse=True)
 
@@ -131,17 +138,30 @@ def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
 def _check_fits(
     path: Path, state: TrainState, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]
 ) -> None:
-    bindings = state.lowered.bindings
+    bindings = state.bindings
     shapes = [tuple(tensors[f"weight.{i}"].shape) for i in range(len(facts["paths"]))]
     expected = [tuple(b.tensor.shape) for b in bindings]
     if shapes != expected:
         raise InputError(f"{path.name} belongs to another model: {shapes} is not {expected}")
+    saved = [tuple(tensors[f"keras.{i}"].shape) for i in range(_count(tensors, "keras."))]
+    wanted = [tuple(v.shape) for v in state.keras_variables]
+    if saved != wanted:
+        raise InputError(
+            f"{path.name} belongs to a model that was compiled otherwise: the optimizer and the "
+            f"metrics have {len(saved)} variables there and {len(wanted)} here, or of other shapes"
+        )
+
+
+def _count(tensors: Mapping[str, Tensor], prefix: str) -> int:
+    return sum(name.startswith(prefix) for name in tensors)
 
 
 def _restore(state: TrainState, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
     with torch.no_grad():
-        for i, binding in enumerate(state.lowered.bindings):
+        for i, binding in enumerate(state.bindings):
             binding.tensor.copy_(tensors[f"weight.{i}"])
+        for i, variable in enumerate(state.keras_variables):
+            variable.value.copy_(tensors[f"keras.{i}"])
         for i, mean in enumerate(state.average.means if state.average is not None else ()):
             mean.copy_(tensors[f"average.{i}"])
     for number, group in enumerate(state.groups):
@@ -152,6 +172,7 @@ def _restore(state: TrainState, tensors: Mapping[str, Tensor], facts: Mapping[st
     state.totals.count = facts["count"]
     state.epoch, state.step = facts["epoch"], facts["step"]
     state.history, state.stopped = list(facts["history"]), facts["stopped"]
+    state.logs = facts.get("logs", {})
 
 
 def _optimizer_tensors(prefix: str, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

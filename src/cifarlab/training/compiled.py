@@ -1,63 +1,108 @@
-"""What a model was compiled with, as far as ``train`` has it; what it lacks is refused by name."""
+"""What a model was compiled with: read from it or its file, recorded, and built again.
+
+Nothing that a file names is run: of a record only Keras's own optimizers, schedules, losses and
+metrics are built.
+"""
 
 from __future__ import annotations
 
+import functools
+import io
 import json
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cifarlab.backend import KerasModel, keras
-from cifarlab.errors import UsageError
-from cifarlab.recipes.parts import SGD, Adam, CrossEntropy, Optimizer
+from cifarlab.errors import InputError, UsageError
+from cifarlab.recipes.parts import AsCompiled
+from cifarlab.training.losses import is_stock
 
-LOSSES = frozenset({"categorical_crossentropy", "sparse_categorical_crossentropy"})
-REDUCTIONS = (None, "sum_over_batch_size", "mean", "mean_with_sample_weight")
-# Of an optimizer's configuration: what changes training and the engine lacks.
-LACKING = (
-    *("weight_decay", "clipnorm", "global_clipnorm", "clipvalue", "use_ema"),
-    *("gradient_accumulation_steps", "amsgrad"),
-)
-OVERRIDDEN = ("train_step", "compute_loss", "test_step", "compute_metrics")
-REMEDY = (
-    "train it with cifarlab.fit(model, x, y), which keeps all of it, compile it with Adam or SGD "
-    "and cross-entropy, or name a recipe: cifarlab.train(recipe, data, model=model)"
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Compiled:
-    """The optimizer and the loss of a recipe that trains a model as it was compiled."""
-
-    optimizer: Optimizer
-    loss: CrossEntropy
+ARGUMENTS = ("optimizer", "loss", "loss_weights", "metrics", "weighted_metrics")
+# Ways to run, which change no result.
+OTHER_ARGUMENTS = ("run_eagerly", "steps_per_execution", "jit_compile", "auto_scale_loss")
+# The rooms of Keras whose classes a record may name.
+HOMES = {
+    "keras.optimizers": keras.optimizers,
+    "keras.optimizers.schedules": keras.optimizers.schedules,
+    "keras.losses": keras.losses,
+    "keras.metrics": keras.metrics,
+}
 
 
-def read_compiled(model: KerasModel) -> Compiled:
-    """Return what a model was compiled with; Adam and cross-entropy where it was not.
+def read_compiled(model: KerasModel) -> AsCompiled | None:
+    """Return what a model was compiled with, ``None`` where it was not."""
+    if not getattr(model, "compiled", False):
+        return None
+    own = tuple(dict.fromkeys(_own_parts(model)))
+    try:
+        config = dict(model.get_compile_config() or {})
+        # Keras's ``.h5`` writer takes it out of a model that it has saved.
+        config["optimizer"] = keras.saving.serialize_keras_object(model.optimizer)
+        config = _plain(config)
+    # The code of classes that others wrote may raise anything.
+    except Exception:
+        config = {}
+        own = own or ("what it was compiled with, which Keras cannot describe",)
+    return AsCompiled(config=config, own=own)
+
+
+def read_compiled_file(path: Path) -> AsCompiled | None:
+    """Return what the model in a file was compiled with; nothing that it names is built."""
+    config = _compile_config(path)
+    if not config.get("optimizer"):
+        return None
+    return AsCompiled(config={name: config[name] for name in ARGUMENTS if name in config})
+
+
+def compile_as(model: KerasModel, compiled: AsCompiled) -> None:
+    """Compile a model as a record says, with new objects of Keras's own classes.
 
     Raises:
-        UsageError: it was compiled with, or overrides, what would be dropped; all of it is named.
+        InputError: the record names anything else, which only the user's own code has.
     """
-    reasons = [
-        f"its own {name}" for name in OVERRIDDEN if getattr(type(model), name) is not _stock(name)
-    ]
-    optimizer = getattr(model, "optimizer", None)
-    config = None if optimizer is None else keras.saving.serialize_keras_object(optimizer)
-    loss = getattr(model, "loss", None)
-    return _checked(model.name, config, loss, _loss_weights(model), reasons)
+    if compiled.own:
+        raise _needs_code(model, ", ".join(compiled.own))
+    try:
+        arguments = {
+            name: _built(compiled.config.get(name), name, model)
+            for name in ARGUMENTS
+            if compiled.config.get(name) is not None
+        }
+        model.compile(**arguments)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise InputError(
+            f"model {model.name!r}: what it was compiled with cannot be built again "
+            f"({' '.join(str(error).split())[:160]}); give the compiled model from Python"
+        ) from error
 
 
-def read_compiled_file(path: Path, name: str) -> Compiled:
-    """Return what the model in a file was compiled with, as ``read_compiled`` does.
+def load_optimizer_state(model: KerasModel, path: Path) -> int:
+    """Give a compiled model's optimizer the state that a ``.keras`` file holds of it.
 
-    Nothing that the file names is built.
+    Returns:
+        The number of steps that it has done; 0 where the file holds no state that fits.
     """
-    compiled = _compile_config(path)
-    return _checked(name, compiled.get("optimizer"), compiled.get("loss"), None, [])
+    optimizer = model.optimizer
+    optimizer.build(model.trainable_variables)
+    try:
+        import h5py
+
+        with zipfile.ZipFile(path) as archive:
+            content = io.BytesIO(archive.read("model.weights.h5"))
+        with h5py.File(content) as file:
+            store = file["optimizer/vars"]
+            arrays = [store[str(i)][()] for i in range(len(store))]
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile):
+        return 0
+    variables = optimizer.variables
+    if [a.shape for a in arrays] != [tuple(v.shape) for v in variables]:
+        return 0
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
+    return int(optimizer.iterations)
 
 
 @contextmanager
@@ -69,9 +114,14 @@ def as_compiled_before(model: KerasModel) -> Iterator[None]:
         kept = {
             "optimizer": model.optimizer,
             "loss": model.loss,
-            "loss_weights": _loss_weights(model),
+            "loss_weights": getattr(
+                getattr(model, "_compile_loss", None), "_user_loss_weights", None
+            ),
             "metrics": getattr(metrics, "_user_metrics", None),
             "weighted_metrics": getattr(metrics, "_user_weighted_metrics", None),
+            "run_eagerly": model.run_eagerly,
+            "steps_per_execution": model.steps_per_execution,
+            "jit_compile": model.jit_compile,
         }
     try:
         yield
@@ -80,100 +130,112 @@ def as_compiled_before(model: KerasModel) -> Iterator[None]:
             model.compile(**kept)
 
 
-def _checked(
-    name: str, optimizer: Any, loss: Any, loss_weights: Any, reasons: list[str]
-) -> Compiled:
-    spec, lacking = _optimizer(optimizer)
-    cross_entropy, wrong = _loss(loss)
-    reasons = [*reasons, *lacking, *wrong, *(["loss weights"] if loss_weights else [])]
-    if reasons:
-        raise UsageError(
-            f"model {name!r} has {', '.join(reasons)}, which would be dropped; {REMEDY}"
-        )
-    return Compiled(optimizer=spec, loss=cross_entropy)
+@contextmanager
+def rate_as_before(model: KerasModel, compiled: AsCompiled) -> Iterator[None]:
+    """Leave the block with the optimizer's own learning rate, where a run had another one."""
+    if compiled.learning_rate is None:
+        yield
+        return
+    before = float(model.optimizer.learning_rate)
+    try:
+        yield
+    finally:
+        model.optimizer.learning_rate = before
 
 
-def _optimizer(config: Any) -> tuple[Optimizer, list[str]]:
-    if not isinstance(config, Mapping):
-        return Adam(), [] if config is None else [f"the optimizer {config}"]
-    values = config.get("config", {})
-    kind = config.get("class_name")
-    if kind == "LossScaleOptimizer":
-        # Keras adds it to models of half precision; scales cancel out.
-        return _optimizer(values.get("inner_optimizer"))
-    lacking = [f"{name}={values[name]}" for name in LACKING if values.get(name)]
-    rate = values.get("learning_rate")
-    if isinstance(rate, Mapping):
-        lacking.append(f"the learning-rate schedule {rate.get('class_name')}")
-        rate = None
-    if kind == "SGD":
-        momentum = values.get("momentum", 0.0)
-        spec: Optimizer = SGD(
-            lr=rate or 0.01, momentum=momentum, nesterov=bool(values.get("nesterov"))
-        )
-    else:
-        spec = Adam(
-            lr=rate or 1e-3,
-            beta_1=values.get("beta_1", 0.9),
-            beta_2=values.get("beta_2", 0.999),
-            epsilon=values.get("epsilon", 1e-7),
-        )
-    if kind not in ("SGD", "Adam"):
-        lacking.append(f"the optimizer {kind}")
-    return spec, lacking
+def _own_parts(model: KerasModel) -> Iterator[str]:
+    """Yield the names of classes and functions of the user's in what a model was compiled with."""
+    metrics = getattr(model, "_compile_metrics", None)
+    parts = [
+        model.optimizer,
+        getattr(model.optimizer, "_learning_rate", None),
+        getattr(model.optimizer, "inner_optimizer", None),
+        *getattr(model.optimizer, "optimizers", ()),
+        *keras.tree.flatten(model.loss),
+        *keras.tree.flatten(getattr(metrics, "_user_metrics", None)),
+        *keras.tree.flatten(getattr(metrics, "_user_weighted_metrics", None)),
+    ]
+    for part in parts:
+        if part is None or isinstance(part, (str, int, float)):
+            continue
+        # Keras's objects wrap functions, which may be the user's.
+        for piece in (part, getattr(part, "fn", None), getattr(part, "_fn", None)):
+            if piece is not None and (isinstance(piece, functools.partial) or not is_stock(piece)):
+                yield str(getattr(piece, "__name__", type(piece).__name__))
+    if hasattr(model.optimizer, "optimizers"):
+        yield type(model.optimizer).__name__
 
 
-def _loss(loss: Any) -> tuple[CrossEntropy, list[str]]:
-    if loss is None:
-        return CrossEntropy(), []
-    name, config = _name_and_config(loss)
-    if name not in LOSSES:
-        return CrossEntropy(), [f"the loss {name}"]
-    wrong = []
-    if config.get("from_logits"):
-        wrong.append("a loss from logits behind its softmax")
-    if config.get("ignore_class") is not None:
-        wrong.append(f"ignore_class={config['ignore_class']}")
-    if config.get("reduction") not in REDUCTIONS:
-        wrong.append(f"the loss reduction {config['reduction']!r}")
-    return CrossEntropy(label_smoothing=config.get("label_smoothing") or 0.0), wrong
+def _plain(value: Any) -> Any:
+    """Return values that JSON holds; what it cannot hold is named."""
+    return json.loads(json.dumps(value, default=_name_of, allow_nan=True))
 
 
-def _name_and_config(loss: Any) -> tuple[str, Mapping[str, Any]]:
-    """Return a loss's name in small letters with underscores, and its settings."""
-    if isinstance(loss, keras.losses.Loss):
-        own = not type(loss).__module__.startswith("keras.")
-        name = type(loss).__name__
-        return (name, {}) if own else (_small(name), loss.get_config())
-    if isinstance(loss, Mapping) and loss.get("class_name") == "function":
-        return str(loss.get("config")), {}
-    if isinstance(loss, Mapping) and "class_name" in loss:
-        return _small(str(loss["class_name"])), loss.get("config") or {}
-    if isinstance(loss, (list, tuple)) and len(loss) == 1:
-        return _name_and_config(loss[0])
-    if callable(loss):
-        stock = str(getattr(loss, "__module__", "")).startswith("keras.")
-        name = str(getattr(loss, "__name__", loss))
-        return (name if stock else f"{name} (a function)"), {}
-    return _small(str(loss)), {}
+def _name_of(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return str(getattr(value, "__name__", type(value).__name__))
 
 
-def _small(name: str) -> str:
-    known = {"".join(part.capitalize() for part in n.split("_")): n for n in LOSSES}
-    return known.get(name, name)
+def _built(value: Any, argument: str, model: KerasModel) -> Any:
+    """Return new objects of Keras's own classes for one argument of ``compile``."""
+    checked = _checked(value, model)
+    if argument == "optimizer":
+        return keras.optimizers.get(checked)
+    if argument == "loss" and isinstance(checked, Mapping) and "class_name" in checked:
+        return keras.losses.get(checked)
+    if argument in ("metrics", "weighted_metrics"):
+        return _metrics(checked)
+    return checked
 
 
-def _loss_weights(model: KerasModel) -> Any:
-    return getattr(getattr(model, "_compile_loss", None), "_user_loss_weights", None)
+def _metrics(value: Any) -> Any:
+    if isinstance(value, Mapping) and "class_name" in value:
+        return keras.metrics.get(value)
+    if isinstance(value, Mapping):
+        return {name: _metrics(item) for name, item in value.items()}
+    return [_metrics(item) for item in value] if isinstance(value, list) else value
 
 
-def _stock(name: str) -> Any:
-    # Where the class of a built model has none of its own, this is Keras's.
-    return getattr(keras.Model, name)
+def _checked(value: Any, model: KerasModel) -> Any:
+    """Return a description that names parts of Keras only, each with its home.
+
+    Raises:
+        InputError: it names anything else.
+    """
+    if isinstance(value, (list, tuple)):
+        return [_checked(item, model) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    if "class_name" not in value:
+        return {name: _checked(item, model) for name, item in value.items()}
+    name, config = str(value["class_name"]), value.get("config")
+    if name == "function":
+        # Keras's functions have names in small letters, and are found by them.
+        for home in (keras.losses, keras.metrics):
+            if is_stock(getattr(home, str(config), None)) and str(config).islower():
+                return str(config)
+        raise _needs_code(model, str(config))
+    module = str(value.get("module") or "keras")
+    home_name = next(
+        (h for h, home in HOMES.items() if isinstance(getattr(home, name, 0), type)), ""
+    )
+    if not home_name or module.split(".")[0] != "keras":
+        raise _needs_code(model, name)
+    checked = _checked(config, model)
+    return {"module": home_name, "class_name": name, "config": checked, "registered_name": None}
+
+
+def _needs_code(model: KerasModel, names: str) -> InputError:
+    return InputError(
+        f"model {model.name!r} was compiled with code that no file holds ({names[:160]}); give "
+        "the compiled model from Python: cifarlab.train(model, data), or "
+        "cifarlab.resume(directory, model=model)"
+    )
 
 
 def _compile_config(path: Path) -> Mapping[str, Any]:
-    """Return the compilation that a file records, which is not built; empty where there is none."""
+    """Return the compilation that a file records; empty where there is none."""
     try:
         if path.suffix == ".keras":
             with zipfile.ZipFile(path) as archive:
@@ -189,3 +251,19 @@ def _compile_config(path: Path) -> Mapping[str, Any]:
         return {}
     # The older form says optimizer_config.
     return {"optimizer": config.get("optimizer_config"), **config}
+
+
+def check_rate(model: KerasModel, learning_rate: float | None) -> None:
+    """Raise ``UsageError`` where a learning rate cannot stand in for the optimizer's own."""
+    if learning_rate is None:
+        return
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    rate = getattr(optimizer, "_learning_rate", None)
+    several = hasattr(optimizer, "optimizers")
+    if several or not isinstance(rate, keras.Variable):
+        kind = type(optimizer if several or rate is None else rate).__name__
+        raise UsageError(
+            f"learning rate {learning_rate:g}: model {model.name!r} was compiled with {kind}, "
+            "which sets its own rates; leave the learning rate out, or compile the model with a "
+            "number"
+        )

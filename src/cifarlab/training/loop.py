@@ -1,10 +1,10 @@
-"""The order of things in training; the maths is in ``step.py``, what resumes in ``state.py``."""
+"""The order of things in training; the work is in ``steps.py``, what resumes in ``state.py``."""
 
 from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cifarlab.backend import KerasModel, keras
+from cifarlab.backend import KerasModel
 from cifarlab.data.dataset import Split
 from cifarlab.errors import DivergedError, InputError, RunInterruptedError
 from cifarlab.lowering.model import lower
@@ -21,16 +21,25 @@ from cifarlab.runtime.device import deterministic_kernels
 from cifarlab.runtime.memory import keeping_freed_memory
 from cifarlab.runtime.progress import SILENT, Progress
 from cifarlab.runtime.randomness import derive, generator, seed_global
-from cifarlab.training.averaging import look_ahead, start_average
+from cifarlab.training.averaging import start_average
 from cifarlab.training.balance import weights_of_classes
 from cifarlab.training.batch import batches
-from cifarlab.training.callbacks import check_callbacks, give_directions
-from cifarlab.training.checkpoint import load_checkpoint, save_checkpoint
-from cifarlab.training.optimizers import build_optimizers, freeze, set_rates
+from cifarlab.training.callback_checks import check_callbacks, check_what_came, names_in_logs
+from cifarlab.training.callbacks import (
+    append_to_logs,
+    as_list,
+    give_directions,
+    without_averaging,
+    without_backups,
+)
+from cifarlab.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
+from cifarlab.training.compiled_steps import CompiledSteps
+from cifarlab.training.hooks import Hooks
+from cifarlab.training.optimizers import build_optimizers, freeze
 from cifarlab.training.resize import check_resolutions
 from cifarlab.training.signals import Interrupts, catching_signals
 from cifarlab.training.state import Totals, TrainState
-from cifarlab.training.step import evaluate, train_step
+from cifarlab.training.steps import RecipeSteps, Steps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,82 +75,121 @@ def fit(
     validation: Split,
     recipe: Recipe,
     options: LoopOptions,
-    callbacks: Sequence[Any] = (),
+    callbacks: Any = (),
     progress: Progress = SILENT,
     record: Record = keep_no_record,
+    measured: KerasModel | None = None,
 ) -> list[dict[str, float]]:
     """Train a compiled Keras model, going on from the newest checkpoint if there is one.
 
     The model's weights are current whenever a callback runs, and at the end.
 
     Args:
-        model: compiled, ends in a softmax; where a callback changes its optimizer's learning
-            rate, all rates of the recipe change by the same factor.
+        model: compiled; ends in a softmax unless the recipe trains it as it was compiled. Where a
+            callback changes its optimizer's learning rate, all rates change by the same factor.
         validation: may be empty; the history then has no columns that begin with ``val_``.
-        callbacks: Keras callbacks that work at epoch ends.
+        callbacks: what Keras's ``fit`` takes: callbacks, one callback, or a ``CallbackList``.
         record: is given the whole history after each epoch.
+        measured: a model of the same layers that ends in a softmax, where ``model`` does not.
 
     Returns:
         The history: one row per epoch with ``epoch`` (from 1), ``loss``, ``accuracy``,
         ``val_loss``, ``val_accuracy``, ``val_balanced_accuracy``, ``val_macro_f1``,
-        ``learning_rate`` and ``seconds``. ``loss`` is weighted by class where the recipe says so,
-        ``val_loss`` never is.
+        ``learning_rate`` and ``seconds``; also all metrics of a model that is trained as it was
+        compiled, whose losses and accuracies are Keras's then. ``loss`` is weighted by class
+        where the recipe says so, ``val_loss`` never is.
 
     Raises:
         DivergedError: the loss became infinite or not a number.
-        UsageError: class weights for a class that does not exist.
+        UsageError: class weights for a class that does not exist; a callback that cannot work.
         RunInterruptedError: SIGINT or SIGTERM; a checkpoint was saved first.
         ResourceError: a checkpoint could not be written.
     """
-    check_callbacks(callbacks)
+    callbacks = without_backups(as_list(callbacks), progress)
     give_directions(callbacks)
-    state = start(model, recipe, options)
-    if state.lowered.not_lowered:
-        layers = ", ".join(state.lowered.not_lowered)
-        progress.message(f"no native version, run by Keras (slower): {layers}")
-    recipe_rate, classes = _keras_rate(model), model.output_shape[-1]
-    steps = -(-len(train) // recipe.batch_size)
-    hooks = keras.callbacks.CallbackList(list(callbacks), add_history=True, model=model)
+    measured = model if measured is None else measured
+    classes = measured.output_shape[-1]
+    trained_on = on_device(train, options.device)
+    held_out = on_device(validation, options.device)
+    weights = _class_weights(recipe, trained_on[1], classes, options)
+    steps = _steps(model, measured, recipe, options, weights)
+    names = names_in_logs(model, validated=len(validation) > 0)
+    check_callbacks(callbacks, model, names)
+    callbacks = without_averaging(callbacks, progress)
+    state = steps.state
+    steps.say(progress)
+    count = -(-len(train) // recipe.batch_size)
+    hooks = Hooks(
+        model,
+        state,
+        callbacks,
+        # Another one may take its place, below.
+        to_keras=lambda: steps.to_keras(state.epoch * count + state.step),
+        from_keras=lambda: steps.from_keras(),
+        rate=lambda: steps.keras_rate,
+        epochs=recipe.epochs,
+        steps=count,
+        batch_size=recipe.batch_size,
+    )
     with (
         torch.random.fork_rng(devices=[]),
         deterministic_kernels(options.deterministic),
         keeping_freed_memory(),
         catching_signals() as interrupts,
     ):
-        trained_on = on_device(train, options.device)
-        held_out = on_device(validation, options.device)
-        model.stop_training = False
-        hooks.on_train_begin()
-        _resume(model, state, options, callbacks)
+        if has_checkpoint(options.checkpoints):
+            append_to_logs(callbacks)
+        hooks.train_begin()
+        if steps.out_of_date():
+            # A layer was frozen, say.
+            steps = _steps(model, measured, recipe, options, weights)
+            state = steps.state
+        steps.from_keras()
+        _resume(steps, options, callbacks)
+        hooks.resumed(state)
         while state.epoch < recipe.epochs and not state.stopped:
-            hooks.on_epoch_begin(state.epoch)
-            progress.started(f"epoch {state.epoch + 1}/{recipe.epochs}", steps, state.step)
+            hooks.epoch_begin()
+            progress.started(f"epoch {state.epoch + 1}/{recipe.epochs}", count, state.step)
             began = time.perf_counter()
-            # Stock callbacks such as ReduceLROnPlateau act on the Keras optimizer. Asked once per
-            # epoch: Keras keeps the rate on the device, where reading it waits for all that is
-            # queued.
-            scale = _always(_keras_rate(model) / recipe_rate)
-            losses = run_steps(state, *trained_on, recipe, options, classes, scale)
+            steps.begin_epoch(at_batches=hooks.at_batches)
+            losses = run_steps(steps, *trained_on, recipe, options, classes)
+            seen = hooks.around(losses, steps.so_far)
             try:
-                _finish_epoch(state, losses, steps, options, progress, interrupts)
+                _finish_epoch(steps, seen, count, options, progress, interrupts)
             except RunInterruptedError:
-                state.lowered.write_back()
-                _save(model, state, options, callbacks)
+                steps.interrupted()
+                _save(steps, options, callbacks)
                 raise
-            row = _row(state, held_out, began)
-            state.lowered.write_back()
-            hooks.on_epoch_end(state.epoch, _logs(row))
-            # A callback may have changed the weights, as some averaging ones do.
-            state.lowered.read_in()
+            row = _row(steps, held_out, hooks, began)
+            hooks.epoch_end(row)
+            check_what_came(callbacks, names, hooks.history.history)
+            steps.go_on()
             state.history.append(row)
             record(state.history)
             state.stopped = bool(model.stop_training)
             state.epoch, state.step = state.epoch + 1, 0
             state.totals = Totals.zero(options.device)
-            _save(model, state, options, callbacks)
+            _save(steps, options, callbacks)
             progress.epoch_ended(row, recipe.epochs)
-        hooks.on_train_end()
+        steps.end()
+        hooks.train_end()
     return state.history
+
+
+def _steps(
+    model: KerasModel,
+    measured: KerasModel,
+    recipe: Recipe,
+    options: LoopOptions,
+    class_weights: Tensor | None,
+) -> Steps:
+    """Return the way in which the recipe trains: by itself, or as the model was compiled."""
+    if recipe.as_compiled is not None:
+        return CompiledSteps(
+            model, measured, recipe, options.device, options.precision, class_weights
+        )
+    state = start(model, recipe, options)
+    return RecipeSteps(model, state, recipe, options.precision, class_weights)
 
 
 def start(model: KerasModel, recipe: Recipe, options: LoopOptions) -> TrainState:
@@ -172,33 +220,27 @@ def start(model: KerasModel, recipe: Recipe, options: LoopOptions) -> TrainState
 
 
 def run_steps(
-    state: TrainState,
+    steps: Steps,
     images: Tensor,
     labels: Tensor,
     recipe: Recipe,
     options: LoopOptions,
     classes: int,
-    scale: Callable[[], float] = lambda: 1.0,
 ) -> Iterator[Tensor]:
     """Do the steps of the epoch that are not done yet; yield each one's mean loss.
 
     Args:
         images: uint8 ``[N, H, W, C]`` on the device.
         labels: int64 ``[N]`` on the device.
-        scale: what all learning rates are multiplied by, asked for before each step.
     """
-    steps = -(-len(labels) // recipe.batch_size)
-    weights = _class_weights(recipe, labels, classes, options)
+    state = steps.state
+    count = -(-len(labels) // recipe.batch_size)
     order = (options.seed, state.epoch, state.step, recipe.sampler)
     for step, batch in batches(images, labels, classes, recipe.batch_size, *order):
-        done, planned = state.epoch * steps + step, recipe.epochs * steps
-        set_rates(state.groups, recipe.schedule, done / planned, scale())
         # Dropout, and layers that Keras runs, draw from the global generator.
         seed_global(derive(options.seed, "step", state.epoch, step), options.device)
         draws = generator(options.seed, "augment", state.epoch, step)
-        loss = train_step(state, batch, recipe, options.precision, draws, weights)
-        if state.average is not None:
-            look_ahead(state.average, done + 1, planned)
+        loss = steps.train(batch, state.epoch * count + step, recipe.epochs * count, draws)
         state.step = step + 1
         yield loss
 
@@ -224,88 +266,77 @@ def _class_weights(
     return None if weights is None else torch.from_numpy(weights).to(options.device)
 
 
-def _resume(
-    model: KerasModel, state: TrainState, options: LoopOptions, callbacks: Sequence[Any]
-) -> None:
+def _resume(steps: Steps, options: LoopOptions, callbacks: Sequence[Any]) -> None:
     if options.checkpoints is None:
         return
-    rate = load_checkpoint(options.checkpoints, state, callbacks)
+    rate = load_checkpoint(options.checkpoints, steps.state, callbacks)
     if rate is not None:
-        model.optimizer.learning_rate = rate
-        state.lowered.write_back()
+        steps.restored(rate)
 
 
-def _save(
-    model: KerasModel, state: TrainState, options: LoopOptions, callbacks: Sequence[Any]
-) -> None:
+def _save(steps: Steps, options: LoopOptions, callbacks: Sequence[Any]) -> None:
     if options.checkpoints is not None:
-        save_checkpoint(options.checkpoints, state, callbacks, _keras_rate(model))
+        save_checkpoint(options.checkpoints, steps.state, callbacks, steps.keras_rate)
 
 
 def _finish_epoch(
-    state: TrainState,
-    losses: Iterable[Tensor],
-    steps: int,
+    steps: Steps,
+    losses: Iterator[Tensor],
+    count: int,
     options: LoopOptions,
     progress: Progress,
     interrupts: Interrupts,
 ) -> None:
-    """Do what is left of an epoch's ``steps``, each of which gives one of ``losses``."""
+    """Do what is left of an epoch's ``count`` steps, each of which gives one of ``losses``."""
+    state = steps.state
     unchecked: list[Tensor] = []
     for loss in losses:
         unchecked.append(loss)
         # Looking at a loss waits for the device: cheap on a CPU, expensive on a GPU.
-        if options.device.type == "cpu" or state.step == steps:
-            _check_finite(state, unchecked)
+        if options.device.type == "cpu":
+            _check_finite(steps, unchecked)
             unchecked.clear()
         progress.advanced()
         if interrupts.signal_number is not None:
-            raise _interrupted(state, steps, options.checkpoints, interrupts.signal_number)
+            raise _interrupted(state, count, options.checkpoints, interrupts.signal_number)
+    if unchecked:
+        _check_finite(steps, unchecked)
 
 
-def _row(state: TrainState, held_out: tuple[Tensor, Tensor], began: float) -> dict[str, float]:
+def _row(
+    steps: Steps, held_out: tuple[Tensor, Tensor], hooks: Hooks, began: float
+) -> dict[str, float]:
     """Return the history's row of the epoch that has just been trained."""
-    loss, accuracy = state.totals.means()
-    row = {"epoch": state.epoch + 1, "loss": loss, "accuracy": accuracy}
+    row = {"epoch": steps.state.epoch + 1, **steps.so_far()}
+    steps.finish_epoch()
     if len(held_out[1]):
-        measured = evaluate(state.lowered, *held_out)
+        measured = hooks.measuring(steps.validate, *held_out)
         row |= {f"val_{name}": value for name, value in measured.items()}
-    row["learning_rate"] = state.groups[0].rate
+    row["learning_rate"] = steps.rate
     row["seconds"] = time.perf_counter() - began
     return row
 
 
-def _always(value: float) -> Callable[[], float]:
-    return lambda: value
-
-
-def _keras_rate(model: KerasModel) -> float:
-    return float(model.optimizer.learning_rate)
-
-
-def _check_finite(state: TrainState, losses: Sequence[Tensor]) -> None:
+def _check_finite(steps: Steps, losses: Sequence[Tensor]) -> None:
     finite = torch.stack(list(losses)).isfinite()
     if bool(finite.all()):
         return
+    state = steps.state
     first = state.step - len(losses) + int(finite.logical_not().nonzero()[0])
     raise DivergedError(
         f"the loss is no longer a finite number at epoch {state.epoch + 1}, "
-        f"step {first + 1}, learning rate {state.groups[0].rate:g}; the checkpoint before it is "
+        f"step {first + 1}, learning rate {steps.rate:g}; the checkpoint before it is "
         "kept: start again with a lower learning rate"
     )
 
 
 def _interrupted(
-    state: TrainState, steps: int, checkpoints: Path | None, signal_number: int
+    state: TrainState, count: int, checkpoints: Path | None, signal_number: int
 ) -> RunInterruptedError:
-    where = f"stopped at epoch {state.epoch + 1}, step {state.step} of {steps}"
+    where = f"stopped at epoch {state.epoch + 1}, step {state.step} of {count}"
     if checkpoints is None:
         return RunInterruptedError(f"{where}; nothing was saved", signal_number)
     return RunInterruptedError(
         f"{where}; all is saved, go on with: cifarlab train --resume {checkpoints.parent}",
         signal_number,
     )
-
-
-def _logs(row: Mapping[str, float]) -> dict[str, float]:
-    return {name: value for name, value in row.items() if name not in ("epoch", "seconds")}

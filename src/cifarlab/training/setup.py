@@ -1,10 +1,9 @@
-"""From what the user names to a compiled Keras model and the recipe that trains it."""
+"""The recipe as it is trained, and the Keras model that it trains, compiled."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,19 +13,12 @@ from cifarlab.data.dataset import Dataset
 from cifarlab.data.split import check_split
 from cifarlab.errors import InputError, UsageError
 from cifarlab.models import MODELS
-from cifarlab.models.whitening import whiten
-from cifarlab.recipes import find_recipe
+from cifarlab.models.whitening import whiten, whitening_sample
 from cifarlab.recipes.fitting import fitted
-from cifarlab.recipes.parts import SGD, Adam, FewImages, ModelSpec
+from cifarlab.recipes.parts import SGD, Adam
 from cifarlab.recipes.recipe import Recipe
-from cifarlab.runs.directory import RunDirectory
 from cifarlab.runtime.randomness import derive
-from cifarlab.saving.model_file import load_model
-from cifarlab.saving.safe_contents import SUFFIXES
-from cifarlab.training.compiled import Compiled, read_compiled, read_compiled_file
 from cifarlab.training.few_images import adapted
-
-CUSTOM = "custom"
 
 
 def override(
@@ -65,7 +57,11 @@ def override(
             updates=1 if epochs is not None else recipe.few_images.updates,
             steps=1 if batch_size is not None else recipe.few_images.steps,
         )
-    if learning_rate is not None:
+    if learning_rate is not None and recipe.as_compiled is not None:
+        changes["as_compiled"] = dataclasses.replace(
+            recipe.as_compiled, learning_rate=learning_rate
+        )
+    elif learning_rate is not None:
         factor = learning_rate / recipe.optimizers[0].lr
         changes["optimizers"] = tuple(
             dataclasses.replace(o, lr=learning_rate if i == 0 else o.lr * factor)
@@ -107,67 +103,14 @@ def build_model(recipe: Recipe, data: Dataset, seed: int) -> KerasModel:
         keras.utils.set_random_seed(derive(seed, "weights") % 2**32)
         model = network()
         if recipe.whitening is not None:
-            images = np.array(data.train.images[: recipe.whitening.images])
+            chosen = whitening_sample(data.train.labels, recipe.whitening.images)
+            images = np.array(data.train.images[chosen])
             whiten(model, images, recipe.whitening.epsilon)
     if keras.ops.zeros(()).device.type == "cpu":
         return model
     elsewhere = network()
     elsewhere.set_weights(model.get_weights())
     return elsewhere
-
-
-def rebuild_model(run: RunDirectory, recipe: Recipe, data: Dataset, seed: int) -> KerasModel:
-    """Return the model of an interrupted run, for the checkpoint to give it its weights.
-
-    Raises:
-        InputError: it is a model of the user's, and none was saved yet.
-    """
-    if recipe.model.name != CUSTOM:
-        return build_model(recipe, data, seed)
-    if run.best_keras.exists():
-        return load_model(run.best_keras).model
-    raise InputError(
-        f"{run.path} trains a model of your own and has saved none yet; "
-        "resume it from Python: cifarlab.resume(directory, model=model)"
-    )
-
-
-def resolve(what: object) -> tuple[Recipe, KerasModel | None]:
-    """Return the recipe, and the model if the user brought one.
-
-    Args:
-        what: a recipe, its name, a Keras model, or the path of a model file.
-
-    Raises:
-        InputError, UnsafeError: the file is no model that may be loaded.
-        UsageError: anything else, an unknown name, or an optimizer the engine lacks.
-    """
-    if isinstance(what, str) and Path(what).suffix in SUFFIXES:
-        model = load_model(Path(what)).model
-        return _recipe_for(model, read_compiled_file(Path(what), model.name)), model
-    if isinstance(what, str):
-        return find_recipe(what), None
-    if isinstance(what, Recipe):
-        return what, None
-    if isinstance(what, keras.Model):
-        return _recipe_for(what, read_compiled(what)), what
-    raise UsageError(
-        f"cannot train a {type(what).__name__}; give a recipe, its name, or a keras.Model"
-    )
-
-
-def _recipe_for(model: KerasModel, compiled: Compiled) -> Recipe:
-    """A plain recipe for a user's model, which trains it as it was compiled."""
-    return Recipe(
-        name=model.name,
-        summary="a Keras model of the user's",
-        model=ModelSpec(name=CUSTOM),
-        epochs=10,
-        batch_size=128,
-        optimizers=(compiled.optimizer,),
-        loss=compiled.loss,
-        few_images=FewImages(epochs=10, batch_size=128, updates=1000),
-    )
 
 
 def opening(recipe: Recipe, data: Dataset) -> str:
@@ -201,7 +144,9 @@ def check_fit(model: KerasModel, data: Dataset) -> None:
             f"model {model.name!r} takes images {list(model.input_shape[1:])}, "
             f"{data.name} has {list(images)}; resize the data or change the model's input"
         )
-    if tuple(model.output_shape[1:]) != (classes,):
+    # One unit can tell two classes apart.
+    fitting = ((classes,), (1,)) if classes == 2 else ((classes,),)
+    if tuple(model.output_shape[1:]) not in fitting:
         raise InputError(
             f"model {model.name!r} gives {list(model.output_shape[1:])} values, {data.name} has "
             f"{classes} classes; end the model in Dense({classes}, activation='softmax')"
@@ -209,7 +154,7 @@ def check_fit(model: KerasModel, data: Dataset) -> None:
 
 
 def compile_model(model: KerasModel, recipe: Recipe) -> None:
-    """Compile for plain Keras: callbacks read it, and it is saved in the files."""
+    """Compile by the recipe for plain Keras: callbacks read it, and it is saved in the files."""
     spec = recipe.optimizers[0]
     if isinstance(spec, Adam):
         optimizer = keras.optimizers.Adam(spec.lr, spec.beta_1, spec.beta_2, spec.epsilon)
@@ -222,3 +167,10 @@ def compile_model(model: KerasModel, recipe: Recipe) -> None:
     # Callbacks learn from the built metrics whether more is better.
     classes = model.output_shape[-1]
     model.test_on_batch(np.zeros((1, *model.input_shape[1:]), "float32"), np.eye(classes)[:1])
+
+
+def compile_finished(model: KerasModel, optimizer: Any) -> None:
+    """Compile a model with an ending that was added, to be saved with the optimizer as it is."""
+    model.compile(
+        optimizer or keras.optimizers.Adam(), loss="categorical_crossentropy", metrics=["accuracy"]
+    )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
+from cifarlab.lowering.binding import Binding
 from cifarlab.lowering.model import LoweredModel
 from cifarlab.training.averaging import Average
 from cifarlab.training.optimizers import Group
@@ -42,6 +44,9 @@ class TrainState:
     Attributes:
         groups: the optimizers, each with the weights that it trains.
         average: the moving average of the weights, where the recipe has one.
+        keras_variables: all of Keras's that change where a model is trained as it was compiled:
+            weights, optimizer, metrics, seeds.
+        logs: what Keras's last step said of its epoch.
         epoch: the epoch in progress, from 0.
         step: steps done in it.
         totals: sums over those steps.
@@ -53,7 +58,14 @@ class TrainState:
     groups: tuple[Group, ...]
     totals: Totals
     average: Average | None = None
+    keras_variables: tuple[Any, ...] = ()
+    logs: dict[str, float] = field(default_factory=dict)
     epoch: int = 0
     step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     stopped: bool = False
+
+    @property
+    def bindings(self) -> list[Binding]:
+        """The native weights that resume; none where the Keras variables are what is trained."""
+        return [] if self.keras_variables else self.lowered.bindings

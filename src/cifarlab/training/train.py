@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from cifarlab.backend import KerasModel, keras
+from cifarlab.backend import KerasModel
 from cifarlab.data import catalog
 from cifarlab.data.dataset import Dataset
 from cifarlab.data.load_options import LoadOptions
 from cifarlab.data.memory.from_memory import dataset_from, is_in_memory
-from cifarlab.errors import InputError, ResourceError, UsageError
+from cifarlab.errors import InputError, UsageError
 from cifarlab.evaluation.split_overlap import warn_of_near_duplicates
 from cifarlab.files import check_writable, printable, write_json
-from cifarlab.recipes.parts import ModelSpec
 from cifarlab.recipes.recipe import Recipe, differences, to_json
 from cifarlab.runs.directory import (
     RUNS,
@@ -31,7 +29,6 @@ from cifarlab.runs.directory import (
     new_run_directory,
     read_json,
     use_directory,
-    write_history,
 )
 from cifarlab.runs.record import (
     data_for,
@@ -39,31 +36,29 @@ from cifarlab.runs.record import (
     describe_data,
     describe_loading,
     read_recipe,
-    trained_on,
 )
 from cifarlab.runs.trackers import check_tracker
-from cifarlab.runs.tracking import Tracking, tracked
+from cifarlab.runs.tracking import tracked
 from cifarlab.runtime.device import choose_device, choose_precision
 from cifarlab.runtime.environment import describe_environment
 from cifarlab.runtime.progress import SILENT, Progress
-from cifarlab.saving.model_file import save_model
-from cifarlab.training.callbacks import SaveBest
-from cifarlab.training.compiled import as_compiled_before
-from cifarlab.training.loop import LoopOptions, fit
-from cifarlab.training.remarks import opening_lines
-from cifarlab.training.results import write_results
-from cifarlab.training.run import Run
-from cifarlab.training.saving_check import check_saving
-from cifarlab.training.setup import (
-    CUSTOM,
-    build_model,
-    check_fit,
-    compile_model,
-    fit_recipe,
-    override,
+from cifarlab.training.callbacks import as_list
+from cifarlab.training.carry_out import Job, carry_out
+from cifarlab.training.keras_arguments import refuse_arguments
+from cifarlab.training.loop import LoopOptions
+from cifarlab.training.own_model import (
+    check_compiled_alike,
+    check_options,
+    finish_for,
+    for_model,
     rebuild_model,
     resolve,
+    save_start,
 )
+from cifarlab.training.remarks import opening_lines
+from cifarlab.training.run import Run
+from cifarlab.training.saving_check import check_saving
+from cifarlab.training.setup import build_model, check_fit, fit_recipe, override
 
 # What can be trained: a recipe, its name, the path of a model file, or a Keras model.
 Trainable = str | Recipe | KerasModel
@@ -115,8 +110,9 @@ def train(
     load: LoadOptions = LOAD_DEFAULTS,
     skip_bad: bool = False,
     track: str | None = None,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
+    callbacks: Any = (),
     progress: Progress = SILENT,
+    **unknown: object,
 ) -> Run:
     """Train, keep the best weights, read the test split once, and write it all down.
 
@@ -124,12 +120,13 @@ def train(
     the recipe fitted to the size of the images; see ``recipes.fitting.fitted``.
 
     Args:
-        what: a recipe, its name, the path of a model file, or any Keras model that ends in a
-            softmax.
+        what: a recipe, its name, the path of a model file, or any Keras model. A model that is
+            compiled is trained with what it was compiled with, one that is not with Adam.
         data: a dataset, what ``cifarlab.load_dataset`` takes, or what holds images and labels in
             memory: ``(x, y)``, arrays by split, a PyTorch, ``tf.data`` or Hugging Face dataset.
         model: a Keras model to train by the recipe ``what`` instead of the recipe's own.
-        epochs, batch_size, learning_rate: instead of the recipe's.
+        epochs, batch_size, learning_rate: instead of the recipe's, or of the optimizer's that the
+            model was compiled with.
         class_weights: ``"balanced"``, or numbers for names or labels of classes; see ``Recipe``.
         sampler: ``"balanced"`` shows equally many images of each class, ``"shuffled"`` each once.
         monitor: what to keep the best epoch and stop early by: ``"val_loss"``, ``"val_accuracy"``,
@@ -140,12 +137,15 @@ def train(
         skip_bad: leave out images that cannot be read, as ``load.skip_bad`` does.
         track: ``"tensorboard"``, ``"mlflow"`` or ``"wandb"``, written into the run directory
             unless the client's own settings say otherwise.
-        callbacks: stock Keras callbacks or your own, called at epoch ends.
+        callbacks: what ``callbacks`` of Keras's ``fit`` takes: stock ones or your own, in a list
+            or one alone. Whatever they monitor is checked before the first epoch.
         progress: receives messages, progress bars and epochs.
+        unknown: none; a name that Keras's ``fit`` has is refused with what to write instead.
 
     Raises:
-        UsageError: unknown names, or a directory that is in use or not empty.
-        InputError: model and data do not fit.
+        UsageError: unknown names, a directory that is in use or not empty, or a learning rate
+            instead of a schedule.
+        InputError: model and data do not fit, or ending and loss of the model contradict.
         DivergedError: the loss became infinite or not a number.
         RunInterruptedError: SIGINT or SIGTERM; ``resume`` goes on from there.
         ResourceError: disk or memory ran out.
@@ -155,11 +155,13 @@ def train(
         >>> run.metrics.test.accuracy  # doctest: +SKIP
         0.7012
     """
+    refuse_arguments(unknown, [*inspect.signature(train).parameters][:-1])
     if track is not None:
         check_tracker(track)
+    callbacks = as_list(callbacks)
     recipe, own_model = resolve(what)
     if model is not None:
-        recipe, own_model = dataclasses.replace(recipe, model=ModelSpec(name=CUSTOM)), model
+        recipe, own_model = for_model(recipe, model), model
     recipe = override(
         recipe,
         epochs,
@@ -169,6 +171,7 @@ def train(
         sampler=sampler,
         monitor=monitor,
     )
+    check_options(recipe, own_model, compile_network=options.compile)
     choose_precision(options.precision, choose_device(options.device))
     if directory is not None:
         check_unused(Path(directory), overwrite=overwrite)
@@ -191,9 +194,12 @@ def train(
     planned, recipe = recipe, fit_recipe(recipe, dataset)
     net = build_model(recipe, dataset, options.seed) if own_model is None else own_model
     check_fit(net, dataset)
+    finished = finish_for(recipe, net, dataset)
     if own_model is not None:
-        for note in check_saving(own_model):
+        for note in check_saving(finished.model):
             progress.message(note)
+    if finished.added:
+        progress.message(f"added to the saved model, which gives probabilities: {finished.added}")
     for line in opening_lines(planned, recipe, dataset):
         progress.message(line)
     if directory is None:
@@ -203,8 +209,11 @@ def train(
     with lock(run):
         write_json(run.recipe, to_json(recipe))
         write_json(run.environment, _record(options, dataset))
-        with tracked(track, run) as tracking, as_compiled_before(net):
-            return _train(run, net, dataset, recipe, options, callbacks, progress, tracking)
+        save_start(net, recipe, run)
+        loop_options = _loop_options(options, run, dataset)
+        with tracked(track, run) as tracking:
+            job = Job(run=run, data=dataset, recipe=recipe, options=loop_options)
+            return carry_out(job, net, finished.model, callbacks, progress, tracking)
 
 
 def resume(
@@ -213,7 +222,7 @@ def resume(
     *,
     model: KerasModel | None = None,
     recipe: Recipe | None = None,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
+    callbacks: Any = (),
     progress: Progress = SILENT,
 ) -> Run:
     """Go on with an interrupted run as if it had never stopped.
@@ -221,13 +230,14 @@ def resume(
     Args:
         directory: the run's.
         data: needed only where the run's own data is no longer where it was.
-        model: needed only for a model of your own with layers of your own.
+        model: needed only for a model with layers of your own, or that was compiled with a
+            function or a class of your own.
         recipe: what you believe the run trains; checked against what it does.
         callbacks: the same ones as at the start.
         progress: receives messages, progress bars and epochs.
 
     Raises:
-        UsageError: ``recipe`` is not the run's.
+        UsageError: ``recipe`` is not the run's, or ``model`` was compiled otherwise.
         InputError: not a run, other data, or no checkpoint that can be used.
 
     Example:
@@ -235,6 +245,7 @@ def resume(
         >>> len(run.history)  # doctest: +SKIP
         30
     """
+    callbacks = as_list(callbacks)
     run = find_run(Path(directory))
     saved = read_recipe(directory)
     if run.metrics.exists():
@@ -250,10 +261,15 @@ def resume(
         )
     if model is None:
         model = rebuild_model(run, saved, dataset, options.seed)
+    else:
+        check_compiled_alike(model, saved)
+    finished = finish_for(saved, model, dataset)
     with lock(run):
         check_writable(run.path)
-        with tracked(None, run) as tracking, as_compiled_before(model):
-            return _train(run, model, dataset, saved, options, callbacks, progress, tracking)
+        loop_options = _loop_options(options, run, dataset)
+        with tracked(None, run) as tracking:
+            job = Job(run=run, data=dataset, recipe=saved, options=loop_options)
+            return carry_out(job, model, finished.model, callbacks, progress, tracking)
 
 
 def _read_options(run: RunDirectory) -> TrainOptions:
@@ -278,18 +294,9 @@ def _record(options: TrainOptions, data: Dataset) -> dict[str, Any]:
     }
 
 
-def _train(
-    run: RunDirectory,
-    model: KerasModel,
-    data: Dataset,
-    recipe: Recipe,
-    options: TrainOptions,
-    callbacks: Sequence[keras.callbacks.Callback],
-    progress: Progress,
-    tracking: Tracking,
-) -> Run:
+def _loop_options(options: TrainOptions, run: RunDirectory, data: Dataset) -> LoopOptions:
     device = choose_device(options.device)
-    loop_options = LoopOptions(
+    return LoopOptions(
         device=device,
         precision=choose_precision(options.precision, device),
         seed=options.seed,
@@ -297,61 +304,4 @@ def _train(
         deterministic=options.deterministic,
         compiled=options.compile,
         class_names=data.class_names,
-    )
-    compile_model(model, recipe)
-
-    data_record = trained_on(data)
-
-    def save_best() -> None:
-        save_model(
-            model,
-            run.best_keras,
-            class_names=data.class_names,
-            recipe=to_json(recipe),
-            resize_mode=data.image_format.resize_mode,
-            bits=data.image_format.bits,
-            trained_on=data_record,
-        )
-
-    def record(rows: Sequence[Mapping[str, float]]) -> None:
-        write_history(run.history, rows)
-        tracking.record(rows)
-
-    own: list[keras.callbacks.Callback] = []
-    if recipe.keep == "best":
-        own.append(SaveBest(save_best, recipe.monitor))
-    if recipe.stop is not None:
-        # It restores nothing: the best weights are in the file that SaveBest writes.
-        stop = recipe.stop
-        own.append(keras.callbacks.EarlyStopping(stop.monitor, patience=stop.patience))
-    try:
-        history = fit(
-            model,
-            data.train,
-            data.validation,
-            recipe,
-            loop_options,
-            [*own, *callbacks],
-            progress,
-            record,
-        )
-    except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
-            raise
-        raise ResourceError(
-            f"memory ran out at batch size {recipe.batch_size}; go on with a smaller one "
-            f"(--batch-size {max(1, recipe.batch_size // 2)}) in a new run"
-        ) from error
-    if recipe.keep == "best":
-        model.load_weights(run.best_keras)
-    progress.started("measuring")
-    finished = write_results(run, model, data, recipe, history, options.device)
-    tracking.finish(history, finished.metrics.test)
-    return finished
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    # PyTorch's CPU allocator raises a plain RuntimeError.
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate memory" in str(
-        error
     )

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from cifarlab.data.dataset import Dataset
 from cifarlab.data.memory.from_arrays import splits_from_arrays
-from cifarlab.data.split import check_split
+from cifarlab.data.missing_splits import fill_missing
+from cifarlab.data.split import Split, check_split
 from cifarlab.errors import InputError, UsageError
 
 CLASSES = 3
@@ -199,8 +200,25 @@ def test_a_class_name_without_training_images_is_said():
 
 
 def test_too_few_images_to_divide_are_refused_with_the_remedy():
-    with pytest.raises(InputError, match=r"validation: no images are left .*give validation="):
+    with pytest.raises(InputError, match=r"no class has an image to spare for validation.* give"):
         made(x=images(3), y=labels(3))
+
+
+def test_a_class_of_one_image_is_trained_on_and_said_not_to_be_measured():
+    with pytest.warns(UserWarning, match="too few images of 2 to divide"):
+        data = splits_from_arrays(images(21), [0] * 10 + [1] * 10 + [2], test=TEST)
+    assert 2 in data.train.labels
+
+
+def test_arrays_are_divided_as_folders_are():
+    with pytest.warns(UserWarning, match="no test images"):
+        data = splits_from_arrays(images(300), labels(300), validation_fraction=0.3)
+    # Both shares are of all images that were given.
+    assert (len(data.train), len(data.validation), len(data.test)) == (180, 90, 30)
+    numbers = [int(name.split()[1]) for name in data.test.names]
+    train = Split(images=images(300), labels=labels(300))
+    filled = fill_missing({"train": train}, None, validation_fraction=0.3, seed=0, shown="x")
+    np.testing.assert_array_equal(filled["test"].images, images(300)[numbers])
 
 
 @given(st.integers(0, 3), st.integers(2, 6))

@@ -190,7 +190,7 @@ def test_two_pairs_are_training_and_validation():
 
 def test_two_images_with_labels_are_no_two_splits():
     for pair in ([(X[0], 0), (X[1], 1)], [(X[0], "a"), (X[1], "b")]):
-        with pytest.raises(InputError, match="no images are left"):
+        with pytest.raises(InputError, match="no class has an image to spare"):
             dataset_from(pair)
 
 

@@ -41,7 +41,9 @@ def test_flat_squares_are_read_row_by_row_and_said():
 @pytest.mark.parametrize(
     ("shape", "reason"),
     [
-        ((5, 3072), "no square"),
+        ((5, 3073), "no square"),
+        ((5, 3072), "32x32 in three colours"),
+        ((5, 2352), "28x28 in three colours"),
         ((5, 28, 28, 28), "volumes"),
         ((5, 28, 28, 28, 1), "volumes"),
         ((5, 32, 32, 4), "4 channels"),

@@ -126,3 +126,10 @@ def test_another_split_has_the_classes_of_train():
         number_classes({"train": np.array([0, 1]), "test": np.array([7])})
     with pytest.raises(UnsuitableError, match="test: labels are strings, those of train are num"):
         number_classes({"train": np.array([0, 1]), "test": np.array(["0"])})
+
+
+def test_minus_one_beside_other_numbers_is_no_class():
+    with pytest.raises(UnsuitableError, match=r"2 labels are -1, .*leave these images out"):
+        number_classes({"train": np.array([-1, 0, 1, -1])})
+    names, labels = number_classes({"train": np.array([-1, 1, 1])})
+    assert (names, labels["train"].tolist()) == (("-1", "1"), [0, 1, 1])

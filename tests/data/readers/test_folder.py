@@ -50,11 +50,10 @@ def test_split_folders_are_kept_as_they_are(tmp_path: Path, validation: str) -> 
     assert {s: len(v) for s, v in answer.splits.items()} == {"train": 6, "validation": 4, "test": 2}
 
 
-def test_a_class_that_a_test_folder_lacks_keeps_its_label_and_is_said(tmp_path: Path) -> None:
+def test_a_class_that_a_test_folder_lacks_keeps_its_label(tmp_path: Path) -> None:
     made(tmp_path, "train/a/1.png", "train/b/1.png", "test/b/2.png")
     answer = found(folder.find(tmp_path, DEFAULTS))
     assert classes(answer)["test"] == {"test/b/2.png": "b"}
-    assert any("test: no images of a, which is not measured" in note for note in answer.notes)
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -150,3 +149,29 @@ def test_very_deep_folders_are_read_or_left_out_and_said(
     answer = found(folder.find(tmp_path, DEFAULTS))
     assert len(answer.splits["train"]) == count
     assert any("400 folders deep" in note for note in answer.notes) == (count == 2)
+
+
+def test_folders_without_images_are_no_classes_and_said_once(tmp_path: Path) -> None:
+    """Caltech-101 as it is unpacked."""
+    images = [f"101_ObjectCategories/{c}/{i}.jpg" for c in ("ant", "cup") for i in range(2)]
+    made(tmp_path, *images, **{f"Annotations/{c}/1.mat": "x" for c in ("ant", "cup")})
+    answer = found(folder.find(tmp_path, DEFAULTS))
+    assert answer.class_names == ("ant", "cup")
+    assert "folders without images are no classes: Annotations" in answer.notes
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        (("a/1.tga", "b/2.tga"), "holds 2 .tga files, which are not read; convert"),
+        (("a/1.dcm", "readme.txt"), "holds 1 .dcm file, which is not read; write"),
+        (("train.zip", "test.zip"), "the archives of splits, test.zip, train.zip; unpack each"),
+        (("one.zip", "two.zip"), "one.zip, two.zip; give the path of one"),
+    ],
+)
+def test_files_that_are_not_read_are_counted_with_the_remedy(
+    tmp_path: Path, files: tuple[str, ...], reason: str
+) -> None:
+    for name in files:
+        write(tmp_path / name, b"x")
+    refused(tmp_path, reason)

@@ -110,3 +110,31 @@ def test_no_class_is_without_images_and_numbers_keep_their_value(values: list[in
     assert list(map(int, classes.names)) == sorted(distinct)
     for value, label in zip(values, classes.labels["train"], strict=True):
         assert label == -1 or int(classes.names[label]) == value
+
+
+@pytest.mark.parametrize(
+    ("values", "names", "labels"),
+    [
+        ([[3], [5], [3]], ("3", "5"), [0, 1, 0]),
+        ([["cat"], ["dog"], []], ("cat", "dog"), [0, 1, -1]),
+        ([[0, 1, 0], [0, 0, 1], [0, 1, 0]], ("1", "2"), [0, 1, 0]),
+        ([[1.0, 0.0], [0.0, 1.0], None], ("0", "1"), [0, 1, -1]),
+        ([[True, False], [False, True], [True, False]], ("0", "1"), [0, 1, 0]),
+        (["cat", "NA", "dog"], ("cat", "dog"), [0, -1, 1]),
+        (["cat", "n/a", "none"], ("cat", "none"), [0, -1, 1]),
+    ],
+)
+def test_lists_of_one_value_and_missing_ones(
+    values: list[Any], names: tuple[str, ...], labels: list[int]
+) -> None:
+    answer = as_classes({"train": values}, where="label")
+    assert answer.names == names
+    assert answer.labels["train"].tolist() == labels
+
+
+@pytest.mark.parametrize(
+    "values", [[[1, 1], [0, 1]], [["a", "b"], ["a"]], [[0, 1], [0, 0, 1]], [[0.2, 0.8], [1, 0]]]
+)
+def test_lists_of_several_classes_are_refused(values: list[Any]) -> None:
+    with pytest.raises(InputError, match="holds lists such as"):
+        as_classes({"train": values}, where="label")

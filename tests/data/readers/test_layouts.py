@@ -182,10 +182,10 @@ def test_classes_of_another_spelling_in_test_are_aligned(tmp_path: Path) -> None
     assert counts(layout)["test"] == [4, 5]
 
 
-def test_a_class_that_test_does_not_have_is_said(tmp_path: Path) -> None:
+def test_a_class_that_test_does_not_have_keeps_its_label(tmp_path: Path) -> None:
+    # That it is not measured is said where the splits are checked, once for all formats.
     layout = read(tmp_path, *below("train"), "val/cat/#.jpg*2", "val/dog/notes.txt")
     assert counts(layout)["validation"] == [2, 0]
-    assert any("no images of dog, which is not measured" in note for note in layout.notes)
 
 
 def test_a_class_that_only_test_has_is_refused(tmp_path: Path) -> None:
@@ -254,9 +254,18 @@ def test_numbered_classes_are_in_numeric_order(
     assert sorted(names, key=natural_order) == expected
 
 
-def test_a_class_called_train_is_a_class(tmp_path: Path) -> None:
-    layout = read(tmp_path, "car/#.jpg*2", "plane/#.jpg*2", "train/#.jpg*2")
-    assert layout.class_names == ("car", "plane", "train")
+@pytest.mark.parametrize("name", ["train", "test", "dev"])
+def test_a_class_called_after_a_split_is_a_class_and_said(tmp_path: Path, name: str) -> None:
+    layout = read(tmp_path, "car/#.jpg*2", "plane/#.jpg*2", f"{name}/#.jpg*2")
+    assert sorted(layout.class_names) == sorted(("car", "plane", name))
+    assert any(f"read as a class: {name}; if it is a split" in note for note in layout.notes)
+
+
+def test_of_two_test_folders_the_one_with_classes_is_read(tmp_path: Path) -> None:
+    """Fruits-360."""
+    layout = read(tmp_path, *below("Training", "Test"), "test-multiple_fruits/#.jpg*4")
+    assert counts(layout) == {"train": [3, 2], "test": [3, 2]}
+    assert "only the splits are read; left out: test-multiple_fruits" in layout.notes
 
 
 @pytest.mark.parametrize(
@@ -349,3 +358,29 @@ def test_one_class_folder_that_links_out_stops_with_the_remedy(tmp_path: Path) -
     followed = layouts.understand(list_tree(tmp_path / "photos", follow_links=True).root)
     assert isinstance(followed, Labelling)
     assert followed.class_names == ("cat", "dog", "fox")
+
+
+def test_folders_of_images_and_masks_in_splits_are_no_classes(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        made(tmp_path, f"{split}/images/#.png*3", f"{split}/masks/#.png*3")
+    answer = layouts.understand(list_tree(tmp_path).root)
+    assert isinstance(answer, Rejected)
+    assert "hardly classes" in answer.reason
+
+
+def test_versions_of_the_same_images_are_named_by_their_paths(tmp_path: Path) -> None:
+    for version in ("color", "grayscale", "segmented"):
+        made(tmp_path, f"{version}/apple/#.png*3", f"{version}/grape/#.png*3")
+    answer = layouts.understand(list_tree(tmp_path).root)
+    assert isinstance(answer, Rejected)
+    assert f"give the path of one: {tmp_path}/color, {tmp_path}/grayscale" in answer.reason
+
+
+def test_a_class_folder_of_images_that_are_not_read_is_refused(tmp_path: Path) -> None:
+    made(tmp_path, *CLASSES, "fox/#.tga*2")
+    with pytest.raises(InputError, match=r"fox: holds 2 \.tga files, which are not read; convert"):
+        layouts.understand(list_tree(tmp_path).root)
+
+
+def test_blanks_around_a_folder_name_are_no_part_of_the_class(tmp_path: Path) -> None:
+    assert read(tmp_path, "cat /#.jpg*2", "dog/#.jpg*2").class_names == ("cat", "dog")

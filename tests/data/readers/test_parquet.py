@@ -295,3 +295,65 @@ def test_files_that_are_links_are_read_as_in_the_cache_of_hugging_face(tmp_path:
     link.symlink_to(blob)
     (tmp_path / "snapshot" / "round").symlink_to(tmp_path / "snapshot")
     assert names_of(tmp_path / "snapshot") == ("0", "1")
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("split", ["train", "test", "train", "test"]),
+        ("Usage", ["Training", "PrivateTest", "Training", "PrivateTest"]),
+        ("is_test", [False, True, False, True]),
+        ("is_train", [1, 0, 1, 0]),
+    ],
+)
+def test_a_column_of_splits_is_obeyed(tmp_path: Path, column: str, values: list[Any]) -> None:
+    path = table(tmp_path / "a.parquet", [0, 0, 1, 1], **{column: pa.array(values)})
+    answer = parquet.find(path, DEFAULTS)
+    expected = {"train": {"0.png": "0", "2.png": "1"}, "test": {"1.png": "0", "3.png": "1"}}
+    assert classes(answer) == expected
+    assert contents(answer)["test"] == {"1.png": png(1), "3.png": png(3)}
+    assert any(f"splits in column '{column}'" in note for note in found(answer).notes)
+
+
+def test_shards_of_one_split_each_by_a_column(tmp_path: Path) -> None:
+    for number, split in enumerate(("train", "test")):
+        name = f"data-0000{number}-of-00002.parquet"
+        table(tmp_path / name, [0, 1], split=pa.array([split] * 2))
+    assert {s: len(v) for s, v in classes(parquet.find(tmp_path, DEFAULTS)).items()} == {
+        "train": 2,
+        "test": 2,
+    }
+
+
+def test_a_column_of_splits_that_is_not_understood_is_refused(tmp_path: Path) -> None:
+    path = table(tmp_path / "a.parquet", split=pa.array([0, 1, 2]))
+    with pytest.raises(InputError, match=r"'split' holds 0, 1, 2, which name no split"):
+        parquet.find(path, DEFAULTS)
+
+
+def test_lists_of_labels_have_the_names_of_what_they_list(tmp_path: Path) -> None:
+    rows = pa.table({"image": [png(0), png(1)], "labels": [[1], [0]]})
+    feature = {"feature": {"names": ["cat", "dog"], "_type": "ClassLabel"}, "_type": "Sequence"}
+    metadata = json.dumps({"info": {"features": {"labels": feature}}}).encode()
+    pq.write_table(rows.replace_schema_metadata({b"huggingface": metadata}), tmp_path / "a.parquet")
+    assert list(classes(parquet.find(tmp_path / "a.parquet", DEFAULTS))["train"].values()) == [
+        "dog",
+        "cat",
+    ]
+
+
+@pytest.mark.parametrize("shape", [(8, 9), (8, 9, 1), (8, 9, 3), (3, 8, 9)])
+def test_nested_lists_in_either_order_of_axes(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, *shape))
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"image": images.tolist(), "label": [0, 1]}), path)
+    stored = list(found(parquet.find(path, DEFAULTS)).splits["train"].contents())
+    expected = images.transpose(0, 2, 3, 1) if shape[0] == 3 else images
+    np.testing.assert_array_equal(np.squeeze(np.array(stored)), np.squeeze(expected))
+
+
+def test_nested_lists_of_fractions_have_no_white(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).random((2, 8, 8)).tolist()
+    pq.write_table(pa.table({"image": images, "label": [0, 1]}), tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=r"numbers with fractions.*store whole numbers"):
+        parquet.find(tmp_path / "a.parquet", DEFAULTS)

@@ -138,3 +138,63 @@ def test_other_tables_are_left_alone(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "a.csv", tmp_path / "wide.csv"):
         assert pixel_tables.find(path, DEFAULTS) == Rejected(reason="")
     assert pixel_tables.find(tmp_path, LoadOptions(labels="a.csv")) == Rejected(reason="")
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["digit", *(f"v{i}" for i in range(784))],
+        ["label", *(str(i) for i in range(784))],
+        [str(i) for i in range(785)],
+    ],
+)
+def test_names_of_any_kind_before_the_numbers(tmp_path: Path, names: list[str], mark: str) -> None:
+    pixels, labels = images(6), [5, 0, 4, 5, 0, 4]
+    lines = [line.replace(",", mark) for line in rows(pixels, labels)]
+    answer = found(pixel_tables.find(save(tmp_path / "a.csv", mark.join(names), lines), DEFAULTS))
+    np.testing.assert_array_equal(arrays(answer), pixels)
+    assert list(classes(answer)["train"].values()) == [str(v) for v in labels]
+
+
+def test_a_column_that_numbers_the_rows_is_no_class(tmp_path: Path) -> None:
+    lines = [f"{n},{line}" for n, line in enumerate(rows(images(4), [1, 0, 1, 0]))]
+    answer = found(pixel_tables.find(save(tmp_path / "a.csv", f",y,{NUMBERED}", lines), DEFAULTS))
+    assert answer.class_names == ("0", "1")
+    assert len(arrays(answer)) == 4
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_classes_at_either_end_without_names(tmp_path: Path, last: bool) -> None:
+    pixels = images(6)
+    pixels[:, 0, 0] = pixels[:, -1, -1] = [7, 200, 7, 3, 90, 7]
+    path = save(tmp_path / "a.csv", None, rows(pixels, [0, 1, 2, 0, 1, 2], last=last))
+    answer = found(pixel_tables.find(path, DEFAULTS))
+    assert answer.class_names == ("0", "1", "2")
+    np.testing.assert_array_equal(arrays(answer), pixels)
+
+
+def test_classes_that_may_be_at_both_ends_ask_which(tmp_path: Path) -> None:
+    pixels = images(4)
+    pixels[:, -1, -1] = [0, 1, 1, 0]
+    path = save(tmp_path / "a.csv", None, rows(pixels, [0, 1, 0, 1]))
+    with pytest.raises(InputError, match=r"first column or in the last.*--label-column 0 or 784"):
+        pixel_tables.find(path, DEFAULTS)
+    answer = found(pixel_tables.find(path, LoadOptions(label_column="0")))
+    np.testing.assert_array_equal(arrays(answer), pixels)
+
+
+def test_colours_in_an_order_that_is_not_said_are_refused(tmp_path: Path) -> None:
+    header = ",".join(["label", *(f"pixel{i}" for i in range(192))])
+    path = save(tmp_path / "a.csv", header, [",".join(["0", *["7"] * 192])] * 2)
+    with pytest.raises(InputError, match=r"192 pixels an image: 8x8 in three colours.*reshape"):
+        pixel_tables.find(path, DEFAULTS)
+
+
+def test_a_flag_divides_a_table_of_pixels(tmp_path: Path) -> None:
+    lines = [f"{line},{int(n > 3)}" for n, line in enumerate(rows(images(6), [0, 1] * 3))]
+    path = save(tmp_path / "a.csv", f"label,{NUMBERED},is_test", lines)
+    assert {s: len(v) for s, v in classes(pixel_tables.find(path, DEFAULTS)).items()} == {
+        "train": 4,
+        "test": 2,
+    }

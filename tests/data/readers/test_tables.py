@@ -36,6 +36,13 @@ ROWS = "1.png,cat\n2.png,dog\n3.png,cat\n4.png,dog\n"
         ("labels.csv", "\ufefffile,label\n" + ROWS),
         ("labels.csv", ROWS),
         ("labels.csv", "file;label\n" + ROWS.replace(",", ";")),
+        ("labels.csv", "sep=;\r\nfile;label\r\n" + ROWS.replace(",", ";")),
+        ("labels.csv", "id,label\n0001,cat\n0002,dog\n03.png,cat\n04,dog\n"),
+        (
+            "labels.json",
+            '{"images": [{"file": "1", "label": "cat"}, {"file": "2", "label": "dog"},'
+            '{"file": "3", "label": "cat"}, {"file": "4", "label": "dog"}]}',
+        ),
         ("labels.csv", "file\tlabel\n" + ROWS.replace(",", "\t")),
         ("labels.csv", 'file,label\n"img/1.png","cat"\n"img\\2.png",dog\n./img/3.png,cat\n4,dog'),
         ("labels.csv", "file,age,label\n1.png,0.1,cat\n2.png,0.2,dog\n3.png,,cat\n4.png,1,dog"),
@@ -145,6 +152,50 @@ def test_a_split_column_is_obeyed(tmp_path: Path, name: str) -> None:
     assert {split: len(images) for split, images in answer.items()} == {"train": 2, "test": 2}
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"train": {"1.png": "cat", "2.png": "dog"}, "test": {"3.png": "cat", "4.png": "dog"}}',
+        '{"train": [["1", "cat"], ["2", "dog"]], "val": [["3", "cat"], ["4", "dog"]]}',
+        '{"train": {"cat": ["1"], "dog": ["2"]}, "test": {"cat": ["3"], "dog": ["4"]}}',
+        '{"train": [{"file": "1", "label": "cat"}, {"file": "2", "label": "dog"}],'
+        ' "test": [{"file": "3", "label": "cat"}, {"file": "4", "label": "dog"}]}',
+    ],
+)
+def test_json_divided_into_splits(tmp_path: Path, text: str) -> None:
+    made(tmp_path, *IMAGES)
+    write(tmp_path / "data.json", text)
+    held = "validation" if "val" in text else "test"
+    assert classes(folder.find(tmp_path, DEFAULTS)) == {
+        "train": {"img/1.png": "cat", "img/2.png": "dog"},
+        held: {"img/3.png": "cat", "img/4.png": "dog"},
+    }
+
+
+def test_a_list_of_files_for_each_split_is_no_table_of_classes(tmp_path: Path) -> None:
+    made(tmp_path, *IMAGES)
+    write(tmp_path / "splits.json", '{"train": ["1.png", "2.png"], "test": ["3.png", "4.png"]}')
+    answer = folder.find(tmp_path, DEFAULTS)
+    assert isinstance(answer, Rejected)
+    assert "splits.json has no column of labels" in answer.reason
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig"])
+def test_a_table_in_any_form_of_unicode(tmp_path: Path, encoding: str) -> None:
+    made(tmp_path, *IMAGES)
+    write(tmp_path / "labels.csv", ("file,label\n" + ROWS).encode(encoding))
+    assert classes(folder.find(tmp_path, DEFAULTS)) == EXPECTED
+
+
+@pytest.mark.parametrize(("name", "train"), [("is_test", "0"), ("is_train", "1")])
+def test_a_flag_divides_the_images(tmp_path: Path, name: str, train: str) -> None:
+    flags = (train, train, str(1 - int(train)), str(1 - int(train)))
+    lines = [f"{i + 1}.png,{'cat' if i % 2 else 'dog'},{flags[i]}\n" for i in range(4)]
+    root = made(tmp_path, *IMAGES, labels_csv=f"file,label,{name}\n" + "".join(lines))
+    answer = classes(folder.find(root, DEFAULTS))
+    assert {split: len(images) for split, images in answer.items()} == {"train": 2, "test": 2}
+
+
 def test_the_folders_of_the_images_tell_the_splits_where_the_table_does_not(tmp_path: Path) -> None:
     made(tmp_path, "train/1.png", "train/2.png", "test/3.png", "test/4.png")
     write(tmp_path / "labels.csv", "file,label\n" + ROWS)
@@ -178,7 +229,7 @@ def test_one_hot_columns_are_classes(tmp_path: Path) -> None:
         ("file,a,b\n1,x,k\n2,y,k\n3,x,l\n4,y,k\n", "may be in column a, b; .*--label-column"),
         ("file,label,class\n1,x,k\n2,y,k\n3,x,l\n4,y,k\n", "may be in column label, class"),
         ("file,label\n../../1.png,cat\n2.png,dog\n3.png,cat\n4.png,dog\n", "leads out of the fol"),
-        ("file,label\n/etc/1.png,cat\n2.png,dog\n3.png,cat\n4.png,dog\n", "leads out of the fol"),
+        ("file,label\n1.jpg,cat\n2.jpg,dog\n3.jpg,cat\n", "'1.jpg', and half of them or more are"),
         ("file,label\n", "no column names image files"),
         ("", "empty"),
     ],
@@ -237,6 +288,44 @@ def test_absolute_paths_below_the_folder_are_read(tmp_path: Path) -> None:
     made(tmp_path, *IMAGES)
     write(tmp_path / "labels.csv", "file,label\n" + ROWS.replace("1.png", f"{tmp_path}/img/1.png"))
     assert classes(folder.find(tmp_path, DEFAULTS)) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/home/ann/data/img/{}.png", "C:\\data\\{}.png", "https://example.org/{}.png?w=8#a", "old/{}"],
+)
+def test_paths_of_another_place_are_matched_by_their_ends(tmp_path: Path, path: str) -> None:
+    rows = "".join(f"{path.format(n)},{'cat' if n % 2 else 'dog'}\n" for n in range(1, 5))
+    answer = folder.find(made(tmp_path, *IMAGES, labels_csv=f"file,label\n{rows}"), DEFAULTS)
+    assert classes(answer) == EXPECTED
+    said = "matched by their ends" in " ".join(found(answer).notes)
+    assert said == (path != "old/{}")
+
+
+def test_the_folders_at_the_end_of_a_path_decide(tmp_path: Path) -> None:
+    made(tmp_path, "a/1.png", "b/1.png", "b/2.png")
+    rows = "/x/a/1.png,cat\n/x/b/1.png,dog\n/x/b/2.png,cat\n"
+    write(tmp_path / "t.csv", f"file,label\n{rows}")
+    answer = folder.find(tmp_path, LoadOptions(labels="t.csv"))
+    assert classes(answer)["train"] == {"a/1.png": "cat", "b/1.png": "dog", "b/2.png": "cat"}
+
+
+@pytest.mark.parametrize(
+    ("there", "named", "reason"),
+    [
+        # The table's own image is missing: one of the same name elsewhere is another.
+        (("a/1.png", "b/2.png"), "/x/b/1.png", "is not there"),
+        (("test/1.png", "test/2.png"), "/x/train/1.png", "is not there"),
+        (("a/1.png", "b/1.png", "b/2.png"), "/x/1.png", "may be .*a/1.png, .*b/1.png; write the"),
+    ],
+)
+def test_an_image_of_the_same_name_is_not_taken_for_another(
+    tmp_path: Path, there: tuple[str, ...], named: str, reason: str
+) -> None:
+    made(tmp_path, *there)
+    write(tmp_path / "t.csv", f"file,label\n2.png,cat\n{named},dog\n")
+    with pytest.raises(InputError, match=reason):
+        folder.find(tmp_path, LoadOptions(labels="t.csv"))
 
 
 def test_the_same_name_in_two_folders_asks_for_the_path(tmp_path: Path) -> None:
@@ -391,7 +480,8 @@ def test_folders_of_images_and_of_annotations_are_no_classes(tmp_path: Path) -> 
     made(tmp_path, "images/cat_1.png", "images/dog_2.png", "annotations/cat_1.png")
     answer = folder.find(tmp_path, DEFAULTS)
     assert isinstance(answer, Rejected)
-    assert "annotations, images are hardly classes; if they are" in answer.reason
+    assert "1 folders of annotations beside images" in answer.reason
+    assert "if they are classes, --class-folder first" in answer.reason
     first = found(folder.find(tmp_path, LoadOptions(class_folder="first")))
     assert first.class_names == ("annotations", "images")
 

@@ -20,9 +20,17 @@ from data.readers.places import DEFAULTS, made
         ("photos.tar.zst", "Zstandard"),
         ("data.pkl", "can run code"),
         ("labels.xlsx", "save it as CSV"),
-        ("a.arrow", "Parquet"),
         ("data.mdb", "LMDB"),
         ("1.xml", "Pascal VOC"),
+        ("train.tfrecord-00000-of-00002", "TFRecord"),
+        ("train.safetensors", "safetensors"),
+        ("model.keras", "a model, not images"),
+        ("train.csv.gz", "unpack it"),
+        ("data.sqlite", "Parquet or CSV"),
+        ("data.yaml", "YOLO"),
+        ("labels.txt", "--labels"),
+        ("1.png", "one image; give a folder"),
+        ("film.mp4", "a video"),
     ],
 )
 def test_files(tmp_path: Path, name: str, words: str) -> None:
@@ -35,15 +43,12 @@ def test_files(tmp_path: Path, name: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        (("dataset_dict.json", "train/state.json", "train/data-0.arrow"), "to_parquet"),
-        (("state.json", "dataset_info.json", "data-00000.arrow"), "to_parquet"),
-        (("Annotations/1.xml", "JPEGImages/1.jpg"), "Pascal VOC"),
-        (("VOCdevkit/VOC2012/Annotations/1.xml",), "Pascal VOC"),
-        (("images/1.jpg", "labels/1.txt", "data.yaml"), "YOLO"),
-        (("images/train/1.jpg", "labels/train/1.txt"), "YOLO"),
         (("data.mdb", "lock.mdb"), "LMDB"),
         (("train.tfrecord-00000-of-00002",), "TFRecord"),
         (("data.hdf5",), "HDF5"),
+        (("mnist/3.0.1/mnist-train.tfrecord-00000-of-00001",), "tf.data.Dataset"),
+        (("processed/training.pt",), "holds training.pt, a file of PyTorch"),
+        (("data.pkl",), "a pickle, which can run code"),
     ],
 )
 def test_folders(tmp_path: Path, files: tuple[str, ...], words: str) -> None:
@@ -56,7 +61,8 @@ def test_folders(tmp_path: Path, files: tuple[str, ...], words: str) -> None:
 def test_everything_else_is_left_alone(tmp_path: Path) -> None:
     made(tmp_path, "cat/1.png", "dog/1.png")
     assert unsupported.find(tmp_path, DEFAULTS).reason == ""
-    assert unsupported.find(tmp_path / "cat" / "1.png", DEFAULTS).reason == ""
+    made(tmp_path / "cat", notes__data_pkl="")
+    assert unsupported.find(tmp_path, DEFAULTS).reason == ""
 
 
 def test_addresses() -> None:

@@ -190,6 +190,7 @@ def test_it_agrees_with_the_library_on_100_images(browser: Any) -> None:
     agree(browser, Classifier.pretrained("cpu"), contents)
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_it_agrees_with_the_library_on_100_real_images(
     browser: Any, real_cifar10: Path, monkeypatch: pytest.MonkeyPatch

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from cifarlab.data.grouped_split import TEST_FRACTION, hold_out
 from cifarlab.data.load_options import LARGEST, SMALLEST, LoadOptions
 from cifarlab.data.memory import iterables
 from cifarlab.data.memory.image_arrays import HALF, Values, extremes, find_axes, find_values
 from cifarlab.data.memory.label_arrays import number_classes, plain_labels
+from cifarlab.data.missing_splits import fill_missing, missing_from, too_few
 from cifarlab.data.readers.split_names import TEST, TRAIN, VALIDATION
 from cifarlab.data.split import Split
 from cifarlab.errors import InputError, UsageError
@@ -103,7 +103,12 @@ def splits_from_arrays(
             f"{name}: no test images; a tenth of each class becomes the test split: "
             "give test=(x, y) if you have some"
         )
-    filled = _divide(splits, groups, validation_fraction, split_seed)
+    _check_groups(groups, splits[TRAIN])
+    if few := too_few(splits[TRAIN], names, missing_from(splits)):
+        notes.append(f"{name}: {few}")
+    filled = fill_missing(
+        splits, groups, validation_fraction=validation_fraction, seed=split_seed, shown=name
+    )
     notes += _without_images(filled[TRAIN].labels, names)
     for note in filter(None, notes):
         warnings.warn(note, stacklevel=2)
@@ -207,29 +212,11 @@ def _check_like(part: _Part, train: _Part, values: Values, *, told: bool) -> Non
         )
 
 
-def _divide(
-    splits: Mapping[str, Split],
-    groups: Sequence[Any] | None,
-    validation_fraction: float,
-    seed: int,
-) -> dict[str, Split]:
-    filled = dict(splits)
-    keys = None if groups is None else np.asarray([str(group) for group in groups])
-    if keys is not None and len(keys) != len(filled[TRAIN]):
+def _check_groups(groups: Sequence[Any] | None, train: Split) -> None:
+    if groups is not None and len(groups) != len(train):
         raise InputError(
-            f"groups: {len(keys):,} keys for {len(filled[TRAIN]):,} images; give one for each"
+            f"groups: {len(groups):,} keys for {len(train):,} images; give one for each"
         )
-    for split, share in ((TEST, TEST_FRACTION), (VALIDATION, validation_fraction)):
-        if split not in filled:
-            kept, held = hold_out(filled[TRAIN].labels, keys, share, seed)
-            filled[TRAIN], filled[split] = filled[TRAIN].subset(kept), filled[TRAIN].subset(held)
-            keys = None if keys is None else keys[kept]
-            if not len(held):
-                raise InputError(
-                    f"{split}: no images are left for it; give {split}=(x, y), or more images "
-                    "(of more groups) of each class"
-                )
-    return filled
 
 
 def _without_images(labels: np.ndarray[Any, Any], names: Sequence[str]) -> list[str]:

@@ -90,6 +90,8 @@ def find_axes(shape: tuple[int, ...], where: str) -> Axes:
 
 def _square(count: int, where: str) -> Axes:
     side = math.isqrt(count)
+    if count % 3 == 0 and math.isqrt(count // 3) ** 2 == count // 3:
+        raise UnsuitableError(f"{where}: {count:,} values an image: {three_colours(count)}")
     if side * side != count or side < 2:
         raise UnsuitableError(
             f"{where}: {count} values for each image are no square; "
@@ -99,6 +101,21 @@ def _square(count: int, where: str) -> Axes:
         shape=(side, side, 1),
         order="flat",
         note=f"{where}: {count} values for each image are read as {side}x{side} grey, row by row",
+    )
+
+
+def three_colours(count: int) -> str:
+    """Return what ``count`` values of a square image in three colours may be, and what to do.
+
+    Example:
+        >>> three_colours(3072)[:35]
+        '32x32 in three colours, and nothing'
+    """
+    side = math.isqrt(count // 3)
+    return (
+        f"{side}x{side} in three colours, and nothing says in which order; save them as .npz, "
+        f"x.reshape(-1, 3, {side}, {side}) where each colour's plane follows the other, as in "
+        f"CIFAR's files, else x.reshape(-1, {side}, {side}, 3)"
     )
 
 

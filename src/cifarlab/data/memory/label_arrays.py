@@ -126,7 +126,9 @@ def _whole(array: np.ndarray[Any, Any], where: str) -> np.ndarray[Any, Any]:
 
 
 def number_classes(
-    labels: Mapping[str, np.ndarray[Any, Any]], class_names: Sequence[str] | None = None
+    labels: Mapping[str, np.ndarray[Any, Any]],
+    class_names: Sequence[str] | None = None,
+    fewest: int = 2,
 ) -> tuple[tuple[str, ...], dict[str, np.ndarray[Any, Any]]]:
     """Return the class names, and the labels of each split as indices into them.
 
@@ -135,9 +137,10 @@ def number_classes(
         class_names: what the labels mean, numbers from 0 or names; ``None`` where the classes are
             the values that occur in ``"train"``: numbers in order, strings with numbers in
             numeric order.
+        fewest: how many classes there must be.
 
     Raises:
-        UnsuitableError: fewer than two classes, too many, names that repeat or look the same, or
+        UnsuitableError: too few classes, too many, names that repeat or look the same, or
             labels that are none of the classes.
 
     Example:
@@ -154,12 +157,13 @@ def number_classes(
             )
     if class_names is None:
         classes = _occurring(labels["train"])
+        _refuse_unlabelled(classes, labels["train"])
         names = tuple(str(value) for value in classes)
         _check_spellings(names)
     else:
         names = tuple(str(name) for name in class_names)
         classes = list(names) if kinds["train"] == "U" else list(range(len(names)))
-    check_class_names(names)
+    check_class_names(names, fewest)
     positions = {value: index for index, value in enumerate(classes)}
     return names, {split: _indices(array, positions, split) for split, array in labels.items()}
 
@@ -171,9 +175,19 @@ def _occurring(train: np.ndarray[Any, Any]) -> list[Any]:
     return sorted(values, key=natural_order) if train.dtype.kind == "U" else values
 
 
-def check_class_names(names: Sequence[str]) -> None:
+def _refuse_unlabelled(classes: Sequence[Any], train: np.ndarray[Any, Any]) -> None:
+    """Refuse -1 beside other numbers: it stands for no label, unless the classes are -1 and 1."""
+    if -1 in classes and classes != [-1, 1]:
+        count = int((train == -1).sum())
+        raise UnsuitableError(
+            f"train: {count:,} labels are -1, which usually stands for no label; leave these "
+            "images out: x[y != -1], y[y != -1]; if it is a class, give it another number"
+        )
+
+
+def check_class_names(names: Sequence[str], fewest: int = 2) -> None:
     """Raise ``UnsuitableError`` unless these can be the names of the classes of a dataset."""
-    if len(names) < 2:
+    if len(names) < fewest:
         raise UnsuitableError(
             f"{len(names)} class ({', '.join(map(printable, names))}); at least two are needed"
         )

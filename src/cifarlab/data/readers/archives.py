@@ -8,9 +8,9 @@ from pathlib import Path
 
 from cifarlab.data.load_options import LoadOptions
 from cifarlab.data.readers import tar_files, zip_files
+from cifarlab.data.readers.file_kind import kind_of
 from cifarlab.data.readers.labelled_files import find_in
 from cifarlab.data.readers.places import Place
-from cifarlab.data.readers.unsupported import FOLDERS
 from cifarlab.data.samples import Found, Rejected
 
 # Toronto's archives are read elsewhere.
@@ -37,16 +37,16 @@ def find(path: Path, options: LoadOptions) -> Found | Rejected:
     """
     if not path.is_file() or TORONTO.fullmatch(path.name):
         return Rejected(reason="")
-    lower = path.name.lower()
-    if lower.endswith(".zip"):
+    kind = kind_of(path)
+    if kind == ".zip":
         place = zip_files.zip_place(path)
-    elif lower.endswith(tar_files.SUFFIXES):
+    elif kind == ".tar" or (kind == path.suffix.lower() and tar_files.is_called_tar(path)):
         place = tar_files.tar_place(path)
     else:
         return Rejected(reason="")
     top = place.listing.root
     if any(folder.name in TORONTO_FOLDERS for folder in top.folders):
-        return Rejected(reason="")
+        return Rejected(reason="holds Toronto's files of CIFAR; unpack it and give the folder")
     answer = find_in(place, options)
     if isinstance(answer, Rejected):
         return replace(answer, reason="; ".join(filter(None, (_other_data(place), answer.reason))))
@@ -56,8 +56,6 @@ def find(path: Path, options: LoadOptions) -> Found | Rejected:
 def _other_data(place: Place) -> str:
     """Return what to do with data of another kind in an archive; empty if there is none."""
     for file in place.listing.root.other_files():
-        if file.suffix.lower() == ".cls":
-            return f"holds WebDataset samples, such as {place.below(file)!r}; {FOLDERS}"
         if file.name.lower().endswith(DATA_SUFFIXES):
             return f"holds {place.below(file)!r}; unpack it and give that file, or its folder"
     if any(f.suffix.lower() == ".csv" for f in place.listing.root.other_files()):

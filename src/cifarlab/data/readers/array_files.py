@@ -19,6 +19,7 @@ from typing import IO, Any
 import numpy as np
 
 from cifarlab.data.memory.image_arrays import UnsuitableError
+from cifarlab.data.readers.file_kind import kind_of
 from cifarlab.errors import InputError, UnsafeError
 from cifarlab.files import printable
 
@@ -111,7 +112,7 @@ def list_arrays(path: Path) -> list[StoredArray]:
         InputError: the file is damaged.
         UnsafeError: an array holds pickled objects, or is far larger than the file.
     """
-    if path.suffix.casefold() == ".npy":
+    if kind_of(path) != ".npz":
         return [_describe(path, None, path.stem, _size(path))]
     try:
         with zipfile.ZipFile(path) as archive:

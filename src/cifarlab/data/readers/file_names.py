@@ -51,7 +51,7 @@ def label(place: Place, options: LoadOptions) -> Labelling | Rejected:
             f"label pattern {options.label_pattern!r}: has no group; put the part that is the "
             "class in (brackets)"
         )
-    return _labelled(place, by_split, pattern)
+    return _labelled(place, by_split, pattern, options.fewest_classes)
 
 
 def _by_split(place: Place) -> dict[str, list[PurePath]]:
@@ -98,7 +98,7 @@ def _flat(images: Sequence[PurePath]) -> bool:
 
 
 def _labelled(
-    place: Place, by_split: dict[str, list[PurePath]], pattern: re.Pattern[str]
+    place: Place, by_split: dict[str, list[PurePath]], pattern: re.Pattern[str], fewest: int = 2
 ) -> Labelling:
     shown = f"{printable(place.path)}, names by {printable(pattern.pattern)}"
     values = {
@@ -110,7 +110,7 @@ def _labelled(
         raise InputError(
             f"{shown}: matches no training image, such as {printable(first)}; correct the pattern"
         )
-    classes = as_classes(values, where=shown)
+    classes = as_classes(values, where=shown, fewest=fewest)
     return Labelling(
         reading="the files' names",
         class_names=classes.names,

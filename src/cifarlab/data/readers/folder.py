@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cifarlab.data.load_options import LoadOptions
 from cifarlab.data.readers import parquet, pixel_tables, tables
+from cifarlab.data.readers.file_kind import kind_of
 from cifarlab.data.readers.labelled_files import find_in
 from cifarlab.data.readers.places import folder_place
 from cifarlab.data.samples import Found, Rejected
@@ -35,8 +36,10 @@ def find(path: Path, options: LoadOptions) -> Found | Rejected:
 
 
 def _by_table(path: Path, options: LoadOptions) -> Found | Rejected:
-    is_table = path.suffix.lower() in tables.SUFFIXES
-    if not is_table or parquet.holds_images(path, options) or pixel_tables.holds_images(path):
+    is_table = kind_of(path) in tables.SUFFIXES
+    if not is_table or parquet.holds_images(path, options):
+        return Rejected(reason="")
+    if pixel_tables.holds_images(path, options):
         return Rejected(reason="")
     if options.labels is not None:
         raise UsageError(f"--labels {printable(options.labels)}: the dataset is a table already")

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
-from cifarlab.data.readers.split_names import splits_of
+from cifarlab.data.readers.split_names import split_of, splits_of
 from cifarlab.data.readers.tree import name_below
 
 _DRIVE = re.compile(r"[A-Za-z]:/")
+_ADDRESS = re.compile(r"[a-z]+://")
+# What may follow the path in an address.
+_QUERY = re.compile(r"[?#].*")
+_ZEROS = re.compile(r"^0+(?=\d)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,11 +27,13 @@ class ImageIndex:
         root: the folder or the archive.
         by_name: the files of each name and of each name without its suffix, in small letters, and
             without the zeros before a number.
+        folders: the names of the folders, in small letters.
         splits: the split that a folder of that name, right below a root, speaks of.
     """
 
     root: PurePath
     by_name: Mapping[str, tuple[PurePath, ...]]
+    folders: frozenset[str]
     splits: Mapping[str, str]
 
     def split(self, image: PurePath) -> str | None:
@@ -38,15 +44,18 @@ class ImageIndex:
     def candidates(self, cell: Any, folder: PurePath) -> list[PurePath]:
         """Return the images that a cell may name.
 
+        A path of another machine, or an address, names the images that end as it does.
+
         Args:
             folder: the one that the table is in.
         """
         parts = self._parts(cell, folder)
         if not parts:
             return []
-        named = self.by_name.get(parts[-1].casefold(), ())
+        last = parts[-1].casefold()
+        named = self.by_name.get(last) or self.by_name.get(_ZEROS.sub("", last), ())
         above = tuple(part.casefold() for part in parts[:-1])
-        found = [p for p in named if not above or _ends_with(p.parent, above)]
+        found = [p for p in named if _ends_with(p.parent, above)] or self._moved(named, above)
         if len(found) < 2:
             return found
         for exact in (folder.joinpath(*parts), self.root.joinpath(*parts)):
@@ -55,14 +64,35 @@ class ImageIndex:
         whole = [p for p in found if p.name == parts[-1]]
         return whole or [p for p in found if p.stem == parts[-1]] or found
 
+    def _moved(self, named: Sequence[PurePath], above: tuple[str, ...]) -> list[PurePath]:
+        """Return those of ``named`` that share the most folders with a path of another place."""
+        for first in range(1, len(above) + 1):
+            found = [p for p in named if _ends_with(p.parent, above[first:])]
+            if found:
+                other = above[first - 1]
+                # A folder that is here and holds no such image: the image is missing.
+                if other in self.folders:
+                    return []
+                return [p for p in found if split_of(other) in (None, self.split(p))]
+        return []
+
+    def is_elsewhere(self, cell: Any) -> bool:
+        """Whether a cell is a whole path, or an address, that is not below the root."""
+        text = _plain(cell)
+        whole = text.startswith("/") or _DRIVE.match(text) or _ADDRESS.match(text)
+        return bool(whole) and not text.startswith(self._whole_root)
+
+    @property
+    def _whole_root(self) -> str:
+        return Path(self.root).absolute().as_posix() + "/"
+
     def _parts(self, cell: Any, folder: PurePath) -> tuple[str, ...]:
         """Return the parts of a cell's path; none if it leads out of the root."""
-        text = str(cell).strip().replace("\\", "/")
-        if text.startswith("/") or _DRIVE.match(text):
-            root = Path(self.root).absolute().as_posix()
-            if not text.startswith(f"{root}/"):
-                return ()
-            text = text.removeprefix(f"{root}/")
+        text = _plain(cell)
+        if _ADDRESS.match(text):
+            text = _QUERY.sub("", text).partition("://")[2]
+        else:
+            text = _DRIVE.sub("/", text.removeprefix(self._whole_root), count=1)
         if ".." in text.split("/"):
             here = posixpath.join(folder.as_posix(), text)
             below = PurePosixPath(posixpath.normpath(here))
@@ -71,10 +101,13 @@ class ImageIndex:
         return tuple(part for part in text.split("/") if part not in ("", "."))
 
 
+def _plain(cell: Any) -> str:
+    return str(cell).strip().replace("\\", "/")
+
+
 def leads_out(cell: Any) -> bool:
     """Whether a cell that names no image is a path out of the table's folder."""
-    text = str(cell).strip().replace("\\", "/")
-    return text.startswith("/") or bool(_DRIVE.match(text)) or ".." in text.split("/")
+    return ".." in _plain(cell).split("/")
 
 
 def index_images(root: PurePath, images: Iterable[PurePath]) -> ImageIndex:
@@ -91,9 +124,10 @@ def index_images(root: PurePath, images: Iterable[PurePath]) -> ImageIndex:
     return ImageIndex(
         root=root,
         by_name={name: tuple(paths) for name, paths in by_name.items()},
+        folders=frozenset(name.casefold() for name in folders),
         splits=splits_of(sorted(folders)),
     )
 
 
 def _ends_with(folder: PurePath, parts: tuple[str, ...]) -> bool:
-    return tuple(part.casefold() for part in folder.parts[-len(parts) :]) == parts
+    return not parts or tuple(p.casefold() for p in folder.parts[-len(parts) :]) == parts

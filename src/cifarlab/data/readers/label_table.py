@@ -13,6 +13,7 @@ from cifarlab.data.readers import table_columns, table_files
 from cifarlab.data.readers.annotations import CONVERT
 from cifarlab.data.readers.image_index import ImageIndex, leads_out
 from cifarlab.data.readers.labelling import some
+from cifarlab.data.readers.split_columns import key
 from cifarlab.data.readers.split_names import splits_of
 from cifarlab.errors import InputError
 from cifarlab.files import printable
@@ -57,7 +58,7 @@ def read_table(
     columns = table_columns.choose(table, index, folder, shown, options)
     if columns is None:
         return None
-    if {"xmin", "ymin"} <= {table_columns.key(name) for name in table.columns}:
+    if {"xmin", "ymin"} <= {key(name) for name in table.columns}:
         raise InputError(f"{shown}: boxes of objects, which are not classes of images; {CONVERT}")
     names = [path.stem, path.parent.name if folder != index.root else ""]
     split = next((s for n in names if (s := splits_of([n]).get(n))), None)
@@ -72,8 +73,12 @@ def read_table(
     if columns.label is not None:
         _refuse_several(values, f"{shown} column {columns.label!r}")
     notes[-1] += f", classes in {columns.label or some(columns.one_hot)!r}"
-    if columns.split:
-        notes[-1] += f", splits in {columns.split!r}"
+    if columns.division.columns:
+        notes[-1] += f", splits in {some(columns.division.columns)!r}"
+    notes += columns.division.notes
+    other = next((v for v in table.columns[columns.image] if index.is_elsewhere(v)), None)
+    if other is not None:
+        notes.append(f"{shown}: paths such as {printable(str(other))!r} are matched by their ends")
     find = partial(_image, index, path, folder, split)
     rows, more = _rows(table, columns, values, find, shown, skip_bad=options.skip_bad)
     notes += more
@@ -85,7 +90,8 @@ def _of_one_hot(table: table_files.Table, names: Sequence[str], shown: str) -> l
     values = []
     cells = zip(*(table.columns[name] for name in names), strict=True)
     for number, row in enumerate(cells, start=1):
-        ones = [n for n, v in zip(names, row, strict=True) if str(v) in ("1", "1.0", "True")]
+        marked = zip(names, row, strict=True)
+        ones = [name for name, v in marked if str(v).casefold() in table_columns.ONES]
         if len(ones) != 1:
             raise InputError(
                 f"{shown} row {number}: {len(ones)} of the columns {some(list(names))} are 1; "
@@ -139,12 +145,11 @@ def _rows(
 ) -> tuple[list[Row], list[str]]:
     """Return a row for each image that is there."""
     cells = table.columns[columns.image]
-    texts = [str(v) for v in table.columns[columns.split]] if columns.split else [""] * len(cells)
-    spoken = splits_of(sorted(set(texts)))
+    division = columns.division
     rows, missing, undecided = [], [], 0
-    for number, (cell, value, text) in enumerate(zip(cells, values, texts, strict=True), start=1):
-        split = spoken.get(text)
-        if columns.split and split is None:
+    lines = zip(cells, values, division.splits, strict=True)
+    for number, (cell, value, split) in enumerate(lines, start=1):
+        if division.columns and split is None:
             undecided += 1
             continue
         found = find(cell, split)

@@ -16,6 +16,8 @@ from cifarlab.data.readers.split_names import TRAIN
 from cifarlab.errors import InputError
 
 MAX_CLASSES = 10_000
+# What programs write where there is no value; "none" and "null" may be classes.
+MISSING = frozenset({"", "nan", "n/a", "#n/a", "<na>", "nat"})
 _WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
@@ -36,30 +38,39 @@ class Classes:
 
 
 def as_classes(
-    values: Mapping[str, Sequence[Any]], *, where: str, declared: Sequence[str] = ()
+    values: Mapping[str, Sequence[Any]],
+    *,
+    where: str,
+    declared: Sequence[str] = (),
+    fewest: int = 2,
 ) -> Classes:
     """Return the classes that the values of the splits' label columns stand for.
 
     Classes are the values that occur: whole numbers in numeric order, words in alphabetical order
     with numbers in them in numeric order. Words that differ in blanks or, if longer than one
-    letter, in case only are one class. ``None``, NaN, empty text and -1 beside other whole
-    numbers mean "no label", unless the only other number is 1.
+    letter, in case only are one class. ``None``, NaN, "NA", empty text and -1 beside other whole
+    numbers mean "no label", unless the only other number is 1. Of lists of one value it is the
+    value that counts; of one-hot lists the position of the 1.
 
     Args:
         values: of each split, ``"train"`` among them.
         where: the name of the column in messages.
         declared: class names in label order, where the source lists them; those that no value
             names are left out.
+        fewest: how many classes there must be.
 
     Raises:
-        InputError: the values are no classes, fewer than two or too many, or a split has classes
+        InputError: the values are no classes, too few or too many, or a split has classes
             that ``"train"`` has not.
 
     Example:
         >>> as_classes({"train": [9, 1, 5, 1]}, where="label").names
         ('1', '5', '9')
     """
-    plain = {split: [_plain(v, where) for v in column] for split, column in values.items()}
+    plain = {
+        split: [_plain(v, where) for v in of_lists(column, where)]
+        for split, column in values.items()
+    }
     distinct = Counter(v for column in plain.values() for v in column if v is not None)
     names, notes = _names(distinct, where)
     order = _ordered(set(names.values()), declared)
@@ -76,7 +87,7 @@ def as_classes(
     }
     known, more = _labelled_only(labels, where)
     _refuse_unknown(known, order, where)
-    if len(order) < 2:
+    if len(order) < fewest:
         raise InputError(
             f"{where}: every label is {some(order)}; at least 2 classes are needed; name the "
             "column of the classes (--label-column)"
@@ -85,6 +96,34 @@ def as_classes(
     if unused:
         notes.append(f"no images of {some(unused)}, which {_is_or_are(unused)} left out")
     return Classes(names=tuple(order), labels=known, notes=(*notes, *more))
+
+
+def of_lists(values: Sequence[Any], where: str) -> Sequence[Any]:
+    """Return one value for each list: the only one in it, or the position of the 1.
+
+    Raises:
+        InputError: lists that are neither.
+
+    Example:
+        >>> of_lists([[0, 1], [1, 0]], "label"), of_lists([[5], [7]], "label"), of_lists([1], "y")
+        ([1, 0], [5, 7], [1])
+    """
+    lists = [value for value in values if isinstance(value, list | tuple)]
+    if not lists:
+        return values
+    alone = all(len(value) <= 1 for value in lists)
+    one_hot = len({len(value) for value in lists}) == 1 and all(
+        sum(v == 1 for v in value) == 1 and all(v in (0, 1) for v in value) for value in lists
+    )
+    if len(lists) + values.count(None) < len(values) or not (alone or one_hot):
+        raise InputError(
+            f"{where}: holds lists such as {str(lists[0])[:60]!r}; one class an image is needed, "
+            "as a value, a list of one, or a row of zeros and a single one; name another column "
+            "(--label-column)"
+        )
+    if alone:
+        return [value[0] if value else None for value in values]
+    return [None if value is None else [v == 1 for v in value].index(True) for value in values]
 
 
 def by_declared(value: Any, names: Sequence[str], where: str) -> Any:
@@ -118,7 +157,7 @@ def _plain(value: Any, where: str) -> str | int | float | bool | None:
         value = value.decode(errors="backslashreplace")
     if isinstance(value, str):
         text = " ".join(value.split())
-        return None if text.casefold() in ("", "nan") else text
+        return None if text.casefold() in MISSING or text == "NA" else text
     if isinstance(value, float) and math.isnan(value):
         return None
     return value if value is None or isinstance(value, bool | int | float) else str(value)

@@ -1,4 +1,4 @@
-"""What tells the class of each image file: folders, a label table, or the file's own name.
+"""What tells the class of each image file: folders, a table, a file beside it, or its own name.
 
 Every way is tried that the options leave open. One that fits is taken; none is a ``Rejected``
 with each one's reason; two that contradict each other are an error that names both.
@@ -6,15 +6,21 @@ with each one's reason; two that contradict each other are an error that names b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from cifarlab.data.load_options import AUTO, LoadOptions
-from cifarlab.data.readers import file_names, layouts, tables
+from cifarlab.data.readers import file_names, label_files, layouts, one_class, split_lists, tables
+from cifarlab.data.readers.annotations import of_objects
+from cifarlab.data.readers.class_folders import NO_CLASSES
+from cifarlab.data.readers.class_name_files import named_from_file
+from cifarlab.data.readers.companions import without_companions
 from cifarlab.data.readers.labelling import Labelling, some
 from cifarlab.data.readers.places import Place
-from cifarlab.data.readers.tree import count_others
+from cifarlab.data.readers.split_names import TRAIN, split_of, splits_of
+from cifarlab.data.readers.tree import Folder, count_others
+from cifarlab.data.readers.unread import unread_images
 from cifarlab.data.samples import Found, Rejected
 from cifarlab.errors import InputError, UsageError
 from cifarlab.files import printable
@@ -31,8 +37,43 @@ def find_in(place: Place, options: LoadOptions) -> Found | Rejected:
         UsageError: options that ask for two ways at once.
     """
     if not place.listing.root.has_images:
-        return Rejected(reason=_without_images(place))
-    ways = _ways(options)
+        return Rejected(reason=_of_objects(place) or _without_images(place))
+    place, notes = _without_companions(place, options)
+    fitting, reasons, broken = _asked(place, options)
+    if not fitting:
+        if broken:
+            # What is broken comes first, whatever else there may be.
+            reasons = [reason for reason in reasons if reason != file_names.REMEDY]
+        hints = [f"{note}; if they are classes, --class-folder first" for note in notes]
+        said = "; ".join([*broken, *reasons, *hints])
+        return Rejected(reason=_of_objects(place) or said)
+    if broken:
+        _refuse_if_a_table_may_tell(place, fitting)
+    labelling = split_lists.divided(place, named_from_file(place, _agreed(place, fitting)))
+    found = _found(place, labelling)
+    used = [printable(path) for path in labelling.tables]
+    not_used = (f"not used: {r}" for r in broken if not any(path in r for path in used))
+    return replace(found, notes=(*found.notes, *notes, *not_used))
+
+
+def _of_objects(place: Place) -> str:
+    """Return what annotations of objects the place holds; empty where folders may be classes."""
+    root = place.listing.root
+    holding = {folder.name for folder in root.all_folders() if folder.images}
+    may_be_classes = [n for n in holding if split_of(n) is None and n.casefold() not in NO_CLASSES]
+    if len(may_be_classes) > 1:
+        return ""
+    return of_objects(list(root.other_files()), list(root.everything()), place.read)
+
+
+def _without_companions(place: Place, options: LoadOptions) -> tuple[Place, tuple[str, ...]]:
+    root, notes = without_companions(place.listing.root, class_folder=options.class_folder)
+    return replace(place, listing=replace(place.listing, root=root)), notes
+
+
+def _asked(place: Place, options: LoadOptions) -> tuple[list[Labelling], list[str], list[str]]:
+    """Return the ways that fit, why others do not, and what is wrong where one should."""
+    ways = _ways(place, options)
     fitting, reasons, broken = [], [], []
     for way in ways:
         try:
@@ -46,20 +87,17 @@ def find_in(place: Place, options: LoadOptions) -> Found | Rejected:
                 fitting.append(answer)
             elif answer.reason:
                 reasons.append(answer.reason)
-    if not fitting:
-        return Rejected(reason="; ".join([*broken, *reasons]))
-    if broken:
-        _refuse_if_a_table_may_tell(place, fitting)
-    found = _found(place, _agreed(place, fitting))
-    return replace(found, notes=(*found.notes, *(f"not used: {reason}" for reason in broken)))
+    return fitting, reasons, broken
 
 
 def class_folders(place: Place, options: LoadOptions) -> Labelling | Rejected:
     """Return what the folders of ``place`` say."""
-    return layouts.understand(place.listing.root, class_folder=options.class_folder)
+    root = place.listing.root
+    only = one_class.find(root, options.known_classes)
+    return only or layouts.understand(root, class_folder=options.class_folder)
 
 
-def _ways(options: LoadOptions) -> Sequence[Way]:
+def _ways(place: Place, options: LoadOptions) -> Sequence[Way]:
     """Return the ways that the options leave open."""
     asked: dict[str, Way] = {}
     if options.labels is not None:
@@ -72,17 +110,35 @@ def _ways(options: LoadOptions) -> Sequence[Way]:
         raise UsageError(f"{' and '.join(asked)}: each says where the classes are; give one")
     if not asked and (options.label_column or options.image_column):
         return [tables.label]
-    return list(asked.values()) or [class_folders, tables.label, file_names.label]
+    if asked:
+        return list(asked.values())
+    if one_class.find(place.listing.root, options.known_classes) is not None:
+        return [class_folders, tables.label, label_files.label]
+    return [class_folders, tables.label, label_files.label, file_names.label]
 
 
 def _without_images(place: Place) -> str:
-    for file in place.listing.root.other_files():
-        if file.suffix.lower() in ARCHIVES and not place.path.is_file():
-            return f"holds no image files, but {printable(file)}; give that, or unpack it"
+    files = list(place.listing.root.other_files())
+    archives = [file for file in files if file.suffix.lower() in ARCHIVES]
+    if archives and not place.path.is_file():
+        return _archives(archives)
+    if unread := unread_images(files):
+        return unread
     left_out = place.listing.left_out
     if not left_out:
         return "holds no image files"
     return f"holds no image files ({len(left_out):,} left out, the first is {left_out[0]})"
+
+
+def _archives(archives: Sequence[PurePath]) -> str:
+    """Return what to do with a folder of archives."""
+    if len(archives) == 1:
+        return f"holds no image files, but {printable(archives[0])}; give that, or unpack it"
+    names = [file.name for file in archives]
+    together = "unpack each into a folder of its name here, and give this folder again"
+    if TRAIN in splits_of(names).values():
+        return f"holds no image files, but the archives of splits, {some(names)}; {together}"
+    return f"holds no image files, but {some(names)}; give the path of one, or {together}"
 
 
 def _agreed(place: Place, fitting: Sequence[Labelling]) -> Labelling:
@@ -154,6 +210,23 @@ def _found(place: Place, labelling: Labelling) -> Found:
         class_names=labelling.class_names,
         splits={split: place.samples(named) for split, named in labelling.splits.items()},
         files=tuple(file if isinstance(file, Path) else Path(file) for file in files),
-        notes=(*place.listing.left_out, *count_others(others), *labelling.notes),
+        notes=(
+            *place.listing.left_out,
+            *count_others(others),
+            *_folders_without_images(root, read),
+            *labelling.notes,
+        ),
         options=labelling.options,
     )
+
+
+def _folders_without_images(root: Folder, read: Set[PurePath]) -> tuple[str, ...]:
+    """Return one line for folders that stand beside those with images, and hold none."""
+    names = dict.fromkeys(
+        folder.name
+        for above in root.all_folders()
+        if above.with_images
+        for folder in above.folders
+        if not folder.has_images and not folder.is_empty and read.isdisjoint(folder.other_files())
+    )
+    return (f"folders without images are no classes: {some(list(names))}",) if names else ()

@@ -25,6 +25,7 @@ from cifarlab.data.memory.image_arrays import (
 )
 from cifarlab.data.memory.label_arrays import check_class_names, number_classes, plain_labels
 from cifarlab.data.readers.array_files import StoredArray, list_arrays
+from cifarlab.data.readers.file_kind import kind_of
 from cifarlab.data.readers.split_names import TRAIN
 from cifarlab.data.samples import Found, Rejected, Samples
 from cifarlab.errors import InputError, UnsafeError
@@ -72,12 +73,9 @@ def find(path: Path, options: LoadOptions) -> Found | Rejected:
 
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
-        return sorted(file for file in path.iterdir() if _is_array_file(file))
-    return [path] if _is_array_file(path) else []
-
-
-def _is_array_file(path: Path) -> bool:
-    return path.suffix.casefold() in SUFFIXES and path.is_file()
+        files = (f for f in path.iterdir() if f.suffix.casefold() in SUFFIXES)
+        return sorted(file for file in files if file.is_file())
+    return [path] if path.is_file() and kind_of(path) in SUFFIXES else []
 
 
 def _named(files: Sequence[Path]) -> dict[str, StoredArray]:
@@ -118,6 +116,7 @@ def _found(
     names, numbers = number_classes(
         {split: part.labels for split, part in parts.items()},
         _class_names(arrays, pairs, parts[TRAIN].labels),
+        options.fewest_classes,
     )
     splits = {
         split: _samples(part.images, numbers[split], split, values) for split, part in parts.items()

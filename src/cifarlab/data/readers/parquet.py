@@ -11,27 +11,25 @@ from typing import Any
 import numpy as np
 
 from cifarlab.data.load_options import LoadOptions
+from cifarlab.data.memory.image_arrays import UnsuitableError, find_axes
 from cifarlab.data.readers import parquet_columns
+from cifarlab.data.readers.file_kind import kind_of
 from cifarlab.data.readers.label_values import as_classes
 from cifarlab.data.readers.labelling import are_of_files, some
 from cifarlab.data.readers.parquet_files import (
+    KINDS,
     ParquetFiles,
     by_split,
     count_images,
     find_files,
-    is_parquet,
 )
+from cifarlab.data.readers.split_columns import Division, divide_rows, may_divide
 from cifarlab.data.readers.split_names import TRAIN
 from cifarlab.data.samples import Found, Rejected, Samples, Stored
-from cifarlab.errors import InputError
 from cifarlab.files import printable
 
 # Rows in memory at a time, each with the bytes of an image.
 BATCH_ROWS = 128
-
-
-# Columns that say which split a row is of.
-SPLIT_COLUMNS = ("split", "Split", "subset", "is_test", "is_train")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +54,7 @@ def find(path: Path, options: LoadOptions) -> Found | Rejected:
     """
     if are_of_files(options):
         return Rejected(reason="")
-    present = [path] if path.is_file() and is_parquet(path) else []
+    present = [path] if path.is_file() and kind_of(path) in KINDS else []
     if path.is_dir():
         present = find_files(path)
     found = {file: parquet_columns.image_column(file, options) for file in present}
@@ -73,16 +71,7 @@ def find(path: Path, options: LoadOptions) -> Found | Rejected:
 
 def holds_images(path: Path, options: LoadOptions) -> bool:
     """Whether a Parquet file has a column of images."""
-    return is_parquet(path) and parquet_columns.image_column(path, options) is not None
-
-
-def _refuse_split_column(file: Path, label: str) -> None:
-    for name in SPLIT_COLUMNS:
-        if name != label and parquet_columns.has_column(file, name):
-            raise InputError(
-                f"{printable(file)}: has a column {name!r}, which would divide the images and is "
-                "not read; write a file for each split (train.parquet, test.parquet), or drop it"
-            )
+    return kind_of(path) in KINDS and parquet_columns.image_column(path, options) is not None
 
 
 def _found(
@@ -96,13 +85,13 @@ def _found(
     first = files.splits[TRAIN][0]
     image = columns[first]
     label = parquet_columns.label_column(first, image.name, options)
-    _refuse_split_column(first, label)
     declared = parquet_columns.declared_names(first, label)
-    values, notes = _values(files, label, declared)
+    values, notes = _values(path, files, label, declared)
     classes = as_classes(
-        {split: [v for _, column in parts for v in column] for split, parts in values.items()},
+        {split: [v for rows in parts for v in rows.labels] for split, parts in values.items()},
         where=f"{printable(path)} column {label!r}",
         declared=declared,
+        fewest=options.fewest_classes,
     )
     splits = {
         split: _samples(root, values[split], labels, columns)
@@ -123,37 +112,78 @@ def _found(
     )
 
 
-# The labels of each file of each split.
-Values = Mapping[str, Sequence[tuple[Path, Sequence[Any]]]]
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Rows of one file that are in one split, and their labels as they are written."""
+
+    path: Path
+    numbers: tuple[int, ...]
+    labels: tuple[Any, ...]
 
 
-def _values(files: ParquetFiles, label: str, declared: tuple[str, ...]) -> tuple[Values, list[str]]:
+def _values(
+    path: Path, files: ParquetFiles, label: str, declared: tuple[str, ...]
+) -> tuple[dict[str, list[Rows]], list[str]]:
     """Read the labels; a split whose files have none is left out, with a note."""
-    values: dict[str, list[tuple[Path, Sequence[Any]]]] = {}
+    with_labels: list[tuple[str, Path]] = []
     notes = []
     for split, paths in files.splits.items():
         if split != TRAIN and not any(parquet_columns.has_column(p, label) for p in paths):
             notes.append(f"{split}: has no column {label!r}, so its images are left out")
             continue
-        values[split] = [
-            (file, parquet_columns.label_values(file, label, declared)) for file in paths
-        ]
-    return values, notes
+        with_labels += [(split, file) for file in paths]
+    labels = {file: parquet_columns.label_values(file, label, declared) for _, file in with_labels}
+    division = _division(path, {file: len(column) for file, column in labels.items()}, label)
+    said = iter(division.splits)
+    values: dict[str, list[Rows]] = {}
+    for file_split, file in with_labels:
+        of_file = [next(said) if division.columns else file_split for _ in labels[file]]
+        for each in dict.fromkeys(of_file):
+            if each is not None:
+                rows = [(n, v) for n, v in enumerate(labels[file]) if of_file[n] == each]
+                values.setdefault(each, []).append(_rows(file, rows))
+    notes += [f"splits in column {some(division.columns)!r}"] if division.columns else []
+    undecided = division.splits.count(None) if division.columns else 0
+    notes += [f"left out {undecided:,} rows without a split"] if undecided else []
+    return values, [*notes, *division.notes]
+
+
+def _rows(file: Path, rows: Sequence[tuple[int, Any]]) -> Rows:
+    return Rows(path=file, numbers=tuple(n for n, _ in rows), labels=tuple(v for _, v in rows))
+
+
+def _division(path: Path, counts: Mapping[Path, int], label: str) -> Division:
+    """Return which split each row of all files is of, by their columns."""
+    names = parquet_columns.plain_columns(next(iter(counts)))
+    columns: dict[str, list[Any]] = {}
+    for name in names:
+        if name != label and may_divide(name):
+            columns[name] = [
+                value
+                for file, count in counts.items()
+                for value in (
+                    parquet_columns.label_values(file, name, ())
+                    if parquet_columns.has_column(file, name)
+                    else [None] * count
+                )
+            ]
+    return divide_rows(columns, sum(counts.values()), printable(path))
 
 
 def _samples(
     root: Path,
-    values: Sequence[tuple[Path, Sequence[Any]]],
+    values: Sequence[Rows],
     labels: np.ndarray[Any, Any],
     columns: Mapping[Path, parquet_columns.ImageColumn],
 ) -> Samples:
     parts: list[Part] = []
     names: list[str] = []
     start = 0
-    for path, column in values:
-        rows = np.flatnonzero(labels[start : start + len(column)] >= 0)
-        start += len(column)
-        parts.append(Part(path=path, image=columns[path], rows=rows))
+    for rows in values:
+        known = labels[start : start + len(rows.numbers)] >= 0
+        start += len(rows.numbers)
+        numbers = np.array(rows.numbers, dtype=np.int64)[known]
+        parts.append(Part(path=rows.path, image=columns[rows.path], rows=numbers))
         names += _names(root, parts[-1])
     return Samples(
         labels=labels[labels >= 0],
@@ -209,7 +239,19 @@ def _stored(value: Any, folder: Path) -> Stored:
             return beside if inside else b""
         value = content
     if isinstance(value, list):
-        array = np.asarray(value)
-        fits = array.dtype.kind in "iu" and array.ndim in (2, 3)
-        return array.astype(np.uint8) if fits and 0 <= array.min() <= array.max() < 256 else b""
+        return _of_numbers(value)
     return value if isinstance(value, bytes) else b""
+
+
+def _of_numbers(value: list[Any]) -> Stored:
+    """Return the pixels in nested lists, with the colours last; no bytes if they are none."""
+    try:
+        array = np.asarray(value)
+        axes = find_axes((1, *array.shape), "image")
+    except (UnsuitableError, ValueError):
+        return b""
+    whole = array.dtype.kind in "iu" and axes.order != "flat"
+    if not whole or array.min() < 0 or array.max() > 255:
+        return b""
+    image: np.ndarray[Any, Any] = axes.arrange(array[None].astype(np.uint8))[0]
+    return image[..., 0] if image.shape[-1] == 1 else image

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from cifarlab.data.load_options import LoadOptions
-from cifarlab.data.readers import table_columns
-from cifarlab.data.readers.label_values import by_declared
+from cifarlab.data.readers import arrow_files, table_columns
+from cifarlab.data.readers.file_kind import kind_of
+from cifarlab.data.readers.label_values import by_declared, of_lists
 from cifarlab.data.readers.labelling import some
+from cifarlab.data.readers.split_columns import key
 from cifarlab.errors import InputError
 from cifarlab.files import printable
 
@@ -30,7 +32,7 @@ class ImageColumn:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
-    """Open a Parquet file.
+    """Open a Parquet file, or an Arrow file.
 
     Raises:
         InputError: it is damaged, found now or while it is read.
@@ -39,12 +41,14 @@ def opened(path: Path) -> Iterator[Any]:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
+        arrow = kind_of(path) in arrow_files.SUFFIXES
+        with arrow_files.opened(path) if arrow else pq.ParquetFile(path) as file:
             yield file
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
-            f"{printable(path)}: an incomplete or damaged parquet file ({reason}); copy it again"
+            f"{printable(path)}: an incomplete or damaged {kind_of(path)[1:]} file ({reason}); "
+            "copy it again"
         ) from error
 
 
@@ -65,13 +69,18 @@ def image_column(path: Path, options: LoadOptions) -> ImageColumn | None:
     elif not able:
         return None
     else:
-        called = [n for n in able if table_columns.key(n) in IMAGE_NAMES] or able
+        called = [n for n in able if key(n) in IMAGE_NAMES] or able
         if len(called) > 1:
             raise InputError(
                 f"{shown}: the images may be in column {some(called)}; say which with "
                 "--image-column"
             )
         name = called[0]
+    if _holds_fractions(schema.field(name).type):
+        raise InputError(
+            f"{shown} column {name!r}: lists of numbers with fractions, whose black and white are "
+            "not said; store whole numbers from 0 to 255, or encoded images"
+        )
     return ImageColumn(name=name, path=_path_field(schema.field(name).type, name))
 
 
@@ -104,6 +113,14 @@ def has_column(path: Path, name: str) -> bool:
         return name in file.schema_arrow.names
 
 
+def plain_columns(path: Path) -> list[str]:
+    """Return the columns that hold one value each: no images, lists or structures."""
+    import pyarrow as pa
+
+    with opened(path) as file:
+        return [field.name for field in file.schema_arrow if not pa.types.is_nested(field.type)]
+
+
 def read_column(path: Path, name: str) -> list[Any]:
     """Return all values of a column, or of a field of a structure (``image.path``)."""
     with opened(path) as file:
@@ -118,7 +135,10 @@ def declared_names(path: Path, label: str) -> tuple[str, ...]:
         metadata = file.schema_arrow.metadata or {}
     try:
         features = json.loads(metadata[b"huggingface"])["info"]["features"]
-        names = tuple(str(name) for name in features[label]["names"])
+        feature = features[label]
+        # The classes of a list of labels are those of what it lists.
+        feature = feature if "names" in feature else feature["feature"]
+        names = tuple(str(name) for name in feature["names"])
     except (KeyError, TypeError, ValueError):
         return ()
     return names if len(names) == len(set(names)) else ()
@@ -131,9 +151,9 @@ def label_values(path: Path, label: str, fallback: tuple[str, ...]) -> list[Any]
         InputError: a label has no name in the list.
     """
     names = declared_names(path, label) or fallback
-    values = read_column(path, label)
     where = f"{printable(path)} column {label!r}"
-    return [by_declared(value, names, where) for value in values] if names else values
+    values = of_lists(read_column(path, label), where)
+    return [by_declared(value, names, where) for value in values] if names else list(values)
 
 
 def _may_hold_images(kind: Any) -> bool:
@@ -142,8 +162,9 @@ def _may_hold_images(kind: Any) -> bool:
     if isinstance(kind, pa.ExtensionType):
         kind = kind.storage_type
     if pa.types.is_struct(kind):
-        return "bytes" in {field.name for field in kind}
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        names = {field.name for field in kind}
+        return "bytes" in names or names == {"path"}
+    if _is_list(kind):
         return bool(pa.types.is_nested(kind.value_type))
     return bool(
         pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
@@ -161,3 +182,20 @@ def _path_field(kind: Any, name: str) -> str | None:
 
     inside = pa.types.is_struct(kind) and "path" in {field.name for field in kind}
     return f"{name}.path" if inside else None
+
+
+def _holds_fractions(kind: Any) -> bool:
+    import pyarrow as pa
+
+    if isinstance(kind, pa.ExtensionType):
+        kind = kind.storage_type
+    while _is_list(kind):
+        kind = kind.value_type
+    return bool(pa.types.is_floating(kind))
+
+
+def _is_list(kind: Any) -> bool:
+    import pyarrow as pa
+
+    lists = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    return bool(lists or pa.types.is_fixed_size_list(kind))

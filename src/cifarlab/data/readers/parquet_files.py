@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from cifarlab.data.readers import arrow_files
 from cifarlab.data.readers.labelling import some
 from cifarlab.data.readers.split_names import TEST, TRAIN, VALIDATION, split_of, splits_of
 from cifarlab.data.readers.tree import SUFFIXES, SYSTEM_FOLDERS, is_hidden
@@ -15,7 +16,11 @@ from cifarlab.errors import InputError
 from cifarlab.files import printable
 
 MAX_DEPTH = 3
-SHARD = re.compile(r"(?P<stem>.+)-(?P<index>\d{5})-of-(?P<count>\d{5})(?P<rest>.*)\.parquet")
+PARQUET = (".parquet", ".pq")
+KINDS = (*PARQUET, *arrow_files.SUFFIXES)
+SHARD = re.compile(
+    r"(?P<stem>.+)-(?P<index>\d{5})-of-(?P<count>\d{5})(?P<rest>.*)\.(?P<suffix>parquet|arrow)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +32,8 @@ class ParquetFiles:
 
 
 def is_parquet(path: Path) -> bool:
-    """Whether a file is called ``.parquet``."""
-    return path.suffix.lower() in (".parquet", ".pq")
+    """Whether a file is called as a Parquet file or a table of Arrow."""
+    return path.suffix.lower() in PARQUET or arrow_files.is_table(path)
 
 
 def find_files(folder: Path) -> list[Path]:
@@ -120,6 +125,6 @@ def _refuse_missing_shards(files: list[Path]) -> None:
             stem, count, rest = match["stem"], int(match["count"]), match["rest"]
             # A suffix after the count differs from shard to shard, so it cannot be guessed.
             for index in range(count if not rest else 0):
-                shard = file.with_name(f"{stem}-{index:05d}-of-{count:05d}.parquet")
+                shard = file.with_name(f"{stem}-{index:05d}-of-{count:05d}.{match['suffix']}")
                 if shard not in present:
                     raise InputError(f"{printable(shard)}: missing, one of {count}; copy it there")

@@ -5,19 +5,27 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cifarlab.data.load_options import LoadOptions
-from cifarlab.data.readers.table_columns import LABEL_NAMES, SPLIT_NAMES, key, named
+from cifarlab.data.memory.image_arrays import three_colours
+from cifarlab.data.readers.split_columns import key, only_divides
+from cifarlab.data.readers.table_columns import LABEL_NAMES, named
+from cifarlab.errors import InputError
 from cifarlab.files import printable
 
 SMALLEST_SIDE = 8
 # Enough to know a table by.
 SAMPLE_ROWS, SAMPLE_BYTES = 100, 4 * 1024 * 1024
+DELIMITERS = ",;\t"
 # Names of columns that count pixels: pixel0, pixel_0_0, 1x1, px12, 12.
-_PIXEL_NAME = re.compile(r"(pixel|px|p|x|col|column|)[ _.-]?\d+([x_.-]\d+)?", re.IGNORECASE)
+_PIXEL_NAME = re.compile(r"(?P<stem>[^\W\d_]*)[ _.-]?\d+([x_.-]\d+)?", re.IGNORECASE)
+_SURE_NAME = re.compile(r"(pixel|px|p|x|col|column|)[ _.-]?\d+([x_.-]\d+)?", re.IGNORECASE)
+# What numbers the rows: pandas' index, which has no name, and the like.
+_ROW_NUMBERS = re.compile(r"|unnamed_0|id|index|row|image_id", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +36,9 @@ class Shape:
         names: of all columns; numbers as text if the table has no line of names.
         has_names: whether its first line has them.
         pixels: the columns of pixels in order; a single one holds all, with blanks between them.
-        label, split: the columns of classes and splits, if there are any.
+        label: the column of classes, if there is one.
+        dividing: the columns that may say the split.
+        delimiter: what stands between the cells.
         side: height and width.
     """
 
@@ -36,59 +46,81 @@ class Shape:
     has_names: bool
     pixels: tuple[str, ...]
     label: str | None
-    split: str | None
+    dividing: tuple[str, ...]
+    delimiter: str
     side: int
 
 
 def shape_of(file: Path, options: LoadOptions) -> Shape | None:
-    """Return how a table holds images, or ``None`` if it does not."""
-    rows = _first_rows(file)
-    if len(rows) < 2 or any(len(row) != len(rows[0]) for row in rows):
+    """Return how a table holds images, or ``None`` if it does not.
+
+    Raises:
+        InputError: it holds images, and how is not clear.
+    """
+    rows, delimiter = _first_rows(file)
+    if len(rows) < 2 or len(rows[0]) < 2 or any(len(row) != len(rows[0]) for row in rows):
         return None
-    has_names = not all(map(_is_number, rows[0]))
-    names = tuple(rows[0]) if has_names else tuple(map(str, range(len(rows[0]))))
+    numbered = [str(number) for number in range(len(rows[0]))]
+    has_names = rows[0] == numbered or not all(map(_is_number, rows[0]))
+    names = tuple(rows[0] if has_names else numbered)
     if len(set(names)) < len(names):
         return None
-    if options.label_column is not None:
-        label: str | None = named(names, options.label_column, printable(file), "--label-column")
-    elif has_names:
-        label = next((n for wanted in LABEL_NAMES for n in names if key(n) == wanted), None)
-    else:
-        label = _label_without_name(names, rows)
-    split = next((n for n in names if key(n) in SPLIT_NAMES), None)
+    body = rows[1:] if has_names else rows
+    columns = dict(zip(names, zip(*body, strict=True), strict=True))
+    dividing = tuple(n for n in names if only_divides(n))
     one = next((n for n in names if key(n) in ("pixels", "image", "pixel_values")), None)
     if one is not None:
         pixels: tuple[str, ...] = (one,)
-        count = len(rows[-1][names.index(one)].split())
+        count = len(columns[one][-1].split())
     else:
-        pixels = tuple(n for n in names if n not in (label, split))
-        if has_names and not all(map(_PIXEL_NAME.fullmatch, pixels)):
-            return None
+        pixels = _numbered_alike(names)
         count = len(pixels)
-    side = math.isqrt(count)
-    if side < SMALLEST_SIDE or side * side != count:
+    if count < SMALLEST_SIDE**2:
+        return None
+    sure = one is not None or all(_SURE_NAME.fullmatch(name.strip()) for name in pixels)
+    if not sure and not _are_pixels(columns[pixels[0]], columns[pixels[-1]]):
+        return None
+    shown = printable(file)
+    others = [n for n in names if n not in pixels and n not in dividing]
+    label: str | None
+    if options.label_column is not None:
+        label = named(names, options.label_column, shown, "--label-column")
+    elif one is None and _is_side(count - 1) and not _named_label(others):
+        label = _first_or_last(columns, pixels, shown)
+    else:
+        label = _named_label(others) or _only_classes(columns, others)
+        if any(n != label and not _ROW_NUMBERS.fullmatch(key(n)) for n in others):
+            return None
+    pixels = tuple(n for n in pixels if n != label)
+    count = len(pixels) if one is None else count
+    if label is not None and count % 3 == 0 and _is_side(count // 3):
+        raise InputError(f"{shown}: {count:,} pixels an image: {three_colours(count)}")
+    if not _is_side(count):
         return None
     return Shape(
-        names=names, has_names=has_names, pixels=pixels, label=label, split=split, side=side
+        names=names,
+        has_names=has_names,
+        pixels=pixels,
+        label=label,
+        dividing=dividing,
+        delimiter=delimiter,
+        side=math.isqrt(count),
     )
 
 
-def delimiter_of(file: Path) -> str:
-    """Return what stands between the cells of a table of pixels."""
-    return "\t" if file.suffix.lower() == ".tsv" else ","
-
-
-def _first_rows(file: Path) -> list[list[str]]:
+def _first_rows(file: Path) -> tuple[list[list[str]], str]:
+    """Return the first rows, and what stands between their cells."""
     try:
         with file.open("rb") as opened:
             start = opened.read(SAMPLE_BYTES)
         text = start.decode("utf-8-sig", errors="replace")
         # The last line may be cut off.
         lines = text.splitlines()[: -1 if len(start) == SAMPLE_BYTES else None]
-        reader = csv.reader(lines[:SAMPLE_ROWS], delimiter=delimiter_of(file))
-        return [row for row in reader if row]
+        delimiter = max(DELIMITERS, key=(lines or [""])[0].count)
+        reader = csv.reader(lines[:SAMPLE_ROWS], delimiter=delimiter)
+        return [row for row in reader if row], delimiter
     except (OSError, csv.Error):
-        return []
+        return [], ","
 
 
 def _is_number(cell: str) -> bool:
@@ -98,11 +130,62 @@ def _is_number(cell: str) -> bool:
         return False
 
 
-def _label_without_name(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str | None:
-    """Return the first or the last column: pixels at the border hardly vary, classes do."""
-    if math.isqrt(len(names)) ** 2 == len(names):
-        return None
-    first, last = ({row[i] for row in rows} for i in (0, -1))
-    if len(first) > 1 and len(last) > 1:
-        return None
-    return names[0] if len(first) > 1 else names[-1]
+def _is_side(count: int) -> bool:
+    """Whether so many pixels are a square image."""
+    side = math.isqrt(max(count, 0))
+    return side >= SMALLEST_SIDE and side * side == count
+
+
+def _numbered_alike(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns whose names are one word and a number, of the word that most have."""
+    stems = {n: m["stem"].casefold() for n in names if (m := _PIXEL_NAME.fullmatch(n.strip()))}
+    most = Counter(stems.values()).most_common(1)
+    return tuple(name for name, stem in stems.items() if stem == most[0][0])
+
+
+def _are_pixels(*columns: Sequence[str]) -> bool:
+    """Whether the cells are numbers from 0 to 255, alone or in a row."""
+    cells = [part for column in columns for cell in column for part in cell.split()[:1]]
+    return all(_is_number(cell) and 0 <= float(cell) <= 255 for cell in cells)
+
+
+def _named_label(names: Sequence[str]) -> str | None:
+    return next((n for wanted in LABEL_NAMES for n in names if key(n) == wanted), None)
+
+
+def _only_classes(columns: Mapping[str, Sequence[str]], names: Sequence[str]) -> str | None:
+    """Return the one column whose values repeat as classes do; ``None`` for none or several."""
+    able = [n for n in names if not _ROW_NUMBERS.fullmatch(key(n)) and _repeat(columns[n])]
+    return able[0] if len(able) == 1 else None
+
+
+def _repeat(column: Sequence[str]) -> bool:
+    return 2 <= len(set(column)) <= max(2, len(column) // 2)
+
+
+def _first_or_last(
+    columns: Mapping[str, Sequence[str]], names: Sequence[str], shown: str
+) -> str | None:
+    """Return which of the columns without a name of its own holds the classes.
+
+    Raises:
+        InputError: the first and the last may.
+    """
+    # Pixels at the border hardly vary.
+    able = [name for name in (names[0], names[-1]) if len(set(columns[name])) > 1]
+    counted = [name for name in able if _are_counted(columns[name])]
+    if len(able) == 2 and len(counted) != 1:
+        raise InputError(
+            f"{shown}: the classes may be in the first column or in the last; say which with "
+            f"--label-column {names[0]} or {names[-1]}"
+        )
+    return next(iter(counted or able), None)
+
+
+def _are_counted(column: Sequence[str]) -> bool:
+    """Whether the values are 0, 1, 2 and so on without a gap, or 1, 2, 3; pixels hardly are."""
+    values = {float(cell) for cell in column}
+    return len(values) > 1 and values in (
+        set(range(len(values))),
+        set(range(1, len(values) + 1)),
+    )

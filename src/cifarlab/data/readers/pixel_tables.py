@@ -13,7 +13,8 @@ import numpy as np
 from cifarlab.data.load_options import LoadOptions
 from cifarlab.data.readers.label_values import as_classes
 from cifarlab.data.readers.labelling import are_of_files, some
-from cifarlab.data.readers.pixel_columns import Shape, delimiter_of, shape_of
+from cifarlab.data.readers.pixel_columns import Shape, shape_of
+from cifarlab.data.readers.split_columns import Division, divide_rows
 from cifarlab.data.readers.split_names import TRAIN, splits_of
 from cifarlab.data.samples import Found, Rejected, Samples
 from cifarlab.errors import InputError
@@ -30,8 +31,9 @@ class Content:
     path: Path
     shape: Shape
     labels: tuple[Any, ...]
-    splits: tuple[str, ...]
+    splits: tuple[str | None, ...]
     highest: float
+    notes: tuple[str, ...]
 
 
 def find(path: Path, options: LoadOptions) -> Found | Rejected:
@@ -64,12 +66,12 @@ def find(path: Path, options: LoadOptions) -> Found | Rejected:
     labelled = {file: shape for file, shape in shapes.items() if shape.label is not None}
     by_split, more = _split_files(path, list(labelled))
     contents = [_read(file, labelled[file], split) for file, split in by_split.items()]
-    return _found(path, contents, [*notes, *more], sides.pop())
+    return _found(path, contents, [*notes, *more], sides.pop(), options.fewest_classes)
 
 
-def holds_images(file: Path) -> bool:
+def holds_images(file: Path, options: LoadOptions) -> bool:
     """Whether the columns of a CSV file are pixels."""
-    return file.suffix.lower() in (".csv", ".tsv") and shape_of(file, LoadOptions()) is not None
+    return file.suffix.lower() in (".csv", ".tsv") and shape_of(file, options) is not None
 
 
 def _is_wanted(file: Path) -> bool:
@@ -96,7 +98,7 @@ def _split_files(path: Path, files: Sequence[Path]) -> tuple[dict[Path, str], li
 def _read(file: Path, shape: Shape, split: str) -> Content:
     """Read the labels and check every pixel."""
     labels: list[Any] = []
-    splits: list[str] = []
+    dividing: dict[str, list[Any]] = {name: [] for name in shape.dividing}
     highest = 0.0
     for number, batch in enumerate(_batches(file, shape)):
         pixels = _pixels(batch, shape, file)
@@ -111,16 +113,25 @@ def _read(file: Path, shape: Shape, split: str) -> Content:
             )
         highest = max(highest, float(pixels.max(initial=0)))
         labels += batch.column(shape.label).to_pylist()
-        texts = batch.column(shape.split).to_pylist() if shape.split else [""] * len(batch)
-        splits += map(str, texts)
-    spoken = splits_of(sorted(set(splits)))
+        for name, column in dividing.items():
+            column += batch.column(name).to_pylist()
+    division = divide_rows(dividing, len(labels), printable(file))
     return Content(
         path=file,
         shape=shape,
         labels=tuple(labels),
-        splits=tuple(spoken.get(text, split) for text in splits),
+        splits=division.splits if division.columns else (split,) * len(labels),
         highest=highest,
+        notes=_said(division),
     )
+
+
+def _said(division: Division) -> tuple[str, ...]:
+    if not division.columns:
+        return division.notes
+    undecided = division.splits.count(None)
+    left_out = [f"left out {undecided:,} rows without a split"] if undecided else []
+    return (f"splits in column {some(division.columns)!r}", *left_out, *division.notes)
 
 
 def _batches(file: Path, shape: Shape) -> Iterator[Any]:
@@ -129,7 +140,7 @@ def _batches(file: Path, shape: Shape) -> Iterator[Any]:
 
     number = pa.string() if len(shape.pixels) == 1 else pa.float32()
     types = dict.fromkeys(shape.pixels, number)
-    types |= {name: pa.string() for name in (shape.label, shape.split) if name is not None}
+    types |= {name: pa.string() for name in (shape.label, *shape.dividing) if name is not None}
     with _one_line(file):
         reader = arrow_csv.open_csv(
             file,
@@ -138,7 +149,7 @@ def _batches(file: Path, shape: Shape) -> Iterator[Any]:
                 column_names=list(shape.names),
                 skip_rows=1 if shape.has_names else 0,
             ),
-            parse_options=arrow_csv.ParseOptions(delimiter=delimiter_of(file)),
+            parse_options=arrow_csv.ParseOptions(delimiter=shape.delimiter),
             convert_options=arrow_csv.ConvertOptions(
                 column_types=types, include_columns=list(types), strings_can_be_null=True
             ),
@@ -176,19 +187,23 @@ def _pixels(batch: Any, shape: Shape, file: Path) -> np.ndarray[Any, Any]:
     return flat.reshape(len(batch), shape.side, shape.side)
 
 
-def _found(path: Path, contents: Sequence[Content], notes: list[str], side: int) -> Found:
+def _found(
+    path: Path, contents: Sequence[Content], notes: list[str], side: int, fewest: int
+) -> Found:
     shape = contents[0].shape
     rows = [
         (split, label, content.path, row)
         for content in contents
         for row, (split, label) in enumerate(zip(content.splits, content.labels, strict=True))
+        if split is not None
     ]
+    notes += [note for content in contents for note in content.notes]
     values: dict[str, list[Any]] = {}
     for split, label, _, _ in rows:
         values.setdefault(split, []).append(label)
     if TRAIN not in values:
         raise InputError(f"{printable(path)}: holds no training images; add them")
-    classes = as_classes(values, where=f"{printable(path)} column {shape.label!r}")
+    classes = as_classes(values, where=f"{printable(path)} column {shape.label!r}", fewest=fewest)
     highest = max(content.highest for content in contents)
     scale = next((255 / top for top in (1, 16) if highest <= top), 1.0)
     if scale != 1.0:

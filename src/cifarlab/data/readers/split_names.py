@@ -24,6 +24,11 @@ WORDS = {
     "dev": VALIDATION,
     "test": TEST,
     "testing": TEST,
+    # Lists of images.
+    "trainval": TRAIN,
+    "trainlist": TRAIN,
+    "vallist": VALIDATION,
+    "testlist": TEST,
     # The leaderboards of Kaggle's competitions; FER-2013's table has these words.
     "publictest": VALIDATION,
     "privatetest": TEST,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -11,9 +10,17 @@ from typing import Any
 from cifarlab.data.load_options import LoadOptions
 from cifarlab.data.readers.image_index import ImageIndex
 from cifarlab.data.readers.labelling import some
-from cifarlab.data.readers.split_names import TRAIN, splits_of
+from cifarlab.data.readers.split_columns import (
+    Division,
+    divide_rows,
+    key,
+    may_divide,
+    only_divides,
+)
 from cifarlab.data.readers.table_files import Table
+from cifarlab.data.readers.tree import SUFFIXES
 from cifarlab.errors import InputError
+from cifarlab.files import printable
 
 IMAGE_NAMES = (
     "file_name", "filename", "file", "image_file", "file_path", "filepath", "filepaths",
@@ -30,7 +37,8 @@ OTHER_WORDS = frozenset(
     {"id", "index", "number", "width", "height", "size", "x", "y", "x1", "y1", "x2", "y2", "age"}
     | {"sex", "gender", "date", "time", "year", "month", "fold", "author", "license", "source"}
 )
-SPLIT_NAMES = ("split", "set", "subset", "data_set", "dataset", "partition", "usage", "phase")
+# What marks the class of a row in one-hot columns, in small letters.
+ONES = ("1", "1.0", "true")
 # Enough to know a column by.
 SAMPLE = 200
 
@@ -41,19 +49,8 @@ class Columns:
 
     image: str
     label: str | None
-    split: str | None
+    division: Division
     one_hot: tuple[str, ...] = ()
-
-
-def key(name: str) -> str:
-    """Return what the usual spellings of one column have in common.
-
-    Example:
-        >>> {key(name) for name in ("Class Name", "class_name", "className")}
-        {'class_name'}
-    """
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
-    return "_".join(re.findall(r"[^\W_]+", words.casefold()))
 
 
 def named(columns: Sequence[str], wanted: str, shown: str, option: str) -> str:
@@ -76,7 +73,8 @@ def choose(
     Where the options do not name the table, one without a column that they name is another one.
 
     Raises:
-        InputError: an option names no column, or several columns are as likely.
+        InputError: an option names no column, several columns are as likely, or a column names
+            images that are not there.
     """
     names = list(table.columns)
     wanted = [c for c in (options.image_column, options.label_column) if c is not None]
@@ -87,17 +85,26 @@ def choose(
     elif (guess := image_column(table, index, folder, shown)) is not None:
         image = guess
     else:
+        _refuse_missing_images(table, index, shown)
         return None
     rest = [name for name in names if name != image]
-    split = next((n for n in rest if key(n) in SPLIT_NAMES and _are_splits(table.columns[n])), None)
-    rest = [n for n in rest if n != split and not _same_images(table, image, n, index, folder)]
+    label = None
     if options.label_column is not None:
         label = named(names, options.label_column, shown, "--label-column")
-        return Columns(image=image, label=label, split=split)
-    one_hot = _one_hot(table, rest)
-    if one_hot:
-        return Columns(image=image, label=None, split=split, one_hot=one_hot)
-    return Columns(image=image, label=label_column(table.columns, rest, shown), split=split)
+    division = divide_rows(
+        {n: table.columns[n] for n in rest if n != label and may_divide(n)}, len(table), shown
+    )
+    rest = [
+        n
+        for n in rest
+        if n not in division.columns
+        and not only_divides(n)
+        and not _same_images(table, image, n, index, folder)
+    ]
+    one_hot = _one_hot(table, rest) if label is None else ()
+    if label is None and not one_hot:
+        label = label_column(table.columns, rest, shown)
+    return Columns(image=image, label=label, division=division, one_hot=one_hot)
 
 
 def label_column(
@@ -108,7 +115,7 @@ def label_column(
     Raises:
         InputError: several are as likely.
     """
-    rest = [n for n in rest if key(n) not in SPLIT_NAMES]
+    rest = [n for n in rest if not only_divides(n)]
     by_name = [n for wanted in LABEL_NAMES for n in rest if key(n) == wanted]
     by_name = by_name or [n for n in rest if LABEL_WORDS & set(key(n).split("_"))]
     # A column without any value says nothing.
@@ -162,6 +169,18 @@ def image_column(table: Table, index: ImageIndex, folder: PurePath, shown: str) 
     return first
 
 
+def _refuse_missing_images(table: Table, index: ImageIndex, shown: str) -> None:
+    for name, column in table.columns.items():
+        cells = [str(cell) for cell in _sample(column)]
+        files = [cell for cell in cells if PurePath(cell).suffix.lower() in SUFFIXES]
+        if files and 2 * len(files) >= len(cells):
+            raise InputError(
+                f"{shown}: column {name!r} names images such as {printable(files[0])!r}, and half "
+                f"of them or more are not in {printable(index.root)}; give the folder that they "
+                "are in, or correct the names"
+            )
+
+
 def _same_images(table: Table, image: str, other: str, index: ImageIndex, folder: PurePath) -> bool:
     """Whether ``other`` only names the images once more, so that it cannot be the classes."""
     if key(other) not in IMAGE_NAMES:
@@ -190,13 +209,7 @@ def _one_hot(table: Table, rest: Sequence[str]) -> tuple[str, ...]:
 
 
 def _is_binary(column: Sequence[Any]) -> bool:
-    return bool(column) and {str(v) for v in column} <= {"0", "1", "0.0", "1.0", "True", "False"}
-
-
-def _are_splits(column: Sequence[Any]) -> bool:
-    texts = sorted({str(v) for v in column if v not in (None, "")})
-    spoken = splits_of(texts)
-    return bool(texts) and len(spoken) == len(texts) and TRAIN in spoken.values()
+    return bool(column) and {str(v).casefold() for v in column} <= {"0", "0.0", "false", *ONES}
 
 
 def _are_words(column: Sequence[Any]) -> bool:

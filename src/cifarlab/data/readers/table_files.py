@@ -5,18 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from cifarlab.data.readers.annotations import annotation_format
+from cifarlab.data.readers.split_names import TRAIN, splits_of
 from cifarlab.errors import InputError
 from cifarlab.files import printable
 
 MAX_BYTES = 512 * 1024 * 1024
 DELIMITERS = ",;\t|"
+_TOLD = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 # What a column is called where the file does not say.
-FILE, LABEL = "file", "label"
+FILE, LABEL, SPLIT = "file", "label", "split"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +65,13 @@ def parse(data: bytes, *, name: str, is_value: Callable[[str], bool]) -> Table:
 
 
 def _text(data: bytes, shown: str) -> tuple[str, tuple[str, ...]]:
+    if b"\0" in data[:64] and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        # Every second byte of UTF-16 is zero in plain English.
+        encoding = "utf-16-le" if data[1:2] == b"\0" else "utf-16-be"
+        text = data.decode(encoding, errors="ignore")
+        if "\0" in text:
+            raise InputError(f"{shown}: not a text file; save the table as CSV")
+        return text, ()
     for mark, encoding in (
         (b"\xef\xbb\xbf", "utf-8-sig"),
         (b"\xff\xfe", "utf-16"),
@@ -73,8 +83,6 @@ def _text(data: bytes, shown: str) -> tuple[str, tuple[str, ...]]:
                 return data.decode(encoding), ()
             except UnicodeDecodeError:
                 continue
-    if b"\0" in data:
-        raise InputError(f"{shown}: not a text file; save the table as CSV")
     return data.decode("latin-1"), (f"{shown}: read as Latin-1, as it is not UTF-8",)
 
 
@@ -84,7 +92,11 @@ def _text(data: bytes, shown: str) -> tuple[str, tuple[str, ...]]:
 def _csv(
     text: str, suffix: str, shown: str, is_value: Callable[[str], bool]
 ) -> dict[str, list[Any]]:
-    delimiter = "\t" if suffix == ".tsv" else _delimiter(text, blanks=suffix == ".txt")
+    if told := _TOLD.match(text):
+        # As Excel begins a table.
+        text, delimiter = text[told.end() :], told[1]
+    else:
+        delimiter = "\t" if suffix == ".tsv" else _delimiter(text, blanks=suffix == ".txt")
     try:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
         rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
@@ -146,8 +158,29 @@ def _json(text: str, shown: str) -> dict[str, list[Any]]:
     value = _loaded(text, shown)
     if known := annotation_format(value):
         raise InputError(f"{shown}: {known}")
-    if isinstance(value, dict) and list(value) == ["labels"]:
-        value = value["labels"]
+    if isinstance(value, dict) and len(value) == 1:
+        # One key around everything; around names of files it would be the only class.
+        (inside,) = value.values()
+        rows = isinstance(inside, list) and all(isinstance(row, list | dict) for row in inside)
+        value = inside if rows or list(value) == ["labels"] else value
+    if isinstance(value, dict) and (spoken := splits_of(list(value))).keys() == value.keys():
+        return _by_split(value, shown) if TRAIN in spoken.values() else _of_value(value, shown)
+    return _of_value(value, shown)
+
+
+def _by_split(value: Mapping[str, Any], shown: str) -> dict[str, list[Any]]:
+    """Return the tables of all splits as one, with a column that says the split."""
+    rows: list[dict[str, Any]] = []
+    for split, part in value.items():
+        files = isinstance(part, list) and all(isinstance(file, str) for file in part)
+        columns = {FILE: part} if files else _of_value(part, shown)
+        names = list(columns)
+        lines = zip(*columns.values(), strict=True)
+        rows += [{**dict(zip(names, line, strict=True)), SPLIT: split} for line in lines]
+    return _of_rows(rows, shown)
+
+
+def _of_value(value: Any, shown: str) -> dict[str, list[Any]]:
     if isinstance(value, list):
         return _of_rows(value, shown)
     if not isinstance(value, dict) or not value:
@@ -200,10 +233,20 @@ def _parquet(data: bytes, shown: str) -> Table:
     try:
         with pq.ParquetFile(pa.BufferReader(data)) as file:
             names = [
-                field.name for field in file.schema_arrow if not pa.types.is_nested(field.type)
+                field.name
+                for field in file.schema_arrow
+                if not pa.types.is_nested(field.type) or _lists_values(field.type)
             ]
             table = file.read(columns=names)
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise InputError(f"{shown}: a damaged parquet file ({reason}); copy it again") from None
     return Table(columns={name: table[name].to_pylist() for name in table.column_names})
+
+
+def _lists_values(kind: Any) -> bool:
+    """Whether each cell is a list of plain values, as one-hot labels are."""
+    import pyarrow as pa
+
+    lists = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    return (lists or pa.types.is_fixed_size_list(kind)) and not pa.types.is_nested(kind.value_type)

@@ -9,6 +9,7 @@ from typing import Any
 
 from cifarlab.data.load_options import LoadOptions
 from cifarlab.data.readers import table_columns, table_files
+from cifarlab.data.readers.class_name_files import is_called_so
 from cifarlab.data.readers.image_index import ImageIndex, index_images
 from cifarlab.data.readers.label_table import LabelTable, Row, read_table
 from cifarlab.data.readers.label_values import as_classes
@@ -43,7 +44,7 @@ def label(place: Place, options: LoadOptions) -> Labelling | Rejected:
     index = index_images(place.path, images)
     if options.labels is not None:
         table = _asked_for(place, index, options.labels, options)
-        return _joined(place, index, [table], len(images))
+        return _joined(place, index, [table], len(images), fewest=options.fewest_classes)
     tables, broken = _guessed(place, index, options)
     found = any(table.rows is not None for table in tables)
     # One that is called after a split would be missed; any other may be something else.
@@ -55,7 +56,7 @@ def label(place: Place, options: LoadOptions) -> Labelling | Rejected:
         return Rejected(reason="; ".join(_first(named)))
     chosen, notes = _one_for_each_split(tables)
     notes += [f"not used: {reason}" for reason in _first(list(broken.values()))]
-    return _joined(place, index, chosen, len(images), notes)
+    return _joined(place, index, chosen, len(images), notes, options.fewest_classes)
 
 
 def _first(reasons: Sequence[str]) -> list[str]:
@@ -141,6 +142,7 @@ def _candidates(place: Place) -> list[PurePath]:
         for file in place.listing.root.other_files()
         if file.suffix.lower() in SUFFIXES
         and len(file.parts) - depth <= MAX_DEPTH
+        and not is_called_so(file)
         # An example of what to hand in, whose labels are made up.
         and "submission" not in file.stem.casefold()
     ]
@@ -182,6 +184,7 @@ def _joined(
     tables: Sequence[LabelTable],
     image_count: int,
     notes: Sequence[str] = (),
+    fewest: int = 2,
 ) -> Labelling:
     where = " and ".join(printable(table.path) for table in tables)
     rows: dict[PurePath, Row] = {}
@@ -196,6 +199,7 @@ def _joined(
     classes = as_classes(
         {split: [row.value for row in of_split] for split, of_split in by_split.items()},
         where=where,
+        fewest=fewest,
     )
     without = image_count - len(rows)
     counted = [f"left out {without:,} images that no row names"] if without else []
@@ -220,7 +224,7 @@ def _joined(
 def _in_splits(table: LabelTable, index: ImageIndex) -> list[Row]:
     """Return the rows with their splits: by column, else by the table's name, else by folder."""
     rows = list(table.rows or ())
-    if table.columns.split or table.split:
+    if table.columns.division.columns or table.split:
         return [Row(image=r.image, value=r.value, split=r.split or table.split) for r in rows]
     by_folder = [index.split(row.image) for row in rows]
     if TRAIN not in by_folder:

@@ -73,9 +73,14 @@ def tar_place(path: Path) -> Place:
     )
 
 
+def is_called_tar(path: Path) -> bool:
+    """Whether a file has the name of a tar archive."""
+    return path.name.lower().endswith(SUFFIXES)
+
+
 def _name(path: Path) -> str:
-    suffix = max((s for s in SUFFIXES if path.name.lower().endswith(s)), key=len)
-    return path.name[: -len(suffix)]
+    suffixes = [s for s in SUFFIXES if path.name.lower().endswith(s)]
+    return path.name[: -len(max(suffixes, key=len))] if suffixes else path.stem
 
 
 def _contents(path: Path, numbers: Sequence[int], most: int) -> Iterator[bytes]:

@@ -15,7 +15,8 @@ from cifarlab.files import printable
 # reported as bad instead of being ignored.
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif"}
-    | {".tif", ".tiff", ".heic", ".heif", ".avif", ".svg", ".jp2", ".jxl", ".ppm", ".pgm"}
+    | {".tif", ".tiff", ".heic", ".heif", ".avif", ".svg", ".jxl", ".apng", ".dib"}
+    | {".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm"}
 )
 # Folders that systems and programs leave behind; images in them are copies or thumbnails.
 SYSTEM_FOLDERS = frozenset(
