@@ -59,6 +59,17 @@ def train(
     monitor: Annotated[
         str | None, typer.Option(help=f"What the best epoch has: {', '.join(MONITORS)}.")
     ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            help="What finetune starts from: efficientnet_lite0, cifar10, keras:NAME, run, file.",
+        ),
+    ] = None,
+    unfreeze: Annotated[
+        str | None,
+        typer.Option(help="Layers that finetune trains: all, none, or from e.g. block5 on."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
@@ -100,6 +111,7 @@ def train(
       cifarlab train baseline --epochs 5 --seed 1
       cifarlab train --data photos/            your images, one folder per class
       cifarlab train my_model.keras            your own Keras model
+      cifarlab train finetune --data photos/   a pretrained network, for few images
       cifarlab train --resume runs/baseline-1  go on after an interruption
     """
     from cifarlab.cli.output import console, warnings_in_one_line
@@ -131,18 +143,22 @@ def train(
                 class_weights=weights,
                 sampler=sampler,
                 monitor=monitor,
+                start=start,
+                unfreeze=unfreeze,
             )
             run = training.resume(resume, data, recipe=expected, progress=progress)
         else:
-            start = partial(
+            begin = partial(
                 training.train,
-                recipe or "baseline",
+                recipe or ("baseline" if start is None else "finetune"),
                 epochs=epochs,
                 batch_size=batch_size,
                 learning_rate=lr,
                 class_weights=weights,
                 sampler=sampler,
                 monitor=monitor,
+                start=start,
+                unfreeze=unfreeze,
                 options=options,
                 directory=output,
                 overwrite=overwrite,
@@ -150,7 +166,7 @@ def train(
                 track=track,
                 progress=progress,
             )
-            run = _with_fallback(start, data or "cifar10", fallback, out)
+            run = _with_fallback(begin, data or "cifar10", fallback, out)
         if not no_report:
             _report(run, progress)
     _close(run, out, as_json=json)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from cifarlab.backend import KerasModel
 from cifarlab.data.dataset import Dataset
+from cifarlab.data.load_options import AUTO, LARGEST, LoadOptions
 from cifarlab.data.split import Split
 from cifarlab.finetuning.features import Array, features
 from cifarlab.finetuning.linear_head import choose_penalty, fit_head
 from cifarlab.finetuning.network import body_of, finetuned, set_head
 from cifarlab.finetuning.starts import find_start
+from cifarlab.recipes.finetune import FINETUNED
 from cifarlab.recipes.recipe import Recipe
 from cifarlab.runtime.device import choose_device, choose_precision
 from cifarlab.runtime.progress import SILENT, Progress
 
 
-def build_finetuned(recipe: Recipe, data: Dataset) -> KerasModel:
-    """Return the network for the data's images and classes, its last layer all zeros.
+def build_finetuned(recipe: Recipe, data: Dataset, progress: Progress = SILENT) -> KerasModel:
+    """Return the network for the data's images and classes, its last layer fitted to them.
 
     Raises:
         UsageError: an unknown start, or one whose extra is not installed.
@@ -25,11 +29,32 @@ def build_finetuned(recipe: Recipe, data: Dataset) -> KerasModel:
     """
     arguments = recipe.model.arguments
     height, width, channels = data.train.images.shape[1:]
-    return finetuned(
+    model = finetuned(
         find_start(str(arguments["start"])),
         (height, width, channels),
         len(data.class_names),
         str(arguments["unfreeze"]),
+    )
+    fit_last_layer(model, data.train, progress)
+    return model
+
+
+def load_options_for(recipe: Recipe, load: LoadOptions) -> LoadOptions:
+    """Return the options with the image size that the recipe's start wants, unless one is given.
+
+    Raises:
+        UsageError: an unknown start, or one whose extra is not installed.
+    """
+    if recipe.model.name != FINETUNED:
+        return load
+    start = find_start(str(recipe.model.arguments["start"]))
+    if start.shape is None:
+        return replace(load, photo_size=min(start.photo_size, LARGEST))
+    height, width, channels = start.shape
+    size = (height, width) if load.size is None else load.size
+    colours = "rgb" if channels == 3 else "grey"
+    return replace(
+        load, image_size=size, channels=colours if load.channels == AUTO else load.channels
     )
 
 

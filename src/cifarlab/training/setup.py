@@ -12,10 +12,12 @@ from cifarlab.backend import KerasModel, keras
 from cifarlab.data.dataset import Dataset
 from cifarlab.data.split import check_split
 from cifarlab.errors import InputError, UsageError
+from cifarlab.finetuning.build import build_finetuned
 from cifarlab.models import MODELS
 from cifarlab.models.whitening import whiten, whitening_sample
+from cifarlab.recipes.finetune import FINETUNED
 from cifarlab.recipes.fitting import fitted
-from cifarlab.recipes.parts import SGD, Adam
+from cifarlab.recipes.parts import SGD, Adam, ModelSpec
 from cifarlab.recipes.recipe import Recipe
 from cifarlab.runtime.randomness import derive
 from cifarlab.training.few_images import adapted
@@ -30,12 +32,18 @@ def override(
     class_weights: str | Mapping[Any, float] | None = None,
     sampler: str | None = None,
     monitor: str | None = None,
+    start: str | None = None,
+    unfreeze: str | None = None,
 ) -> Recipe:
     """Return ``recipe`` with the values that are given; few images do not change them again.
 
     Args:
         learning_rate: of the first optimizer; the others' change by the same factor.
         monitor: what the best epoch is chosen by, and when training stops early.
+        start, unfreeze: of a recipe that fine-tunes.
+
+    Raises:
+        UsageError: a value that the recipe does not have.
     """
     changes: dict[str, Any] = {
         "epochs": epochs,
@@ -44,6 +52,9 @@ def override(
         "sampler": sampler,
         "monitor": monitor,
     }
+    finetuning = {k: v for k, v in (("start", start), ("unfreeze", unfreeze)) if v is not None}
+    if finetuning:
+        changes["model"] = _started(recipe, finetuning)
     if monitor is not None and recipe.keep == "last" and recipe.stop is None:
         raise UsageError(
             f"monitor {monitor!r}: recipe {recipe.name!r} keeps the last epoch and never stops "
@@ -70,6 +81,15 @@ def override(
     return dataclasses.replace(recipe, **{k: v for k, v in changes.items() if v is not None})
 
 
+def _started(recipe: Recipe, arguments: Mapping[str, str]) -> ModelSpec:
+    if recipe.model.name != FINETUNED:
+        raise UsageError(
+            f"{' and '.join(arguments)}: recipe {recipe.name!r} does not fine-tune; use the recipe "
+            "finetune"
+        )
+    return ModelSpec(name=FINETUNED, arguments={**recipe.model.arguments, **arguments})
+
+
 def fit_recipe(recipe: Recipe, data: Dataset) -> Recipe:
     """Return the recipe for the number and the size of the training images.
 
@@ -86,7 +106,10 @@ def build_model(recipe: Recipe, data: Dataset, seed: int) -> KerasModel:
 
     Raises:
         UsageError: the recipe names a model that does not exist.
+        InputError: it fine-tunes a network that takes other images.
     """
+    if recipe.model.name == FINETUNED:
+        return build_finetuned(recipe, data)
     if recipe.model.name not in MODELS:
         raise UsageError(
             f"recipe {recipe.name!r}: no model is called {recipe.model.name!r}; "

@@ -19,6 +19,7 @@ from cifarlab.data.memory.from_memory import dataset_from, is_in_memory
 from cifarlab.errors import InputError, UsageError
 from cifarlab.evaluation.split_overlap import warn_of_near_duplicates
 from cifarlab.files import check_writable, printable, write_json
+from cifarlab.finetuning.build import load_options_for
 from cifarlab.recipes.recipe import Recipe, differences, to_json
 from cifarlab.runs.directory import (
     RUNS,
@@ -104,6 +105,8 @@ def train(
     class_weights: str | Mapping[Any, float] | None = None,
     sampler: str | None = None,
     monitor: str | None = None,
+    start: str | None = None,
+    unfreeze: str | None = None,
     options: TrainOptions = DEFAULTS,
     directory: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
@@ -131,6 +134,9 @@ def train(
         sampler: ``"balanced"`` shows equally many images of each class, ``"shuffled"`` each once.
         monitor: what to keep the best epoch and stop early by: ``"val_loss"``, ``"val_accuracy"``,
             ``"val_balanced_accuracy"`` or ``"val_macro_f1"``.
+        start: what ``"finetune"`` starts from; see ``finetuning.starts.find_start``.
+        unfreeze: which layers ``"finetune"`` trains: ``"all"``, ``"none"`` but the last, or all
+            from the first whose name begins so, such as ``"block5"``.
         directory: where to write; by default ``runs/<recipe>-<n>`` in the current directory.
         overwrite: replace an earlier run in ``directory``.
         load: how ``data`` is read, where it is a name or a path.
@@ -170,6 +176,8 @@ def train(
         class_weights=class_weights,
         sampler=sampler,
         monitor=monitor,
+        start=start,
+        unfreeze=unfreeze,
     )
     check_options(recipe, own_model, compile_network=options.compile)
     choose_precision(options.precision, choose_device(options.device))
@@ -182,6 +190,7 @@ def train(
         data = dataset_from(data)
     elif not isinstance(data, Dataset):
         progress.started(f"loading {printable(str(data))}")
+        load = load_options_for(recipe, load)
         data = catalog.load(
             data,
             dataclasses.replace(
