@@ -242,7 +242,9 @@ class OwnLoss(keras.Model):  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
-    ("loss", "form"), [(own_loss, "one-hot"), (own_sparse_loss, "numbers")], ids=lambda v: str(v)
+    ("loss", "form"),
+    [(own_loss, "one-hot"), (own_sparse_loss, "numbers")],
+    ids=["one-hot", "numbers"],
 )
 def test_a_function_of_the_users_is_the_loss(loss: Any, form: str) -> None:
     trained(lambda: {"optimizer": optimizers.SGD(0.1), "loss": loss}, form)
