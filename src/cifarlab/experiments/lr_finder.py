@@ -30,6 +30,7 @@ from cifarlab.recipes.recipe import Recipe
 from cifarlab.runtime.device import choose_device, choose_precision, computing_in
 from cifarlab.runtime.memory import keeping_freed_memory
 from cifarlab.runtime.progress import SILENT, Progress
+from cifarlab.training.brought import ready
 from cifarlab.training.loop import LoopOptions, on_device, run_steps, start
 from cifarlab.training.setup import build_model, check_fit, fit_recipe, override, resolve
 from cifarlab.training.state import TrainState
@@ -114,8 +115,11 @@ def find_learning_rate(
             "give a dataset that has some"
         )
     recipe = fit_recipe(recipe, dataset)
-    net = model if model is not None else build_model(recipe, dataset, seed)
-    check_fit(net, dataset)
+    if model is None:
+        net = build_model(recipe, dataset, seed)
+        check_fit(net, dataset)
+    else:
+        net, _ = ready(model, dataset, seed, None, progress.message)
     options = LoopOptions(
         device=chosen,
         precision=choose_precision("auto", chosen),

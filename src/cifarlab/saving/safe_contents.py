@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,11 +73,13 @@ def check_file(path: Path, where: str) -> None:
         )
 
 
-def read_keras(path: Path, weights: Path, where: str) -> Contents:
+def read_keras(
+    path: Path, weights: Path, where: str, own: Mapping[str, Any] | None = None
+) -> Contents:
     """Read a ``.keras`` file; its weights are copied to the new file ``weights``."""
     with zipfile.ZipFile(path) as archive:
         _check_members(archive.infolist(), where)
-        config = checked_config(json.loads(archive.read(CONFIG_MEMBER)), where)
+        config = checked_config(json.loads(archive.read(CONFIG_MEMBER)), where, own)
         notes = archive.read(NOTES_MEMBER) if NOTES_MEMBER in archive.namelist() else None
         with archive.open(WEIGHTS_MEMBER) as source, weights.open("xb") as target:
             shutil.copyfileobj(source, target, 1 << 20)
@@ -86,7 +89,9 @@ def read_keras(path: Path, weights: Path, where: str) -> Contents:
         )
 
 
-def read_h5(path: Path, weights: Path, where: str) -> Contents:
+def read_h5(
+    path: Path, weights: Path, where: str, own: Mapping[str, Any] | None = None
+) -> Contents:
     """Read an ``.h5`` file; it is copied to the new file ``weights``."""
     shutil.copyfile(path, weights)
     with h5py.File(weights, "r") as file:
@@ -94,7 +99,7 @@ def read_h5(path: Path, weights: Path, where: str) -> Contents:
         text = file.attrs["model_config"]
         if len(text) > MEMBERS[CONFIG_MEMBER]:
             raise UnsafeError(f"{where}: refused: a description of {len(text):,} bytes")
-        config = checked_config(json.loads(text), where)
+        config = checked_config(json.loads(text), where, own)
         return Contents(
             config=config, notes=file.attrs.get(NOTES_ATTRIBUTE), weights=weights, arrays=arrays
         )

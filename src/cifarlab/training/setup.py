@@ -116,7 +116,13 @@ def build_model(recipe: Recipe, data: Dataset, seed: int) -> KerasModel:
     return elsewhere
 
 
-def rebuild_model(run: RunDirectory, recipe: Recipe, data: Dataset, seed: int) -> KerasModel:
+def rebuild_model(
+    run: RunDirectory,
+    recipe: Recipe,
+    data: Dataset,
+    seed: int,
+    custom_objects: Mapping[str, Any] | None = None,
+) -> KerasModel:
     """Return the model of an interrupted run, for the checkpoint to give it its weights.
 
     Raises:
@@ -125,25 +131,28 @@ def rebuild_model(run: RunDirectory, recipe: Recipe, data: Dataset, seed: int) -
     if recipe.model.name != CUSTOM:
         return build_model(recipe, data, seed)
     if run.best_keras.exists():
-        return load_model(run.best_keras).model
+        return load_model(run.best_keras, custom_objects).model
     raise InputError(
         f"{run.path} trains a model of your own and has saved none yet; "
         "resume it from Python: cifarlab.resume(directory, model=model)"
     )
 
 
-def resolve(what: object) -> tuple[Recipe, KerasModel | None]:
+def resolve(
+    what: object, custom_objects: Mapping[str, Any] | None = None
+) -> tuple[Recipe, KerasModel | None]:
     """Return the recipe, and the model if the user brought one.
 
     Args:
         what: a recipe, its name, a Keras model, or the path of a model file.
+        custom_objects: classes of the user's that the file may ask for, by name.
 
     Raises:
         InputError, UnsafeError: the file is no model that may be loaded.
         UsageError: anything else, an unknown name, or an optimizer the engine lacks.
     """
-    if isinstance(what, str) and Path(what).suffix in SUFFIXES:
-        model = load_model(Path(what)).model
+    if isinstance(what, str | Path) and Path(what).suffix in SUFFIXES:
+        model = load_model(Path(what), custom_objects).model
         return _recipe_for(model, read_compiled_file(Path(what), model.name)), model
     if isinstance(what, str):
         return find_recipe(what), None
@@ -199,13 +208,42 @@ def check_fit(model: KerasModel, data: Dataset) -> None:
     if tuple(model.input_shape[1:]) != images:
         raise InputError(
             f"model {model.name!r} takes images {list(model.input_shape[1:])}, "
-            f"{data.name} has {list(images)}; resize the data or change the model's input"
+            f"{data.name} has {list(images)}; {_to_fit(model.input_shape[1:], images)}"
         )
     if tuple(model.output_shape[1:]) != (classes,):
         raise InputError(
             f"model {model.name!r} gives {list(model.output_shape[1:])} values, {data.name} has "
-            f"{classes} classes; end the model in Dense({classes}, activation='softmax')"
+            f"{classes} classes; {_new_ending(model, classes)}"
         )
+
+
+def _to_fit(wanted: tuple[int, ...], images: tuple[int, ...]) -> str:
+    """Return what makes images fit a model: another size, other channels, or another model."""
+    if len(wanted) != 3 or wanted[2] not in (1, 3):
+        return f"give the model keras.Input({images})"
+    changes = []
+    if wanted[:2] != images[:2]:
+        changes.append(f"--image-size {wanted[0]}x{wanted[1]}")
+    if wanted[2] != images[2]:
+        changes.append(f"--channels {'grey' if wanted[2] == 1 else 'rgb'}")
+    return f"read the data with {' '.join(changes)}, or give the model keras.Input({images})"
+
+
+def _new_ending(model: KerasModel, classes: int) -> str:
+    """Return how to keep a model's body and give it an output for each of other classes."""
+    head = f"keras.layers.Dense({classes}, activation='softmax')"
+    ending = (keras.layers.Dense, keras.layers.Activation, keras.layers.Softmax)
+    kept = len(model.layers)
+    while kept > 1 and isinstance(model.layers[kept - 1], ending):
+        kept -= 1
+        if isinstance(model.layers[kept], keras.layers.Dense):
+            body = f"model.layers[{kept - len(model.layers) - 1}].output"
+            return (
+                f"keep its body and give it a new last layer, from Python: keras.Model("
+                f"model.inputs, {head}({body})); of a file, the model is "
+                "cifarlab.Classifier.load(path).model"
+            )
+    return f"end the model in {head}"
 
 
 def compile_model(model: KerasModel, recipe: Recipe) -> None:

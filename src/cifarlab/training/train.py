@@ -20,6 +20,7 @@ from cifarlab.data.memory.from_memory import dataset_from, is_in_memory
 from cifarlab.errors import InputError, ResourceError, UsageError
 from cifarlab.evaluation.split_overlap import warn_of_near_duplicates
 from cifarlab.files import check_writable, printable, write_json
+from cifarlab.lowering.plain_form import AS_THEY_ARE, check_pixels
 from cifarlab.recipes.parts import ModelSpec
 from cifarlab.recipes.recipe import Recipe, differences, to_json
 from cifarlab.runs.directory import (
@@ -47,6 +48,7 @@ from cifarlab.runtime.device import choose_device, choose_precision
 from cifarlab.runtime.environment import describe_environment
 from cifarlab.runtime.progress import SILENT, Progress
 from cifarlab.saving.model_file import save_model
+from cifarlab.training.brought import ready
 from cifarlab.training.callbacks import SaveBest
 from cifarlab.training.compiled import as_compiled_before
 from cifarlab.training.loop import LoopOptions, fit
@@ -116,6 +118,8 @@ def train(
     skip_bad: bool = False,
     track: str | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    pixels: str | None = None,
+    custom_objects: Mapping[str, Any] | None = None,
     progress: Progress = SILENT,
 ) -> Run:
     """Train, keep the best weights, read the test split once, and write it all down.
@@ -124,8 +128,8 @@ def train(
     the recipe fitted to the size of the images; see ``recipes.fitting.fitted``.
 
     Args:
-        what: a recipe, its name, the path of a model file, or any Keras model that ends in a
-            softmax.
+        what: a recipe, its name, the path of a model file, or any Keras model of one image that
+            ends in a softmax.
         data: a dataset, what ``cifarlab.load_dataset`` takes, or what holds images and labels in
             memory: ``(x, y)``, arrays by split, a PyTorch, ``tf.data`` or Hugging Face dataset.
         model: a Keras model to train by the recipe ``what`` instead of the recipe's own.
@@ -141,6 +145,10 @@ def train(
         track: ``"tensorboard"``, ``"mlflow"`` or ``"wandb"``, written into the run directory
             unless the client's own settings say otherwise.
         callbacks: stock Keras callbacks or your own, called at epoch ends.
+        pixels: the range that a model of your own was made for, ``"0..255"``, ``"0..1"`` or
+            ``"-1..1"``; for another than 0 to 255 a ``Rescaling`` layer is put first. ``None``
+            measures it, see ``training.pixel_range``.
+        custom_objects: your classes by name, which a model file may ask for.
         progress: receives messages, progress bars and epochs.
 
     Raises:
@@ -157,7 +165,8 @@ def train(
     """
     if track is not None:
         check_tracker(track)
-    recipe, own_model = resolve(what)
+    recipe, own_model = resolve(what, custom_objects)
+    _check_pixels(pixels, own=own_model is not None or model is not None)
     if model is not None:
         recipe, own_model = dataclasses.replace(recipe, model=ModelSpec(name=CUSTOM)), model
     recipe = override(
@@ -189,10 +198,12 @@ def train(
             warn_of_near_duplicates(data)
     dataset = data_for(recipe, data)
     planned, recipe = recipe, fit_recipe(recipe, dataset)
-    net = build_model(recipe, dataset, options.seed) if own_model is None else own_model
-    check_fit(net, dataset)
-    if own_model is not None:
-        for note in check_saving(own_model):
+    if own_model is None:
+        net = build_model(recipe, dataset, options.seed)
+        check_fit(net, dataset)
+    else:
+        net, pixels = ready(own_model, dataset, options.seed, pixels, progress.message)
+        for note in check_saving(net):
             progress.message(note)
     for line in opening_lines(planned, recipe, dataset):
         progress.message(line)
@@ -202,7 +213,7 @@ def train(
         run = use_directory(Path(directory), overwrite=overwrite)
     with lock(run):
         write_json(run.recipe, to_json(recipe))
-        write_json(run.environment, _record(options, dataset))
+        write_json(run.environment, _record(options, dataset, pixels))
         with tracked(track, run) as tracking, as_compiled_before(net):
             return _train(run, net, dataset, recipe, options, callbacks, progress, tracking)
 
@@ -214,6 +225,7 @@ def resume(
     model: KerasModel | None = None,
     recipe: Recipe | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    custom_objects: Mapping[str, Any] | None = None,
     progress: Progress = SILENT,
 ) -> Run:
     """Go on with an interrupted run as if it had never stopped.
@@ -224,6 +236,8 @@ def resume(
         model: needed only for a model of your own with layers of your own.
         recipe: what you believe the run trains; checked against what it does.
         callbacks: the same ones as at the start.
+        custom_objects: your classes by name, for a model with layers of your own that the run has
+            saved already.
         progress: receives messages, progress bars and epochs.
 
     Raises:
@@ -249,7 +263,10 @@ def resume(
             "resume without changes, or start a new run"
         )
     if model is None:
-        model = rebuild_model(run, saved, dataset, options.seed)
+        model = rebuild_model(run, saved, dataset, options.seed, custom_objects)
+    else:
+        pixels = read_json(run.environment).get("pixels") or AS_THEY_ARE
+        model, _ = ready(model, dataset, options.seed, pixels, progress.message)
     with lock(run):
         check_writable(run.path)
         with tracked(None, run) as tracking, as_compiled_before(model):
@@ -265,7 +282,18 @@ def _read_options(run: RunDirectory) -> TrainOptions:
         ) from error
 
 
-def _record(options: TrainOptions, data: Dataset) -> dict[str, Any]:
+def _check_pixels(pixels: str | None, *, own: bool) -> None:
+    if pixels is None:
+        return
+    check_pixels(pixels)
+    if not own:
+        raise UsageError(
+            f"pixels {pixels!r} is about a model of your own; a recipe scales pixels itself: leave "
+            "it out"
+        )
+
+
+def _record(options: TrainOptions, data: Dataset, pixels: str | None) -> dict[str, Any]:
     device = choose_device(options.device)
     reproducible = device.type == "cpu" or options.deterministic
     return {
@@ -275,6 +303,7 @@ def _record(options: TrainOptions, data: Dataset) -> dict[str, Any]:
         "reproducible": "deterministic" if reproducible else "nondeterministic",
         "dataset": describe_data(data),
         "load": describe_loading(data),
+        "pixels": pixels,
     }
 
 
