@@ -137,9 +137,12 @@ def _image_shape(model: KerasModel, image_shape: tuple[int, ...] | None) -> tupl
 
 
 def _is_plain(model: KerasModel, shape: tuple[int | None, ...]) -> bool:
-    # A dictionary or a list of one is called, and answers, as such.
-    nested = keras.tree.is_nested(model.input) or keras.tree.is_nested(model.output)
-    return not nested and tuple(model.input.shape) == (None, *shape)
+    if tuple(model.inputs[0].shape) != (None, *shape):
+        return False
+    # A functional model of a dictionary or a list of one is called, and answers, as such.
+    if isinstance(model, keras.Sequential):
+        return True
+    return not (keras.tree.is_nested(model.input) or keras.tree.is_nested(model.output))
 
 
 def _input_dtype(model: KerasModel) -> str:
