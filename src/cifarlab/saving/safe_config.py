@@ -134,6 +134,7 @@ NEVER = _names(
     "Lambda TFOpLambda SlicingOpLambda TFSMLayer TorchModuleWrapper JaxLayer FlaxLayer "
     "StringLookup IntegerLookup TextVectorization Hashing HashedCrossing"
 )
+OPERATIONS = frozenset({"TFOpLambda", "SlicingOpLambda"})
 # Descriptions in the older ``.h5`` form leave the module out.
 WITHOUT_MODULE = MODELS | LAYERS | INITIALIZERS | REGULARIZERS | CONSTRAINTS | POLICIES
 WITHOUT_MODULE |= ARRAY_OPERATIONS | NETWORK_OPERATIONS
@@ -211,6 +212,12 @@ def _check_part(part: dict[str, object], where: str) -> None:
     if name not in allowed:
         full_name = f"{name} of {module}" if module else name
         what = f"{full_name} is not a stock part that only computes"
+        if name in OPERATIONS:
+            raise UnsafeError(
+                f"{where}: refused: {name} is code of TensorFlow between the layers; write it as a "
+                "layer where the model was made (x / 255 is keras.layers.Rescaling(1 / 255), "
+                "preprocess_input a Rescaling or Normalization), and save it again"
+            )
         if name in NEVER or str(module).split(".")[0] == "keras":
             raise _refused(where, what, "")
         raise _not_named(where, what, name)

@@ -13,6 +13,7 @@ from typing import Any
 import h5py
 
 from cifarlab.errors import InputError, UnsafeError
+from cifarlab.saving.older_config import modern
 from cifarlab.saving.safe_config import checked_config
 from cifarlab.saving.safe_hdf5 import Array, list_arrays
 
@@ -79,7 +80,9 @@ def read_keras(
     """Read a ``.keras`` file; its weights are copied to the new file ``weights``."""
     with zipfile.ZipFile(path) as archive:
         _check_members(archive.infolist(), where)
-        config = checked_config(json.loads(archive.read(CONFIG_MEMBER)), where, own)
+        described = json.loads(archive.read(CONFIG_MEMBER))
+        version = json.loads(archive.read("metadata.json")).get("keras_version")
+        config = checked_config(_modern(described, version), where, own)
         notes = archive.read(NOTES_MEMBER) if NOTES_MEMBER in archive.namelist() else None
         with archive.open(WEIGHTS_MEMBER) as source, weights.open("xb") as target:
             shutil.copyfileobj(source, target, 1 << 20)
@@ -99,10 +102,18 @@ def read_h5(
         text = file.attrs["model_config"]
         if len(text) > MEMBERS[CONFIG_MEMBER]:
             raise UnsafeError(f"{where}: refused: a description of {len(text):,} bytes")
-        config = checked_config(json.loads(text), where, own)
+        config = checked_config(
+            _modern(json.loads(text), file.attrs.get("keras_version")), where, own
+        )
         return Contents(
             config=config, notes=file.attrs.get(NOTES_ATTRIBUTE), weights=weights, arrays=arrays
         )
+
+
+def _modern(config: Any, version: Any) -> Any:
+    """Return a description in the words of Keras 3, whatever version wrote it."""
+    text = version.decode() if isinstance(version, bytes) else str(version or "")
+    return config if text[:1].isdigit() and int(text.split(".")[0]) >= 3 else modern(config)
 
 
 def _check_members(members: list[zipfile.ZipInfo], where: str) -> None:
