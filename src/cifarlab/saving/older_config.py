@@ -45,18 +45,19 @@ def modern(value: Any) -> Any:
         return [modern(item) for item in value]
     if not isinstance(value, dict):
         return value
+    name = value.get("class_name")
+    if name == "Sequential":
+        value = value | {"config": _with_input(value.get("config"))}
     part = {key: modern(item) for key, item in value.items()}
-    name = part.get("class_name")
     if not isinstance(name, str):
         return part
     _rename_module(part, name)
     if name == "Policy" and isinstance(part.get("config"), dict):
         return part["config"].get("name", "float32")
-    # The oldest files have the layers alone.
-    if name == "Sequential" and isinstance(part.get("config"), list):
-        part["config"] = {"layers": part["config"]}
     if isinstance(part.get("config"), dict):
         part["config"] = _settings(name, part["config"])
+    if isinstance(part.get("inbound_nodes"), list):
+        part["inbound_nodes"] = [_node(node) for node in part["inbound_nodes"]]
     if name == "MultiHeadAttention":
         part.pop("build_config", None)
     return part
@@ -93,31 +94,75 @@ def _settings(name: str, config: dict[str, Any]) -> dict[str, Any]:
     axis = kept.get("axis")
     if name == "BatchNormalization" and isinstance(axis, list) and len(axis) == 1:
         kept["axis"] = axis[0]
-    if name == "Sequential" and isinstance(kept.get("layers"), list):
-        kept["layers"] = _with_input(kept["layers"])
-    elif name == "InputLayer" and "batch_input_shape" in kept:
+    if name == "InputLayer" and "batch_input_shape" in kept:
         kept["batch_shape"] = kept.pop("batch_input_shape")
+    kept.pop("batch_input_shape", None)
+    if name in ("Functional", "Model"):
+        for ends in ("input_layers", "output_layers"):
+            kept[ends] = _single(kept.get(ends))
     return kept
 
 
-def _with_input(layers: list[Any]) -> list[Any]:
-    """Return the layers of a Sequential with an input of its own, which older ones leave out."""
-    configs = [layer.get("config") for layer in layers if isinstance(layer, dict)]
-    shapes = [
-        config.pop("batch_input_shape", None) if isinstance(config, dict) else None
-        for config in configs
-    ]
-    if not shapes or shapes[0] is None:
-        return layers
-    dtype = configs[0].get("dtype", "float32")
+def _single(ends: Any) -> Any:
+    """Return the one tensor of a list of one: a model of one input is not called with a list."""
+    return ends[0] if isinstance(ends, list) and len(ends) == 1 and _is_tensor(ends[0]) else ends
+
+
+def _is_tensor(value: Any) -> bool:
+    """Whether it is a layer's name, the number of its call, and that of the output."""
+    return (
+        isinstance(value, list)
+        and len(value) == 3
+        and isinstance(value[0], str)
+        and all(type(number) is int for number in value[1:])
+    )
+
+
+def _node(node: Any) -> Any:
+    """Return a call of a layer in the newer form where tensors are among its named arguments."""
+    if not isinstance(node, list) or not node or not all(_is_call(tensor) for tensor in node):
+        return node
+    named = node[0][3] if len(node[0]) == 4 else {}
+    if not any(_is_tensor(value) for value in named.values()):
+        return node
+    given = [_tensor(tensor[:3]) for tensor in node]
+    return {
+        "args": [given[0] if len(given) == 1 else given],
+        "kwargs": {k: _tensor(v) if _is_tensor(v) else v for k, v in named.items()},
+    }
+
+
+def _is_call(value: Any) -> bool:
+    if not isinstance(value, list) or not _is_tensor(value[:3]):
+        return False
+    return len(value) == 3 or (len(value) == 4 and isinstance(value[3], dict))
+
+
+def _tensor(history: list[Any]) -> dict[str, Any]:
+    # Keras takes shape and type from the layer, so that these stand for nothing.
+    config = {"shape": [None], "dtype": "float32", "keras_history": history}
+    return {"class_name": "__keras_tensor__", "config": config}
+
+
+def _with_input(config: Any) -> Any:
+    """Return the settings of a Sequential with an input of its own, which older ones leave out."""
+    # The oldest files have the layers alone.
+    config = {"layers": config} if isinstance(config, list) else config
+    layers = config.get("layers") if isinstance(config, dict) else None
+    first = layers[0] if isinstance(layers, list) and layers else None
+    settings = first.get("config") if isinstance(first, dict) else None
+    if not isinstance(settings, dict) or first.get("class_name") == "InputLayer":
+        return config
+    if "batch_input_shape" not in settings:
+        return config
     given = {
         "module": "keras.layers",
         "class_name": "InputLayer",
         "config": {
-            "batch_shape": shapes[0],
-            "dtype": dtype if isinstance(dtype, str) else "float32",
-            "name": f"{configs[0].get('name', 'layer')}_input",
+            "batch_shape": settings["batch_input_shape"],
+            "dtype": "float32",
+            "name": f"{settings.get('name', 'layer')}_input",
         },
         "registered_name": None,
     }
-    return [given, *layers]
+    return config | {"layers": [given, *layers]}
