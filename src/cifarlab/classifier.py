@@ -22,7 +22,7 @@ from cifarlab.evaluation.metrics import Metrics, measure
 from cifarlab.files import printable
 from cifarlab.fitting.fit import evaluate as evaluate_keras
 from cifarlab.lowering.model import LoweredModel, lower
-from cifarlab.lowering.plain_form import AS_THEY_ARE, plain_form
+from cifarlab.lowering.plain_form import AS_THEY_ARE, plain_form, scales_pixels
 from cifarlab.lowering.prepared import PreparedModel, prepare
 from cifarlab.lowering.tta import tta_logits
 from cifarlab.predictions import Predictions
@@ -314,7 +314,9 @@ def is_pretrained(what: PathLike) -> bool:
     return not path.is_file() and not RunDirectory(path=path).recipe.is_file()
 
 
-def resolve_model(what: PathLike | None = None, device: str = "auto") -> Classifier:
+def resolve_model(
+    what: PathLike | None = None, device: str = "auto", pixels: str | None = None
+) -> Classifier:
     """Load the model that ``find_model`` names.
 
     Raises:
@@ -324,7 +326,22 @@ def resolve_model(what: PathLike | None = None, device: str = "auto") -> Classif
         >>> resolve_model("cifar10", "cpu").class_names[:2]
         ('airplane', 'automobile')
     """
-    return Classifier.load(find_model(what), device)
+    return Classifier.load(find_model(what), device, pixels=pixels)
+
+
+def unscaled(classifier: Classifier) -> str:
+    """Return a line on the range of pixels of a model from elsewhere that does not say it.
+
+    Example:
+        >>> unscaled(Classifier.pretrained("cpu"))
+        ''
+    """
+    if classifier.recipe is not None or scales_pixels(classifier.model):
+        return ""
+    return (
+        "has no Rescaling layer and is given pixels 0 to 255; if it was trained on others, say "
+        "--pixels 0..1 or --pixels -1..1 (from Python, pixels=)"
+    )
 
 
 @overload

@@ -157,6 +157,9 @@ def _called(model: KerasModel, images: Any) -> Any:
             function = keras.Function(model.inputs, model.outputs)
             outputs = function._run_through_graph([images], operation_fn=lambda layer: layer)
         else:
+            if not model.built:
+                # With values, so that an error in its code is the one that is seen.
+                model(np.zeros((1, *images.shape[1:]), images.dtype))
             outputs = model(images)
     # The code of a model that others wrote may raise anything.
     except Exception as error:

@@ -147,13 +147,14 @@ def _tensor(history: list[Any]) -> dict[str, Any]:
 def _with_input(config: Any) -> Any:
     """Return the settings of a Sequential with an input of its own, which older ones leave out."""
     # The oldest files have the layers alone.
-    config = {"layers": config} if isinstance(config, list) else config
+    config = {"name": "sequential", "layers": config} if isinstance(config, list) else config
     layers = config.get("layers") if isinstance(config, dict) else None
-    first = layers[0] if isinstance(layers, list) and layers else None
-    settings = first.get("config") if isinstance(first, dict) else None
-    if not isinstance(settings, dict) or first.get("class_name") == "InputLayer":
+    if not isinstance(layers, list) or not layers or not isinstance(layers[0], dict):
         return config
-    if "batch_input_shape" not in settings:
+    settings = layers[0].get("config")
+    if not isinstance(settings, dict) or "batch_input_shape" not in settings:
+        return config
+    if layers[0].get("class_name") == "InputLayer":
         return config
     given = {
         "module": "keras.layers",

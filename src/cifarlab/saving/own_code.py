@@ -41,7 +41,9 @@ def scope_of(custom_objects: Mapping[str, Any] | None) -> dict[str, Any]:
                 f"custom_objects has {name!r}, which is Keras's own; name classes of yours only"
             )
         scope |= {GIVEN + name: code, keras.saving.get_registered_name(code): code}
-        scope.setdefault(name, code)
+        # A class of the same name as a stock layer's is known by its registered name only.
+        if not hasattr(keras.layers, name) and not hasattr(keras, name):
+            scope[name] = code
     return scope
 
 

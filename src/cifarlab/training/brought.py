@@ -49,8 +49,10 @@ def ready(
 def seed_layers(model: KerasModel, seed: int) -> None:
     """Give random layers without a seed of their own one that depends on ``seed`` alone.
 
-    Keras draws it anew for each model, so that the same training twice would differ.
+    Keras draws it anew for each model, so that the same training twice would differ. What layers
+    of the user's draw from the generators of Keras, NumPy or Python depends on it, too.
     """
+    keras.utils.set_random_seed(derive(seed, "layers") % 2**32)
     generators = [g for layer in model._flatten_layers() for g in _generators(layer)]
     for index, generator in enumerate(generators):
         if generator._initial_seed is None:

@@ -63,9 +63,8 @@ def choose_pixels(model: KerasModel, split: Split) -> tuple[str, str]:
         return AS_THEY_ARE, ""
     return best, (
         f"pixels are brought to {best}, as this model was made for: of {len(labels)} images it "
-        f"knows {found.accuracy:.0%} that way and {as_they_are.accuracy:.0%} at {AS_THEY_ARE}; a "
-        f"Rescaling layer in the saved file does that (--pixels {AS_THEY_ARE} leaves them as they "
-        "are)"
+        f"knows {found.accuracy:.0%} that way and {as_they_are.accuracy:.0%} at {AS_THEY_ARE}, by "
+        f"a Rescaling layer in front; --pixels {AS_THEY_ARE} leaves them as they are"
     )
 
 
