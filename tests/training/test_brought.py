@@ -133,6 +133,8 @@ def test_a_model_that_comes_back_different_is_refused_before_training(tmp_path: 
     assert not (tmp_path / "r" / "history.csv").exists()
 
 
+# Keras cannot write every random layer as .h5, and says so.
+@pytest.mark.filterwarnings("ignore:left out")
 @pytest.mark.parametrize(
     "make",
     [
