@@ -179,7 +179,13 @@ def test_a_model_made_for_another_range_is_given_that_range(
     made_for(scale, offset).save(path)
     spoken = Spoken()
     run = train(
-        str(path), tiny_dataset(), epochs=1, directory=tmp_path / "r", options=CPU, progress=spoken
+        str(path),
+        tiny_dataset(),
+        epochs=1,
+        learning_rate=1e-5,
+        directory=tmp_path / "r",
+        options=CPU,
+        progress=spoken,
     )
     assert [line for line in spoken.lines if line.startswith(f"pixels are brought to {pixels}")]
     assert run.metrics.test.accuracy > 0.9
