@@ -17,10 +17,12 @@ from cifarlab.backend import KerasModel, keras
 from cifarlab.data.dataset import Split
 from cifarlab.data.image import read_as
 from cifarlab.data.image_format import ImageFormat
-from cifarlab.errors import InputError
+from cifarlab.errors import InputError, UsageError
 from cifarlab.evaluation.metrics import Metrics, measure
+from cifarlab.files import printable
 from cifarlab.fitting.fit import evaluate as evaluate_keras
 from cifarlab.lowering.model import LoweredModel, lower
+from cifarlab.lowering.plain_form import AS_THEY_ARE, plain_form, scales_pixels
 from cifarlab.lowering.prepared import PreparedModel, prepare
 from cifarlab.lowering.tta import tta_logits
 from cifarlab.predictions import Predictions
@@ -77,22 +79,43 @@ class Classifier:
     trained_on: Mapping[str, Any] | None = None
 
     @staticmethod
-    def load(path: PathLike, device: str = "auto") -> Classifier:
+    def load(
+        path: PathLike,
+        device: str = "auto",
+        *,
+        custom_objects: Mapping[str, Any] | None = None,
+        pixels: str | None = None,
+    ) -> Classifier:
         """Read a run directory, a ``.keras`` or an ``.h5`` file; never runs code from it.
 
         Test-time augmentation is what the recipe in the file says, for every image alike.
         ``"cifar10"`` is the pretrained model that comes with the package.
 
+        Args:
+            path: the run or file.
+            device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+            custom_objects: your own classes by name, which the file may ask for beside stock
+                layers: ``{"MyLayer": MyLayer}``. They are the only code that is added.
+            pixels: the range that a model from elsewhere was made for, ``"0..255"``, ``"0..1"``
+                or ``"-1..1"``; by default, as in all files of cifarlab, 0 to 255.
+
         Raises:
             InputError: no such file, not a model, or a model that is no classifier.
-            UnsafeError: the file asks for more than stock layers.
-            UsageError: ``device`` is not there.
+            UnsafeError: the file asks for more than stock layers and ``custom_objects``.
+            UsageError: ``device`` is not there, or ``pixels`` is no range, or is given for a file
+                of cifarlab.
 
         Example:
             >>> Classifier.load("runs/baseline-1").predict("cat.jpg").top(1)  # doctest: +SKIP
             [[('cat', 0.93)]]
         """
-        return _of_loaded(_load(Path(path)), device)
+        loaded = _load(Path(path), custom_objects)
+        if pixels is not None and loaded.recipe is not None:
+            raise UsageError(
+                f"pixels {pixels!r}: {printable(Path(path))} was written by cifarlab and takes 0 "
+                "to 255; leave that out"
+            )
+        return _of_loaded(loaded, device, pixels or AS_THEY_ARE)
 
     @staticmethod
     def pretrained(device: str = "auto") -> Classifier:
@@ -114,8 +137,17 @@ class Classifier:
         class_names: Sequence[str],
         device: str = "auto",
         tta: TestTimeAugmentation | None = None,
+        pixels: str = AS_THEY_ARE,
     ) -> Classifier:
         """Make a classifier of a Keras model that ends in a softmax.
+
+        Args:
+            model: of one image; where it is not plain (``lowering.plain_form``), the classifier
+                has its plain form, of the same layers.
+            class_names: in the order of the outputs.
+            device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+            tta: test-time augmentation.
+            pixels: the range that the model was made for: ``"0..255"``, ``"0..1"``, ``"-1..1"``.
 
         Raises:
             InputError: it does not take images of one size, RGB or grey, does not end in a
@@ -124,6 +156,7 @@ class Classifier:
             UsageError: ``device`` is not there.
         """
         names = tuple(class_names)
+        model = plain_form(model, pixels=pixels)
         lowered = lower(model, choose_device(device))
         _check_input(model)
         if model.output_shape != (None, len(names)) or not lowered.strip_softmax():
@@ -281,7 +314,9 @@ def is_pretrained(what: PathLike) -> bool:
     return not path.is_file() and not RunDirectory(path=path).recipe.is_file()
 
 
-def resolve_model(what: PathLike | None = None, device: str = "auto") -> Classifier:
+def resolve_model(
+    what: PathLike | None = None, device: str = "auto", pixels: str | None = None
+) -> Classifier:
     """Load the model that ``find_model`` names.
 
     Raises:
@@ -291,7 +326,22 @@ def resolve_model(what: PathLike | None = None, device: str = "auto") -> Classif
         >>> resolve_model("cifar10", "cpu").class_names[:2]
         ('airplane', 'automobile')
     """
-    return Classifier.load(find_model(what), device)
+    return Classifier.load(find_model(what), device, pixels=pixels)
+
+
+def unscaled(classifier: Classifier) -> str:
+    """Return a line on the range of pixels of a model from elsewhere that does not say it.
+
+    Example:
+        >>> unscaled(Classifier.pretrained("cpu"))
+        ''
+    """
+    if classifier.recipe is not None or scales_pixels(classifier.model):
+        return ""
+    return (
+        "has no Rescaling layer and is given pixels 0 to 255; if it was trained on others, say "
+        "--pixels 0..1 or --pixels -1..1 (from Python, pixels=)"
+    )
 
 
 @overload
@@ -336,9 +386,10 @@ def _paths(images: PathLike | Sequence[PathLike]) -> list[PathLike]:
     return paths
 
 
-def _of_loaded(loaded: LoadedModel, device: str) -> Classifier:
-    names = loaded.class_names or _numbered(_classes(loaded.model))
-    classifier = Classifier.from_keras(loaded.model, names, device, _tta(loaded.recipe))
+def _of_loaded(loaded: LoadedModel, device: str, pixels: str = AS_THEY_ARE) -> Classifier:
+    model = plain_form(loaded.model, pixels=pixels)
+    names = loaded.class_names or _numbered(_classes(model))
+    classifier = Classifier.from_keras(model, names, device, _tta(loaded.recipe))
     return replace(
         classifier,
         recipe=loaded.recipe,
@@ -350,13 +401,13 @@ def _of_loaded(loaded: LoadedModel, device: str) -> Classifier:
     )
 
 
-def _load(path: Path) -> LoadedModel:
+def _load(path: Path, custom_objects: Mapping[str, Any] | None) -> LoadedModel:
     if is_pretrained(path):
         return read_pretrained()
     if path.is_dir():
-        return load_model(find_run(path).best_keras)
+        return load_model(find_run(path).best_keras, custom_objects)
     if path.exists():
-        return load_model(path)
+        return load_model(path, custom_objects)
     raise InputError(
         f"{path}: no such run or model file; check the path, or take {PRETRAINED!r}, the "
         "pretrained model that comes with cifarlab"

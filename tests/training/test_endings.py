@@ -213,7 +213,7 @@ def test_a_softmax_in_code_is_recognised_by_its_values() -> None:
         (losses.binary_crossentropy, "binary_crossentropy", False, False),
         ("crossentropy", "crossentropy", False, False),
     ],
-    ids=str,
+    ids=["mse", "sparse", "sparse logits", "binary", "crossentropy"],
 )
 def test_what_a_loss_takes(loss: Any, name: str, numbers: bool, logits: bool) -> None:
     kind = kind_of(loss)

@@ -19,7 +19,6 @@ from fitting.test_nothing_dropped import (
     LOSS_CASES,
     LOSS_VALUES,
     NEUTRAL,
-    NEUTRAL_THERE,
     OPTIMIZER_CASES,
     OPTIMIZER_VALUES,
     SAFE,
@@ -45,6 +44,9 @@ pytestmark = [
 Make = Callable[[], dict[str, Any]]
 
 
+# Keras's own results do not change either: its Adafactor has its relative step in any case, and
+# in so few steps the averages of ScheduleFreeAdamW differ by less than rounding.
+NEUTRAL_HERE = {("Adafactor", "relative_step"), ("ScheduleFreeAdamW", "beta_1")}
 # With the value of tests/fitting this wider kernel diverges, in Keras too.
 VALUES = {**OPTIMIZER_VALUES, "muon_b": (-4.7, {})}
 
@@ -94,7 +96,7 @@ def test_of_an_optimizer(name: str, argument: str) -> None:
 
     changed = trained(make({argument: value}), "numbers")
     plain = plainly(network(), make({}))
-    neutral = argument in NEUTRAL or (name, argument) in NEUTRAL_THERE
+    neutral = argument in NEUTRAL or (name, argument) in NEUTRAL_HERE
     assert differ(plain, changed) != neutral
 
 
@@ -242,7 +244,9 @@ class OwnLoss(keras.Model):  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
-    ("loss", "form"), [(own_loss, "one-hot"), (own_sparse_loss, "numbers")], ids=lambda v: str(v)
+    ("loss", "form"),
+    [(own_loss, "one-hot"), (own_sparse_loss, "numbers")],
+    ids=["one-hot", "numbers"],
 )
 def test_a_function_of_the_users_is_the_loss(loss: Any, form: str) -> None:
     trained(lambda: {"optimizer": optimizers.SGD(0.1), "loss": loss}, form)

@@ -246,7 +246,7 @@ def ending_in(*layers: Any) -> Any:
             lambda: ending_in(keras.layers.Flatten(), keras.layers.Dense(4, activation="softmax")),
             "has 3 classes",
         ),
-        (lambda: keras.Sequential([keras.layers.Dense(3)]), "no weights yet"),
+        (lambda: keras.Sequential([keras.layers.Dense(3)]), "gives [12, 12, 3] values"),
         (
             lambda: keras.Sequential(
                 [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from cifarlab.classifier import Classifier
+    from cifarlab.data.split import Split
     from cifarlab.evaluation.metrics import Metrics
 
 SPLITS = ("train", "validation", "test")
@@ -47,6 +49,13 @@ def evaluate(
             help="For a model file without class names: a,b,c in the order of its outputs."
         ),
     ] = None,
+    pixels: Annotated[
+        str | None,
+        typer.Option(
+            help="The range that a model from elsewhere was made for: 0..255, 0..1 or -1..1. "
+            "Default: measured on images for training, where the data have any."
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     load: LoadOptions = DEFAULTS,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
@@ -63,29 +72,33 @@ def evaluate(
     """
     if split is not None and split not in SPLITS:
         raise UsageError(f"split {split!r}: choose from {', '.join(SPLITS)}")
-    from cifarlab.classifier import Classifier
+    from cifarlab.classifier import Classifier, unscaled
     from cifarlab.cli.output import console, print_json, warnings_in_one_line
     from cifarlab.cli.progress import progress_on_stderr
     from cifarlab.runs.labelled import labelled_images
 
     warnings_in_one_line()
-    classifier = Classifier.load(model, device)
+    classifier = Classifier.load(model, device, pixels=pixels)
     if class_names is not None:
         classifier = _named(classifier, class_names.split(","), model)
     if split == "validation" and classifier.saw_validation:
         raise UsageError(f"{model} was trained on the validation images; use --split test")
     with progress_on_stderr() as progress:
         progress.started("loading data")
-        measured = labelled_images(
+        read = partial(
+            labelled_images,
             model,
             data,
-            split,
             class_names=classifier.class_names,
             named=classifier.named,
             image_format=classifier.image_format,
             trained_on=classifier.trained_on,
             options=replace(load, progress=progress.message),
         )
+        measured = read(split)
+        if pixels is None and unscaled(classifier):
+            # Chosen on images for training, never on those of a test split.
+            classifier = _in_its_range(classifier, read("train").images, model, device)
         classifier = replace(classifier, class_names=measured.class_names)
         progress.started("measuring")
         metrics = classifier.evaluate(measured.images)
@@ -107,6 +120,21 @@ def evaluate(
             classifier.temperature,
             on_seen,
         )
+
+
+def _in_its_range(classifier: Classifier, images: Split, model: Path, device: str) -> Classifier:
+    """Return the classifier in the range of pixels that its model knows, and say so."""
+    from cifarlab.classifier import Classifier
+    from cifarlab.cli.output import say
+    from cifarlab.lowering.plain_form import AS_THEY_ARE
+    from cifarlab.training.pixel_range import choose_pixels
+
+    chosen, line = choose_pixels(classifier.model, images)
+    if chosen == AS_THEY_ARE:
+        return classifier
+    say(line)
+    names = classifier.class_names
+    return replace(Classifier.load(model, device, pixels=chosen), class_names=names)
 
 
 def _named(classifier: Classifier, names: list[str], model: Path) -> Classifier:

@@ -62,6 +62,12 @@ def predict(
         str | None,
         typer.Option(help="squash, crop or pad. Default: as the model was trained."),
     ] = None,
+    pixels: Annotated[
+        str | None,
+        typer.Option(
+            help="The range that a model from elsewhere was made for: 0..255, 0..1 or -1..1."
+        ),
+    ] = None,
     follow_links: Annotated[
         bool, typer.Option("--follow-links", help="Read what links out of folders lead to.")
     ] = False,
@@ -86,8 +92,8 @@ def predict(
       find photos/ -mtime -1 -print0 | cifarlab predict --from-file - -o new.jsonl
       cat cat.jpg | cifarlab predict - --model runs/baseline-1
     """
-    from cifarlab.classifier import find_model, resolve_model
-    from cifarlab.cli.output import warnings_in_one_line
+    from cifarlab.classifier import find_model, resolve_model, unscaled
+    from cifarlab.cli.output import say, warnings_in_one_line
     from cifarlab.cli.predictions import show_answers, show_summary
     from cifarlab.cli.progress import progress_on_stderr
     from cifarlab.data.image_format import check_resize_mode
@@ -110,7 +116,9 @@ def predict(
         print(f"model: {printable(str(find_model()))}", file=sys.stderr)
     total = None if from_file else known_count(given)
     with _listed(from_file) as listed, progress_on_stderr() as progress, _interruptible(output):
-        classifier = resolve_model(model, device)
+        classifier = resolve_model(model, device, pixels=pixels)
+        if pixels is None and (line := unscaled(classifier)):
+            say(f"{printable(str(model))}: {line}")
         progress.started("classifying", total)
         found = chain(given, listed)
         if output is None:

@@ -96,6 +96,13 @@ def train(
     track: Annotated[
         str | None, typer.Option(help="Log to tensorboard, mlflow or wandb, offline.")
     ] = None,
+    pixels: Annotated[
+        str | None,
+        typer.Option(
+            help="The range that a model from elsewhere was made for: 0..255, 0..1 or "
+            "-1..1. Default: measured."
+        ),
+    ] = None,
     load: LoadOptions = DEFAULTS,
     no_report: Annotated[bool, typer.Option("--no-report", help="Leave out report.html.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
@@ -127,13 +134,19 @@ def train(
     )
     with TerminalProgress(out) as progress:
         if resume is not None:
-            elsewhere = output is not None or overwrite or fallback is not None or track is not None
+            elsewhere = (
+                output is not None
+                or overwrite
+                or fallback is not None
+                or track is not None
+                or pixels is not None
+            )
             if elsewhere or options != training.DEFAULTS or load != DEFAULTS:
                 raise UsageError(
                     "--resume goes on in the same directory, on the same data, read the same way, "
                     "with the same options; leave out --output, --overwrite, --fallback, --track, "
-                    "--seed, --device, --precision, --deterministic, --compile, and all options of "
-                    "how data are read"
+                    "--pixels, --seed, --device, --precision, --deterministic, --compile, and all "
+                    "options of how data are read"
                 )
             expected = override(
                 _believed(resume, recipe),
@@ -164,6 +177,7 @@ def train(
                 overwrite=overwrite,
                 load=load,
                 track=track,
+                pixels=pixels,
                 progress=progress,
             )
             run = _with_fallback(begin, data or "cifar10", fallback, out)

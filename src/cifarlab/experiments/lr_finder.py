@@ -30,8 +30,9 @@ from cifarlab.recipes.recipe import Recipe
 from cifarlab.runtime.device import choose_device, choose_precision, computing_in
 from cifarlab.runtime.memory import keeping_freed_memory
 from cifarlab.runtime.progress import SILENT, Progress
+from cifarlab.training.brought import make_ready
 from cifarlab.training.loop import LoopOptions, on_device, run_steps, start
-from cifarlab.training.own_model import finish_for, resolve
+from cifarlab.training.own_model import resolve
 from cifarlab.training.setup import build_model, check_fit, fit_recipe, override
 from cifarlab.training.state import TrainState
 from cifarlab.training.step import evaluate
@@ -117,9 +118,11 @@ def find_learning_rate(
             "give a dataset that has some"
         )
     recipe = fit_recipe(recipe, dataset)
-    net = model if model is not None else build_model(recipe, dataset, seed)
-    check_fit(net, dataset)
-    net = finish_for(compiled, net, dataset).model
+    if model is None:
+        net = build_model(recipe, dataset, seed)
+        check_fit(net, dataset)
+    else:
+        net = make_ready(model, compiled, dataset, seed, None, progress.message).finished.model
     options = LoopOptions(
         device=chosen,
         precision=choose_precision("auto", chosen),

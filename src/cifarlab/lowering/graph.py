@@ -205,7 +205,7 @@ def _read_graph(
 
         return call
 
-    if not _is_graph(model):
+    if not is_graph(model):
         lowered.modules_in_order.append(KerasModule(model))
         lowered.steps.append(Step(module=0, args=(Slot(index=0),), kwargs={}, outputs=(1,)))
         lowered.not_lowered = (model.name,)
@@ -225,7 +225,7 @@ def _read_graph(
     return int(result.index)
 
 
-def _is_graph(model: KerasModel) -> bool:
+def is_graph(model: KerasModel) -> bool:
     """Whether calling ``model`` does nothing but run its graph of layers."""
     plain = type(model).call in (keras.Sequential.call, _functional_call())
     return plain and bool(getattr(model, "inputs", None))
@@ -242,7 +242,7 @@ def _lower_operation(
 ) -> nn.Module | None:
     """Return the native form of a layer or nested model, or ``None`` if it has none."""
     if isinstance(operation, keras.Model):
-        nested = _is_graph(operation) and len(operation.inputs) == len(operation.outputs) == 1
+        nested = is_graph(operation) and len(operation.inputs) == len(operation.outputs) == 1
         return LoweredGraph(operation, modules, kept_in_keras) if nested else None
     build = LOWERED.get(type(operation))
     if build is None or _is_special(operation):

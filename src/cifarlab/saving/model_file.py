@@ -26,6 +26,7 @@ from cifarlab.backend import KerasModel, keras
 from cifarlab.data.image_format import RESIZE_MODES
 from cifarlab.errors import InputError, ResourceError, UsageError
 from cifarlab.files import replacing
+from cifarlab.saving.own_code import scope_of
 from cifarlab.saving.safe_build import rebuild
 from cifarlab.saving.safe_contents import (
     CONFIG_MEMBER,
@@ -180,14 +181,20 @@ def _finish_archive(path: Path, notes: str) -> None:
             archive.writestr(name, content)
 
 
-def load_model(path: Path) -> LoadedModel:
+def load_model(path: Path, custom_objects: Mapping[str, Any] | None = None) -> LoadedModel:
     """Read a ``.keras`` or ``.h5`` file, which need not be trusted.
 
     Nothing from the file is run, no other file is read, and memory stays in proportion to the
     content of the file. Keras's global safe mode is not changed. The HDF5 and zip formats are
     read by their libraries, in this process.
 
+    Args:
+        path: the file.
+        custom_objects: classes and functions of the user's by name, which the file may ask for
+            beside stock parts; nothing else is added.
+
     Raises:
+        UsageError: ``custom_objects`` is not such a mapping.
         InputError: no such file, truncated, or weights that do not fit the description.
         UnsafeError: it names a part that is not stock Keras, holds links or surplus
             members, or unpacks or declares more than ``safe_contents.MEMBERS`` and
@@ -195,12 +202,13 @@ def load_model(path: Path) -> LoadedModel:
         ResourceError: the disk for temporary files is full.
     """
     where = str(path) if str(path).isprintable() else repr(str(path))
+    own = scope_of(custom_objects)
     check_file(path, where)
     with tempfile.TemporaryDirectory(prefix="cifarlab-") as scratch:
         weights = Path(scratch) / ("copy.weights.h5" if path.suffix == ".keras" else "copy.h5")
         read = read_keras if path.suffix == ".keras" else read_h5
         try:
-            contents = read(path, weights, where)
+            contents = read(path, weights, where, own)
         except _DAMAGED as error:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise ResourceError(
@@ -208,7 +216,7 @@ def load_model(path: Path) -> LoadedModel:
                 ) from None
             raise InputError(f"{where}: {TRUNCATED} ({one_line(error)})") from None
         values = sum(math.prod(array.shape) for array in contents.arrays.values())
-        model = rebuild(contents.config, values, where)
+        model = rebuild(contents.config, values, where, own)
         check = check_keras_weights if path.suffix == ".keras" else check_h5_weights
         check(model, contents.weights, contents.arrays, where)
         try:
@@ -275,7 +283,8 @@ def _count_bytes(model: KerasModel) -> int:
 
 
 def _count_outputs(model: KerasModel) -> int | None:
-    shape = model.output_shape if model.built else None
+    # A subclassed model has none.
+    shape = getattr(model, "output_shape", None) if model.built else None
     return shape[1] if isinstance(shape, tuple) and len(shape) == 2 else None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -14,15 +15,18 @@ from cifarlab.saving.safe_config import MODELS
 MAX_PARAMETERS = 250_000_000
 # Up to this many parameters are always built, whatever the file holds.
 FREE_PARAMETERS = 1_000_000
+# Of the reason why a description cannot be built, in characters.
+LONGEST = 400
 
 
-def rebuild(config: Any, held: int, where: str) -> KerasModel:
+def rebuild(config: Any, held: int, where: str, own: Mapping[str, Any] | None = None) -> KerasModel:
     """Build the described model, first without memory to count its parameters.
 
     Args:
         config: a description that ``safe_config.checked_config`` has passed.
         held: number of values in the file.
         where: the name of the file in messages.
+        own: code of the user's that the description names, as ``own_code.scope_of`` returns it.
 
     Returns:
         The model with fresh weights, not compiled.
@@ -32,18 +36,20 @@ def rebuild(config: Any, held: int, where: str) -> KerasModel:
         UnsafeError: it has more parameters than ``MAX_PARAMETERS``, or far more than
             the file holds.
     """
-    if not (isinstance(config, dict) and config.get("class_name") in MODELS):
+    own = own or {}
+    named = config.get("class_name") if isinstance(config, dict) else None
+    if named not in MODELS and not any(str(named) == name for name in own):
         raise InputError(f"{where}: its description is not that of a model; save it with Keras")
-    declared = _count_parameters(_build(config, where, device="meta"))
+    declared = _count_parameters(_build(config, where, own, device="meta"))
     if declared > MAX_PARAMETERS or declared > max(FREE_PARAMETERS, 2 * held):
         raise UnsafeError(
             f"{where}: refused: it declares {declared:,} parameters and holds {held:,} values; "
             f"at most {MAX_PARAMETERS:,} and twice what it holds are built; get it again"
         )
-    return _build(config, where, device=None)
+    return _build(config, where, own, device=None)
 
 
-def _build(config: Any, where: str, *, device: str | None) -> KerasModel:
+def _build(config: Any, where: str, own: Mapping[str, Any], *, device: str | None) -> KerasModel:
     """Return the model that the checked ``config`` describes, with fresh weights.
 
     On PyTorch's ``"meta"`` device tensors have a shape and no memory.
@@ -56,6 +62,7 @@ def _build(config: Any, where: str, *, device: str | None) -> KerasModel:
         with (
             scopes.SafeModeScope(safe_mode=True),
             scopes.ObjectSharingScope(),
+            keras.saving.custom_object_scope(own),
             keras.device(device) if device else nullcontext(),
         ):
             if config.get("module") is not None:
@@ -66,15 +73,23 @@ def _build(config: Any, where: str, *, device: str | None) -> KerasModel:
                 model = keras.legacy.saving.deserialize_keras_object(config, module_objects=known)
     # A description can have any arguments for any layer, so any exception is possible.
     except Exception as error:
-        reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise InputError(
-            f"{where}: its description cannot be built ({reason}); save it with Keras 3 again"
+            f"{where}: its description cannot be built ({_reason(error)}); load it where it was "
+            "made, and save it there as .keras with Keras 3"
         ) from None
     if not isinstance(model, keras.Model) or not model.built:
         raise InputError(
             f"{where}: it does not describe the model's input; save the model after it is built"
         )
     return model
+
+
+def _reason(error: Exception) -> str:
+    """Return why Keras cannot build it, without the description, which Keras repeats."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    # Of a layer's error, the innermost is what went wrong.
+    inner = text.rpartition("Exception encountered: ")[2] or text
+    return inner[:LONGEST] + ("..." if len(inner) > LONGEST else "")
 
 
 def _count_parameters(model: KerasModel) -> int:

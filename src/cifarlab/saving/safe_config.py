@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from cifarlab.errors import UnsafeError
+from cifarlab.saving.own_code import as_given
 
 
 def _names(text: str) -> frozenset[str]:
@@ -122,7 +125,16 @@ ALLOWED = {
     "keras.src.ops.nn": NETWORK_OPERATIONS,
     "keras.src.ops.core": frozenset({"Cast", "Slice", "StopGradient", "Unstack"}),
     "keras.src.ops.math": frozenset({"Erf", "Logsumexp", "Rsqrt"}),
+    # The only two layers that networks of ``keras.applications`` have of their own.
+    "keras.src.applications.convnext": frozenset({"LayerScale"}),
+    "keras.src.applications.inception_resnet_v2": frozenset({"CustomScaleLayer"}),
 }
+# Keras's own layers that run code from the file; the older form names no module.
+NEVER = _names(
+    "Lambda TFOpLambda SlicingOpLambda TFSMLayer TorchModuleWrapper JaxLayer FlaxLayer "
+    "StringLookup IntegerLookup TextVectorization Hashing HashedCrossing"
+)
+OPERATIONS = frozenset({"TFOpLambda", "SlicingOpLambda"})
 # Descriptions in the older ``.h5`` form leave the module out.
 WITHOUT_MODULE = MODELS | LAYERS | INITIALIZERS | REGULARIZERS | CONSTRAINTS | POLICIES
 WITHOUT_MODULE |= ARRAY_OPERATIONS | NETWORK_OPERATIONS
@@ -138,34 +150,38 @@ MAX_INTEGER = 2**31 - 1
 MAX_INPUT_VALUES = 2**22
 
 
-def checked_config(config: object, where: str) -> object:
+def checked_config(config: object, where: str, own: Mapping[str, Any] | None = None) -> object:
     """Return ``config`` without its training part after checking everything that it names.
 
     Args:
         config: parsed JSON that describes a model.
         where: the name of the file in messages.
+        own: code of the user's that may be named too, as ``own_code.scope_of`` returns it.
 
     Raises:
         UnsafeError: it names anything but a stock part that only computes, or a number
             so large that building the model would exhaust memory or time.
     """
-    return _checked(config, where, 0)
+    return _checked(config, where, own or {}, 0)
 
 
-def _checked(value: object, where: str, depth: int) -> object:
+def _checked(value: object, where: str, own: Mapping[str, Any], depth: int) -> object:
     if depth > MAX_DEPTH:
         raise _refused(where, f"a description nested more than {MAX_DEPTH} deep")
     if isinstance(value, dict):
         if "class_name" in value:
-            _check_part(value, where)
+            given = as_given(value, own) if own else None
+            if given is None:
+                _check_part(value, where)
+            value = given or value
         # Losses, optimizers and metrics are not needed to predict, so they are never built.
         kept = {key: item for key, item in value.items() if key != "compile_config"}
         return {
-            key: item if _is_label(key, item) else _checked(item, where, depth + 1)
+            key: item if _is_label(key, item) else _checked(item, where, own, depth + 1)
             for key, item in kept.items()
         }
     if isinstance(value, list):
-        return [_checked(item, where, depth + 1) for item in value]
+        return [_checked(item, where, own, depth + 1) for item in value]
     if isinstance(value, int) and abs(value) > MAX_INTEGER:
         raise _refused(where, f"the number {value}, above {MAX_INTEGER:,}")
     return value
@@ -181,7 +197,7 @@ def _check_part(part: dict[str, object], where: str) -> None:
     if not isinstance(name, str) or not (module is None or isinstance(module, str)):
         raise _refused(where, "a part whose class name is not a string")
     if part.get("registered_name") not in (None, name, config):
-        raise _refused(where, f"{part['registered_name']}, a registered custom object")
+        raise _not_named(where, f"{part['registered_name']}, a registered custom object", name)
     if name in PLAIN_DATA:
         return
     if name in ARRAY_DATA:
@@ -190,12 +206,21 @@ def _check_part(part: dict[str, object], where: str) -> None:
     if name == "function":
         stock = isinstance(config, str) and config in ACTIVATIONS
         if module not in FUNCTION_MODULES or not stock:
-            raise _refused(where, f"{config}, a function that is not a stock activation")
+            raise _not_named(where, f"{config}, a function that is not a stock activation", config)
         return
     allowed = WITHOUT_MODULE if module is None else ALLOWED.get(module, frozenset())
     if name not in allowed:
         full_name = f"{name} of {module}" if module else name
-        raise _refused(where, f"{full_name} is not a stock part that only computes", "")
+        what = f"{full_name} is not a stock part that only computes"
+        if name in OPERATIONS:
+            raise UnsafeError(
+                f"{where}: refused: {name} is code of TensorFlow between the layers; write it as a "
+                "layer where the model was made (x / 255 is keras.layers.Rescaling(1 / 255), "
+                "preprocess_input a Rescaling or Normalization), and save it again"
+            )
+        if name in NEVER or str(module).split(".")[0] == "keras":
+            raise _refused(where, what, "")
+        raise _not_named(where, what, name)
     _check_input(config, where)
 
 
@@ -213,6 +238,19 @@ def _check_input(config: object, where: str) -> None:
     lengths = [length for length in shape if isinstance(length, int)]
     if math.prod(max(length, 1) for length in lengths) > MAX_INPUT_VALUES:
         raise _refused(where, f"an input of shape {shape}, above {MAX_INPUT_VALUES:,} values")
+
+
+def _not_named(where: str, what: str, name: object) -> UnsafeError:
+    """What to say of code that is not Keras's: its author may name it from Python."""
+    shown = what[:160] if what.isprintable() else repr(what[:160])
+    short = str(name).rpartition(">")[2][:60]
+    remedy = "use a model of stock Keras layers"
+    if short.isidentifier():
+        remedy += (
+            ", or, if that is your own code, name it from Python: "
+            f"cifarlab.Classifier.load(path, custom_objects={{{short!r}: {short}}})"
+        )
+    return UnsafeError(f"{where}: refused: {shown}; {remedy}")
 
 
 def _refused(where: str, what: str, remedy: str = " is not allowed") -> UnsafeError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import h5py
 
 from cifarlab.errors import InputError, UnsafeError
+from cifarlab.saving.older_config import modern
 from cifarlab.saving.safe_config import checked_config
 from cifarlab.saving.safe_hdf5 import Array, list_arrays
 
@@ -72,11 +74,15 @@ def check_file(path: Path, where: str) -> None:
         )
 
 
-def read_keras(path: Path, weights: Path, where: str) -> Contents:
+def read_keras(
+    path: Path, weights: Path, where: str, own: Mapping[str, Any] | None = None
+) -> Contents:
     """Read a ``.keras`` file; its weights are copied to the new file ``weights``."""
     with zipfile.ZipFile(path) as archive:
         _check_members(archive.infolist(), where)
-        config = checked_config(json.loads(archive.read(CONFIG_MEMBER)), where)
+        described = json.loads(archive.read(CONFIG_MEMBER))
+        version = json.loads(archive.read("metadata.json")).get("keras_version")
+        config = checked_config(_modern(described, version), where, own)
         notes = archive.read(NOTES_MEMBER) if NOTES_MEMBER in archive.namelist() else None
         with archive.open(WEIGHTS_MEMBER) as source, weights.open("xb") as target:
             shutil.copyfileobj(source, target, 1 << 20)
@@ -86,7 +92,9 @@ def read_keras(path: Path, weights: Path, where: str) -> Contents:
         )
 
 
-def read_h5(path: Path, weights: Path, where: str) -> Contents:
+def read_h5(
+    path: Path, weights: Path, where: str, own: Mapping[str, Any] | None = None
+) -> Contents:
     """Read an ``.h5`` file; it is copied to the new file ``weights``."""
     shutil.copyfile(path, weights)
     with h5py.File(weights, "r") as file:
@@ -94,10 +102,18 @@ def read_h5(path: Path, weights: Path, where: str) -> Contents:
         text = file.attrs["model_config"]
         if len(text) > MEMBERS[CONFIG_MEMBER]:
             raise UnsafeError(f"{where}: refused: a description of {len(text):,} bytes")
-        config = checked_config(json.loads(text), where)
+        config = checked_config(
+            _modern(json.loads(text), file.attrs.get("keras_version")), where, own
+        )
         return Contents(
             config=config, notes=file.attrs.get(NOTES_ATTRIBUTE), weights=weights, arrays=arrays
         )
+
+
+def _modern(config: Any, version: Any) -> Any:
+    """Return a description in the words of Keras 3, whatever version wrote it."""
+    text = version.decode() if isinstance(version, bytes) else str(version or "")
+    return config if text[:1].isdigit() and int(text.split(".")[0]) >= 3 else modern(config)
 
 
 def _check_members(members: list[zipfile.ZipInfo], where: str) -> None:

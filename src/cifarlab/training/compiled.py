@@ -108,26 +108,46 @@ def load_optimizer_state(model: KerasModel, path: Path) -> int:
 @contextmanager
 def as_compiled_before(model: KerasModel) -> Iterator[None]:
     """Leave the block with the optimizer, loss and metrics that the model was compiled with."""
-    kept = None
-    if getattr(model, "compiled", False):
-        metrics = getattr(model, "_compile_metrics", None)
-        kept = {
-            "optimizer": model.optimizer,
-            "loss": model.loss,
-            "loss_weights": getattr(
-                getattr(model, "_compile_loss", None), "_user_loss_weights", None
-            ),
-            "metrics": getattr(metrics, "_user_metrics", None),
-            "weighted_metrics": getattr(metrics, "_user_weighted_metrics", None),
-            "run_eagerly": model.run_eagerly,
-            "steps_per_execution": model.steps_per_execution,
-            "jit_compile": model.jit_compile,
-        }
+    kept = _compile_arguments(model)
     try:
         yield
     finally:
         if kept is not None:
             model.compile(**kept)
+
+
+def compile_alike(model: KerasModel, other: KerasModel) -> None:
+    """Compile ``model`` with the very objects that ``other`` was compiled with, if it was.
+
+    Args:
+        model: of the same layers, with one output; what names that of ``other`` is about it.
+    """
+    arguments = _compile_arguments(other)
+    if arguments is not None:
+        model.compile(**{name: _of_only_output(value) for name, value in arguments.items()})
+
+
+def _of_only_output(value: Any) -> Any:
+    single = isinstance(value, Mapping) and len(value) == 1
+    return next(iter(value.values())) if single else value
+
+
+def _compile_arguments(model: KerasModel) -> dict[str, Any] | None:
+    """Return what a model was compiled with, as the arguments of ``compile``; the same objects."""
+    if not getattr(model, "compiled", False):
+        return None
+    metrics = getattr(model, "_compile_metrics", None)
+    losses = getattr(model, "_compile_loss", None)
+    return {
+        "optimizer": model.optimizer,
+        "loss": model.loss,
+        "loss_weights": getattr(losses, "_user_loss_weights", None),
+        "metrics": getattr(metrics, "_user_metrics", None),
+        "weighted_metrics": getattr(metrics, "_user_weighted_metrics", None),
+        "run_eagerly": model.run_eagerly,
+        "steps_per_execution": model.steps_per_execution,
+        "jit_compile": model.jit_compile,
+    }
 
 
 @contextmanager

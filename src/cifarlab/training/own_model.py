@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,13 @@ from cifarlab.training.setup import build_model
 CUSTOM = "custom"
 
 
-def rebuild_model(run: RunDirectory, recipe: Recipe, data: Dataset, seed: int) -> KerasModel:
+def rebuild_model(
+    run: RunDirectory,
+    recipe: Recipe,
+    data: Dataset,
+    seed: int,
+    custom_objects: Mapping[str, Any] | None = None,
+) -> KerasModel:
     """Return the model of an interrupted run, for the checkpoint to give it its weights.
 
     Raises:
@@ -41,16 +48,18 @@ def rebuild_model(run: RunDirectory, recipe: Recipe, data: Dataset, seed: int) -
     if recipe.model.name != CUSTOM:
         return build_model(recipe, data, seed)
     if recipe.as_compiled is not None:
-        return _rebuild_compiled(run, recipe.as_compiled)
+        return _rebuild_compiled(run, recipe.as_compiled, custom_objects)
     if run.best_keras.exists():
-        return load_model(run.best_keras).model
+        return load_model(run.best_keras, custom_objects).model
     raise InputError(
         f"{run.path} trains a model of your own and has saved none yet; "
         "resume it from Python: cifarlab.resume(directory, model=model)"
     )
 
 
-def _rebuild_compiled(run: RunDirectory, compiled: AsCompiled) -> KerasModel:
+def _rebuild_compiled(
+    run: RunDirectory, compiled: AsCompiled, custom_objects: Mapping[str, Any] | None
+) -> KerasModel:
     """Return the model that a run was started with, compiled as it was then."""
     remedy = "resume it from Python: cifarlab.resume(directory, model=model)"
     if compiled.own:
@@ -59,7 +68,7 @@ def _rebuild_compiled(run: RunDirectory, compiled: AsCompiled) -> KerasModel:
             f"({', '.join(compiled.own)}), which no file holds; {remedy}"
         )
     try:
-        model = load_model(run.started_with).model
+        model = load_model(run.started_with, custom_objects).model
     except (InputError, UnsafeError) as error:
         raise InputError(f"{run.path}: {error}; {remedy}") from error
     compile_as(model, compiled)
@@ -67,19 +76,22 @@ def _rebuild_compiled(run: RunDirectory, compiled: AsCompiled) -> KerasModel:
     return model
 
 
-def resolve(what: object) -> tuple[Recipe, KerasModel | None]:
+def resolve(
+    what: object, custom_objects: Mapping[str, Any] | None = None
+) -> tuple[Recipe, KerasModel | None]:
     """Return the recipe, and the model if the user brought one.
 
     Args:
         what: a recipe, its name, a Keras model, or the path of a model file.
+        custom_objects: classes of the user's that the file may ask for, by name.
 
     Raises:
         InputError, UnsafeError: the file is no model that may be loaded.
         UsageError: anything else, or an unknown name.
     """
-    if isinstance(what, str) and Path(what).suffix in SUFFIXES:
+    if isinstance(what, str | Path) and Path(what).suffix in SUFFIXES:
         path = Path(what)
-        model, compiled = load_model(path).model, read_compiled_file(path)
+        model, compiled = load_model(path, custom_objects).model, read_compiled_file(path)
         if compiled is not None:
             compile_as(model, compiled)
             load_optimizer_state(model, path)

@@ -98,10 +98,12 @@ def check_files(run: RunDirectory, classifier: Classifier, images: np.ndarray[An
             difference = largest_difference(path, classifier.model, images, expected)
         # Keras and the code of layers that others wrote may raise anything.
         except Exception as error:
-            warnings.warn(
-                f"{path}: plain Keras cannot load it ({' '.join(str(error).split())[:160]})",
-                stacklevel=2,
-            )
+            reason = f"plain Keras cannot load it ({' '.join(str(error).split())[:160]})"
+            if path == run.best_h5:
+                # Written, but of no use to anybody; the other file has all of it.
+                path.unlink()
+                reason = f"left out: {reason}"
+            warnings.warn(f"{path}: {reason}", stacklevel=2)
             continue
         if not difference < TOLERANCE:
             warnings.warn(

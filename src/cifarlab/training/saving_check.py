@@ -12,6 +12,8 @@ from cifarlab.backend import KerasModel, keras
 from cifarlab.errors import ResourceError, UnsafeError, UsageError
 from cifarlab.saving.model_file import load_model, save_model
 
+# Of values that a model gives before and after it was saved.
+TOLERANCE = 1e-4
 REMEDY = (
     "make it of stock layers, or of classes with a get_config that are decorated with "
     "keras.saving.register_keras_serializable()"
@@ -42,12 +44,17 @@ def check_saving(model: KerasModel) -> tuple[str, ...]:
         try:
             load_model(whole)
         except UnsafeError:
-            names = ", ".join(sorted(kind.__name__ for kind in own_layers(model))) or "other code"
-            notes.append(
-                f"the model has code of your own ({names}): its files load with plain Keras where "
-                "that code is there; predict, serve and export from the command line refuse them"
-            )
+            notes.append(_on_own_code(sorted(kind.__name__ for kind in own_layers(model))))
     return tuple(notes)
+
+
+def _on_own_code(names: list[str]) -> str:
+    named = ", ".join(f"{name!r}: {name}" for name in names)
+    return (
+        f"the model has code of your own ({', '.join(names) or 'other code'}): load its files from "
+        f"Python with cifarlab.Classifier.load(path, custom_objects={{{named}}}); predict, serve "
+        "and export from the command line refuse them"
+    )
 
 
 def _reason(model: KerasModel, path: Path) -> str | None:
@@ -55,13 +62,35 @@ def _reason(model: KerasModel, path: Path) -> str | None:
     names = tuple(f"class {i}" for i in range(int(model.output_shape[-1])))
     try:
         save_model(model, path, class_names=names, recipe={})
-        load_plain(path, model)
+        reloaded = load_plain(path, model)
+        difference = _difference(model, reloaded)
     except ResourceError:
         raise
     # The code of layers that others wrote may raise anything.
     except Exception as error:
-        return " ".join(str(error).split())[:160] or type(error).__name__
+        text = " ".join(str(error).split()) or type(error).__name__
+        # Keras's own advice is not what helps here.
+        for advice in (". Please ensure", ". This carries"):
+            text = text.partition(advice)[0]
+        return text[:300]
+    if not difference < TOLERANCE:
+        return (
+            f"loaded again it gives other values, by up to {difference:.2g}: a get_config leaves "
+            "out a setting, or a weight is not saved"
+        )
     return None
+
+
+def _difference(model: KerasModel, other: KerasModel) -> float:
+    """Return the largest difference of two models' values on an image of noise."""
+    noise = np.random.default_rng(0).integers(0, 256, (2, *model.input_shape[1:]))
+    first, second = (
+        keras.ops.convert_to_numpy(m(noise.astype("float32"), training=False))
+        for m in (model, other)
+    )
+    # Values of thousands have rounding of their size; what is not a number is for training to say.
+    size = np.nanmax(np.abs(first), initial=1.0)
+    return float(np.nanmax(np.abs(first - second), initial=0.0) / size)
 
 
 def load_plain(path: Path, model: KerasModel) -> Any:
@@ -80,11 +109,9 @@ def largest_difference(
 
 
 def own_layers(model: KerasModel) -> set[type]:
-    """Return the classes of layers that the user wrote, in nested models too."""
-    own: set[type] = set()
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            own |= own_layers(layer)
-        if not type(layer).__module__.startswith("keras."):
-            own.add(type(layer))
-    return own
+    """Return the classes of layers and models that the user wrote, inside others too."""
+    return {
+        type(layer)
+        for layer in model._flatten_layers(include_self=False)
+        if not type(layer).__module__.startswith("keras.")
+    }

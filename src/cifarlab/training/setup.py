@@ -165,15 +165,44 @@ def check_fit(model: KerasModel, data: Dataset) -> None:
     if tuple(model.input_shape[1:]) != images:
         raise InputError(
             f"model {model.name!r} takes images {list(model.input_shape[1:])}, "
-            f"{data.name} has {list(images)}; resize the data or change the model's input"
+            f"{data.name} has {list(images)}; {_to_fit(model.input_shape[1:], images)}"
         )
     # One unit can tell two classes apart.
     fitting = ((classes,), (1,)) if classes == 2 else ((classes,),)
     if tuple(model.output_shape[1:]) not in fitting:
         raise InputError(
             f"model {model.name!r} gives {list(model.output_shape[1:])} values, {data.name} has "
-            f"{classes} classes; end the model in Dense({classes}, activation='softmax')"
+            f"{classes} classes; {_new_ending(model, classes)}"
         )
+
+
+def _to_fit(wanted: tuple[int, ...], images: tuple[int, ...]) -> str:
+    """Return what makes images fit a model: another size, other channels, or another model."""
+    if len(wanted) != 3 or wanted[2] not in (1, 3):
+        return f"give the model keras.Input({images})"
+    changes = []
+    if wanted[:2] != images[:2]:
+        changes.append(f"--image-size {wanted[0]}x{wanted[1]}")
+    if wanted[2] != images[2]:
+        changes.append(f"--channels {'grey' if wanted[2] == 1 else 'rgb'}")
+    return f"read the data with {' '.join(changes)}, or give the model keras.Input({images})"
+
+
+def _new_ending(model: KerasModel, classes: int) -> str:
+    """Return how to keep a model's body and give it an output for each of other classes."""
+    head = f"keras.layers.Dense({classes}, activation='softmax')"
+    ending = (keras.layers.Dense, keras.layers.Activation, keras.layers.Softmax)
+    kept = len(model.layers)
+    while kept > 1 and isinstance(model.layers[kept - 1], ending):
+        kept -= 1
+        if isinstance(model.layers[kept], keras.layers.Dense):
+            body = f"model.layers[{kept - len(model.layers) - 1}].output"
+            return (
+                f"keep its body and give it a new last layer, from Python: keras.Model("
+                f"model.inputs, {head}({body})); of a file, the model is "
+                "cifarlab.Classifier.load(path).model"
+            )
+    return f"end the model in {head}"
 
 
 def compile_model(model: KerasModel, recipe: Recipe) -> None:

@@ -20,6 +20,7 @@ from cifarlab.errors import InputError, UsageError
 from cifarlab.evaluation.split_overlap import warn_of_near_duplicates
 from cifarlab.files import check_writable, printable, write_json
 from cifarlab.finetuning.build import load_options_for
+from cifarlab.lowering.plain_form import AS_THEY_ARE, check_pixels
 from cifarlab.recipes.recipe import Recipe, differences, to_json
 from cifarlab.runs.directory import (
     RUNS,
@@ -43,8 +44,10 @@ from cifarlab.runs.tracking import tracked
 from cifarlab.runtime.device import choose_device, choose_precision
 from cifarlab.runtime.environment import describe_environment
 from cifarlab.runtime.progress import SILENT, Progress
+from cifarlab.training.brought import make_ready
 from cifarlab.training.callbacks import as_list
 from cifarlab.training.carry_out import Job, carry_out
+from cifarlab.training.endings import Finished
 from cifarlab.training.keras_arguments import refuse_arguments
 from cifarlab.training.loop import LoopOptions
 from cifarlab.training.own_model import (
@@ -114,6 +117,8 @@ def train(
     skip_bad: bool = False,
     track: str | None = None,
     callbacks: Any = (),
+    pixels: str | None = None,
+    custom_objects: Mapping[str, Any] | None = None,
     progress: Progress = SILENT,
     **unknown: object,
 ) -> Run:
@@ -123,8 +128,8 @@ def train(
     the recipe fitted to the size of the images; see ``recipes.fitting.fitted``.
 
     Args:
-        what: a recipe, its name, the path of a model file, or any Keras model. A model that is
-            compiled is trained with what it was compiled with, one that is not with Adam.
+        what: a recipe, its name, the path of a model file, or any Keras model of one image. A model
+            that is compiled is trained with what it was compiled with, one that is not with Adam.
         data: a dataset, what ``cifarlab.load_dataset`` takes, or what holds images and labels in
             memory: ``(x, y)``, arrays by split, a PyTorch, ``tf.data`` or Hugging Face dataset.
         model: a Keras model to train by the recipe ``what`` instead of the recipe's own.
@@ -145,6 +150,10 @@ def train(
             unless the client's own settings say otherwise.
         callbacks: what ``callbacks`` of Keras's ``fit`` takes: stock ones or your own, in a list
             or one alone. Whatever they monitor is checked before the first epoch.
+        pixels: the range that a model of your own was made for, ``"0..255"``, ``"0..1"`` or
+            ``"-1..1"``; for another than 0 to 255 a ``Rescaling`` layer is put first. ``None``
+            measures it, see ``training.pixel_range``.
+        custom_objects: your classes by name, which a model file may ask for.
         progress: receives messages, progress bars and epochs.
         unknown: none; a name that Keras's ``fit`` has is refused with what to write instead.
 
@@ -165,7 +174,8 @@ def train(
     if track is not None:
         check_tracker(track)
     callbacks = as_list(callbacks)
-    recipe, own_model = resolve(what)
+    recipe, own_model = resolve(what, custom_objects)
+    _check_pixels(pixels, own=own_model is not None or model is not None)
     if model is not None:
         recipe, own_model = for_model(recipe, model), model
     recipe = override(
@@ -201,10 +211,13 @@ def train(
             warn_of_near_duplicates(data)
     dataset = data_for(recipe, data)
     planned, recipe = recipe, fit_recipe(recipe, dataset)
-    net = build_model(recipe, dataset, options.seed) if own_model is None else own_model
-    check_fit(net, dataset)
-    finished = finish_for(recipe, net, dataset)
-    if own_model is not None:
+    if own_model is None:
+        net = build_model(recipe, dataset, options.seed)
+        check_fit(net, dataset)
+        finished = Finished(model=net)
+    else:
+        ready = make_ready(own_model, recipe, dataset, options.seed, pixels, progress.message)
+        net, finished, pixels = ready.model, ready.finished, ready.pixels
         for note in check_saving(finished.model):
             progress.message(note)
     if finished.added:
@@ -217,7 +230,7 @@ def train(
         run = use_directory(Path(directory), overwrite=overwrite)
     with lock(run):
         write_json(run.recipe, to_json(recipe))
-        write_json(run.environment, _record(options, dataset))
+        write_json(run.environment, _record(options, dataset, pixels))
         save_start(net, recipe, run)
         loop_options = _loop_options(options, run, dataset)
         with tracked(track, run) as tracking:
@@ -232,6 +245,7 @@ def resume(
     model: KerasModel | None = None,
     recipe: Recipe | None = None,
     callbacks: Any = (),
+    custom_objects: Mapping[str, Any] | None = None,
     progress: Progress = SILENT,
 ) -> Run:
     """Go on with an interrupted run as if it had never stopped.
@@ -243,6 +257,8 @@ def resume(
             function or a class of your own.
         recipe: what you believe the run trains; checked against what it does.
         callbacks: the same ones as at the start.
+        custom_objects: your classes by name, for a model with layers of your own that the run has
+            saved already.
         progress: receives messages, progress bars and epochs.
 
     Raises:
@@ -269,10 +285,13 @@ def resume(
             "resume without changes, or start a new run"
         )
     if model is None:
-        model = rebuild_model(run, saved, dataset, options.seed)
+        model = rebuild_model(run, saved, dataset, options.seed, custom_objects)
+        finished = finish_for(saved, model, dataset)
     else:
         check_compiled_alike(model, saved)
-    finished = finish_for(saved, model, dataset)
+        pixels = read_json(run.environment).get("pixels") or AS_THEY_ARE
+        ready = make_ready(model, saved, dataset, options.seed, pixels, progress.message)
+        model, finished = ready.model, ready.finished
     with lock(run):
         check_writable(run.path)
         loop_options = _loop_options(options, run, dataset)
@@ -290,7 +309,18 @@ def _read_options(run: RunDirectory) -> TrainOptions:
         ) from error
 
 
-def _record(options: TrainOptions, data: Dataset) -> dict[str, Any]:
+def _check_pixels(pixels: str | None, *, own: bool) -> None:
+    if pixels is None:
+        return
+    check_pixels(pixels)
+    if not own:
+        raise UsageError(
+            f"pixels {pixels!r} is about a model of your own; a recipe scales pixels itself: leave "
+            "it out"
+        )
+
+
+def _record(options: TrainOptions, data: Dataset, pixels: str | None) -> dict[str, Any]:
     device = choose_device(options.device)
     reproducible = device.type == "cpu" or options.deterministic
     return {
@@ -300,6 +330,7 @@ def _record(options: TrainOptions, data: Dataset) -> dict[str, Any]:
         "reproducible": "deterministic" if reproducible else "nondeterministic",
         "dataset": describe_data(data),
         "load": describe_loading(data),
+        "pixels": pixels,
     }
 
 
