@@ -38,7 +38,7 @@ def finetuned(start: Start, input_shape: Shape, classes: int, unfreeze: str = AL
     output = keras.layers.Dense(
         classes, activation="softmax", kernel_initializer="zeros", name=HEAD
     )(body.output)
-    return keras.Model(body.inputs, output, name="finetuned")
+    return keras.Model(body.inputs[0], output, name="finetuned")
 
 
 def freeze_before(model: KerasModel, unfreeze: str) -> None:
@@ -68,7 +68,7 @@ def set_head(model: KerasModel, head: LinearHead) -> None:
 
 def body_of(model: KerasModel) -> KerasModel:
     """Return a network of ``finetuned`` without its last layer, sharing its weights."""
-    return keras.Model(model.inputs, model.get_layer(HEAD).input)
+    return keras.Model(model.inputs[0], model.get_layer(HEAD).input)
 
 
 def _keeps_statistics(layer: Any) -> bool:

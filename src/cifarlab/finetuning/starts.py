@@ -99,7 +99,7 @@ def without_last_layer(model: KerasModel) -> KerasModel:
             f"model {model.name!r} does not end in a Dense layer on one row of values an image, so "
             "that there is no last layer to replace; choose another one to start from"
         )
-    return keras.Model(model.inputs, last.input, name=model.name)
+    return keras.Model(model.inputs[0], last.input, name=model.name)
 
 
 def _of_model(name: str, model: KerasModel) -> Start:
