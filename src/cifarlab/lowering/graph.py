@@ -6,6 +6,7 @@ Keras, which is slower.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,20 +121,10 @@ class Steps(nn.Module):
         return result
 
 
-def only_user(graph: Steps, index: int) -> int | None:
-    """Return the index of the step whose only input is the output of the step at ``index``.
-
-    ``None`` where there is no such step, or several steps use that output.
-    """
-    outputs = graph.steps[index].outputs
-    users = [i for i, step in enumerate(graph.steps) if set(outputs) & set(_slots(step))]
-    if len(outputs) != 1 or len(users) != 1 or graph.result in outputs:
-        return None
-    user = graph.steps[users[0]]
-    return users[0] if user.args == (Slot(index=outputs[0]),) and not user.kwargs else None
-
-
-def _slots(step: Step) -> list[int]:
+def slots_of(step: Step) -> list[int]:
+    """Return the slots that a step takes values from."""
+    if not step.kwargs and all(type(value) is Slot for value in step.args):
+        return [value.index for value in step.args]
     values = keras.tree.flatten((step.args, step.kwargs))
     return [value.index for value in values if isinstance(value, Slot)]
 
@@ -231,6 +222,7 @@ def _is_graph(model: KerasModel) -> bool:
     return plain and bool(getattr(model, "inputs", None))
 
 
+@functools.cache
 def _functional_call() -> Any:
     # With names, so that Keras's numbering of the user's own models does not change.
     inputs = keras.Input((1,), name="x")
