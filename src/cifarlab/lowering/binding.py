@@ -124,10 +124,11 @@ class LoweredLayer(nn.Module):
         if variable is None:
             self.register_buffer(name, None)
             return
-        value = layout.to_torch(variable.value.detach()).to(torch.float32, copy=True)
+        given = layout.to_torch(variable.value.detach())
         # Convolution kernels in channels-last memory save a reordering in every step.
-        memory_format = torch.channels_last if value.ndim == 4 else torch.contiguous_format
-        value = value.contiguous(memory_format=memory_format)
+        memory_format = torch.channels_last if given.ndim == 4 else torch.contiguous_format
+        value = torch.empty_like(given, dtype=torch.float32, memory_format=memory_format)
+        value.copy_(given)
         if variable.trainable:
             self.register_parameter(name, nn.Parameter(value))
         else:

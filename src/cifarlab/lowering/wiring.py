@@ -16,13 +16,11 @@ class Wiring:
 
     Attributes:
         steps: by number, in the order in which they are computed.
-        visits: how many times a step was read or rewritten.
     """
 
     def __init__(self, graph: Steps) -> None:
         self.result = graph.result
         self.steps: dict[int, Step] = {}
-        self.visits = 0
         self._makers: dict[int, int] = {}
         self._users: dict[int, set[int]] = {}
         for number, step in enumerate(graph.steps):
@@ -33,7 +31,6 @@ class Wiring:
 
         ``None`` where there is no such step, or several steps use that output.
         """
-        self.visits += 1
         outputs = self.steps[number].outputs
         if len(outputs) != 1 or outputs[0] == self.result:
             return None
@@ -74,7 +71,6 @@ class Wiring:
             number = waiting.pop()
             if number not in self.steps:
                 continue
-            self.visits += 1
             rewritten = [n for n in change(number) if n in self.steps]
             before = [maker for n in rewritten for maker in self.makers(n)]
             waiting.extend(sorted({*rewritten, *before}, reverse=True))
@@ -84,7 +80,6 @@ class Wiring:
         return [self.steps[number] for number in sorted(self.steps)]
 
     def _add(self, number: int, step: Step) -> None:
-        self.visits += 1
         self.steps[number] = step
         for slot in slots_of(step):
             self._users.setdefault(slot, set()).add(number)
