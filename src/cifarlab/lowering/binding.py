@@ -108,6 +108,20 @@ class Binding:
         learnt = isinstance(self.tensor, nn.Parameter)
         setattr(self.holder, self.name, nn.Parameter(view) if learnt else view)
 
+    def follow(self) -> bool:
+        """Replace the torch tensor by a view through which gradients reach the Keras variable.
+
+        Returns:
+            Whether there is such a view; if not, nothing is changed.
+        """
+        with torch.enable_grad():
+            view = self.layout.to_torch(self.variable.value)
+        if view.data_ptr() != self.variable.value.data_ptr():
+            return False
+        delattr(self.holder, self.name)
+        vars(self.holder)[self.name] = view
+        return True
+
 
 class LoweredLayer(nn.Module):
     """A torch module that knows the Keras variable of each of its tensors."""

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from cifarlab.backend import KerasModel, keras
 from cifarlab.errors import InputError
 from cifarlab.lowering.binding import Binding, LoweredLayer, to_keras_layout, to_torch_layout
-from cifarlab.lowering.layers import CASTING, LOWERED
+from cifarlab.lowering.layers import CASTING, COMPOSED, LOWERED
 
 
 class KerasModule(LoweredLayer):
@@ -236,23 +236,46 @@ def _lower_operation(
     if isinstance(operation, keras.Model):
         nested = _is_graph(operation) and len(operation.inputs) == len(operation.outputs) == 1
         return LoweredGraph(operation, modules, kept_in_keras) if nested else None
-    build = LOWERED.get(type(operation))
-    if build is None or _is_special(operation):
+    if type(operation) not in LOWERED or not _takes_floats(operation):
         return None
-    if any(id(variable) in kept_in_keras for variable in operation.variables):
+    return _native_layer(operation, kept_in_keras)
+
+
+def native_form(layer: Any, kept_in_keras: frozenset[int]) -> nn.Module | None:
+    """Return the native form of a layer that is called by Python code, or ``None``.
+
+    Of a nested model only where all of it is native. It is for tensors of floats.
+
+    Args:
+        kept_in_keras: ids of variables; a layer that holds one of them has no native form.
+    """
+    if not isinstance(layer, keras.Model):
+        return _native_layer(layer, kept_in_keras)
+    form = _lower_operation(layer, {}, kept_in_keras)
+    return None if isinstance(form, LoweredGraph) and form.not_lowered else form
+
+
+def _native_layer(layer: Any, kept_in_keras: frozenset[int]) -> nn.Module | None:
+    build = LOWERED.get(type(layer))
+    if build is None or _is_special(layer):
         return None
-    return build(operation)
+    if any(id(variable) in kept_in_keras for variable in layer.variables):
+        return None
+    return build(layer)
+
+
+def _takes_floats(layer: Any) -> bool:
+    floats = all(keras.backend.is_float_dtype(x.dtype) for x in keras.tree.flatten(layer.input))
+    return floats or isinstance(layer, CASTING)
 
 
 def _is_special(layer: Any) -> bool:
     """Whether a stock layer has settings that no native form covers."""
-    floats = all(keras.backend.is_float_dtype(x.dtype) for x in keras.tree.flatten(layer.input))
     return (
         getattr(layer, "data_format", None) == "channels_first"
         or layer.activity_regularizer is not None
         or layer.quantization_mode is not None
         or getattr(layer, "lora_enabled", False)
         # An activation that is a layer.
-        or bool(layer._flatten_layers(include_self=False))
-        or not (floats or isinstance(layer, CASTING))
+        or (bool(layer._flatten_layers(include_self=False)) and not isinstance(layer, COMPOSED))
     )
