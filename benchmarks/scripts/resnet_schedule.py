@@ -1,5 +1,7 @@
 """A residual network of 20 layers; SGD with momentum, whose rate falls along a cosine."""
 
+import math
+
 import keras
 from keras import layers, regularizers
 from setting import CLASSES, EPOCHS, SEED, images, train
@@ -37,7 +39,7 @@ for stage in range(3):
 z = layers.GlobalAveragePooling2D()(z)
 model = keras.Model(inputs, layers.Dense(CLASSES, activation="softmax")(z))
 
-steps = EPOCHS * (len(x) // BATCH_SIZE)
+steps = EPOCHS * math.ceil(len(x) / BATCH_SIZE)
 model.compile(
     optimizer=keras.optimizers.SGD(
         keras.optimizers.schedules.CosineDecay(0.1, steps), momentum=0.9, nesterov=True
