@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ class Mixing(layers.Layer):  # type: ignore[misc]
         for layer in self._flatten_layers(recursive=False, include_self=False):
             layer.build(shape)
 
-    def call(self, x: Any, training: Any = None) -> Any:
+    def call(self, x: Any) -> Any:
         self.add_loss(0.1 * ops.mean(ops.square(x)))
         y = self.mlp(self.layer_norm(x)) + self.batch_norm(self.depthwise(x))
         y = y + self.still(x, training=False)
@@ -49,11 +50,14 @@ class Mixing(layers.Layer):  # type: ignore[misc]
 
 
 class OwnStep(keras.Model):  # type: ignore[misc]
+    def penalty(self, _: Any) -> Any:
+        return 0.0
+
     def train_step(self, data: Any) -> Any:
         x, y = data
         self.zero_grad()
         outputs = self(x, training=True)
-        loss = self.compute_loss(y=y, y_pred=outputs)
+        loss = self.compute_loss(y=y, y_pred=outputs) + self.penalty(x)
         loss.backward()
         gradients = [weight.value.grad for weight in self.trainable_weights]
         with torch.no_grad():
@@ -69,10 +73,10 @@ class OwnStep(keras.Model):  # type: ignore[misc]
 class Penalised(OwnStep):
     """A step with the gradient of a gradient."""
 
-    def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
-        x = torch.as_tensor(X[:4]).requires_grad_()
-        (slope,) = torch.autograd.grad(self(x, training=False).sum(), x, create_graph=True)
-        return super().compute_loss(*args, **kwargs) + slope.square().mean()
+    def penalty(self, x: Any) -> Any:
+        x = x.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(self(x, training=False).square().sum(), x, create_graph=True)
+        return slope.square().mean()
 
 
 class Subclassed(keras.Model):  # type: ignore[misc]
@@ -150,11 +154,8 @@ def test_a_model_whose_graph_is_python_code() -> None:
     model = subclassed()
     assert_as_keras(model)
     _, steps = make_plan("fit", model, "float32")
-    assert {"convolution", "pooling", "attention", "end"} <= {
-        name
-        for name, layer in vars(model).items()
-        if layer in [one for one, _ in steps.inside.calls]
-    }
+    parts = (model.convolution, model.pooling, model.attention, model.end)
+    assert {id(layer) for layer in parts} <= {id(layer) for layer, _ in steps.inside.calls}
 
 
 def test_a_model_that_fit_builds() -> None:
@@ -173,7 +174,7 @@ def test_a_layer_frozen_on_the_way_stays_as_it_is() -> None:
     dense = model.get_layer("mixing").dense
 
     class Freeze(keras.callbacks.Callback):  # type: ignore[misc]
-        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        def on_epoch_end(self, *_: Any) -> None:
             dense.trainable = False
             self.before = dense.kernel.numpy().copy()
 
@@ -187,9 +188,9 @@ def test_nothing_is_left_in_the_layers() -> None:
     model = network(OwnStep)
     before = {id(layer): set(vars(layer)) for layer in model._flatten_layers()}
     inside = Inside(model.layers, frozenset(), torch.float32)
-    with pytest.raises(ValueError, match="boom"), inside.in_place():
+    with contextlib.suppress(ValueError), inside.in_place():
         assert any("call" in vars(layer) for layer in model._flatten_layers())
-        raise ValueError("boom")
+        raise ValueError
     assert {id(layer): set(vars(layer)) for layer in model._flatten_layers()} == before
 
 
