@@ -2,7 +2,7 @@
 
 Inside a layer, a model or a step written by the user nobody knows which layer is called when. So
 the code runs as it is, by Keras, and each stock layer has a native ``call`` while it runs. The
-weights are views of the Keras variables, and gradients arrive where Keras's own would.
+weights lie in the memory of the Keras variables, and gradients arrive where Keras's own would.
 """
 
 from __future__ import annotations

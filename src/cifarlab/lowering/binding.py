@@ -109,10 +109,10 @@ class Binding:
         setattr(self.holder, self.name, nn.Parameter(view) if learnt else view)
 
     def follow(self) -> bool:
-        """Replace the torch tensor by a view through which gradients reach the Keras variable.
+        """Replace the torch tensor by the Keras variable in torch layout; gradients reach it.
 
         Returns:
-            Whether there is such a view; if not, nothing is changed.
+            Whether that is possible without a copy; if not, nothing is changed.
         """
         with torch.enable_grad():
             view = self.layout.to_torch(self.variable.value)
