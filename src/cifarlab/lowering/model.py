@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from cifarlab.backend import KerasModel
 from cifarlab.errors import InputError
-from cifarlab.lowering.activations import Activation, identity, softmax
+from cifarlab.lowering.activations import identity, in_float32, softmax
 from cifarlab.lowering.binding import Binding, LoweredLayer, to_keras_layout, to_torch_layout
 from cifarlab.lowering.graph import KerasModule, LoweredGraph
 
@@ -87,7 +87,7 @@ class LoweredModel(LoweredGraph):
         for name in ("function", "activation"):
             function = getattr(last, name, None)
             if function is not None:
-                setattr(last, name, _in_float32(function))
+                setattr(last, name, in_float32(function))
 
     def penalty(self) -> Tensor | float:
         """Return the sum of weight regularisers and losses that layers added in the last call."""
@@ -132,10 +132,6 @@ class LoweredModel(LoweredGraph):
             if uses[id(module)] > 1:
                 return None
         return module  # type: ignore[no-any-return]
-
-
-def _in_float32(function: Activation) -> Activation:
-    return lambda x: function(x.float())
 
 
 def lower(
