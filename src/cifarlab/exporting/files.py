@@ -20,7 +20,7 @@ from cifarlab.classifier import Classifier
 from cifarlab.exporting.preparing import preparation
 from cifarlab.exporting.single_model import single_model
 from cifarlab.files import atomic_write
-from cifarlab.lowering.model import lower
+from cifarlab.lowering.model import LoweredModel, lower
 from cifarlab.saving.model_file import save_model
 
 # Every runtime of recent years supports ONNX's operators of this version.
@@ -62,7 +62,7 @@ def write_torch(classifier: Classifier, path: Path) -> None:
     """Write a ``.pt2`` that ``torch.export.load`` reads without Keras or cifarlab."""
     module = _FromBytes(classifier).requires_grad_(False)
     example = torch.zeros(2, *classifier.input_shape, dtype=torch.uint8)
-    with _quiet():
+    with _quiet(), _with_constants(module.network):
         program = torch.export.export(
             module, (example,), dynamic_shapes={INPUT: {0: torch.export.Dim("n", min=1)}}
         )
@@ -81,9 +81,10 @@ def onnx_bytes(classifier: Classifier) -> bytes:
 
     file = io.BytesIO()
     example = torch.zeros(2, *classifier.input_shape, dtype=torch.uint8)
-    with _quiet():
+    module = _FromBytes(classifier).requires_grad_(False)
+    with _quiet(), _with_constants(module.network):
         torch.onnx.export(
-            _FromBytes(classifier).requires_grad_(False),
+            module,
             (example,),
             file,  # type: ignore[arg-type]
             input_names=[INPUT],
@@ -114,6 +115,23 @@ def facts_of(classifier: Classifier) -> dict[str, Any]:
 def as_text(value: Any) -> str:
     """Return text as it is and any other value as JSON: ONNX metadata holds texts only."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+@contextmanager
+def _with_constants(network: LoweredModel) -> Iterator[None]:
+    """Let layers that Keras runs be traced: their weights become constants of the new file.
+
+    The tracer takes no tensor that wants a gradient, unless it is a parameter of the module.
+    """
+    values = [b.variable.value for b in network.bindings if b.holder is b.variable]
+    learnt = [value for value in values if value.requires_grad]
+    for value in learnt:
+        value.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for value in learnt:
+            value.requires_grad_(True)
 
 
 @contextmanager
