@@ -6,10 +6,6 @@ import dataclasses
 import importlib.metadata
 import io
 import json
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +15,9 @@ from torch import Tensor, nn
 from cifarlab.classifier import Classifier
 from cifarlab.exporting.preparing import preparation
 from cifarlab.exporting.single_model import single_model
+from cifarlab.exporting.tracing import EXAMPLE_IMAGES, ConstantSizes, quiet, traceable, unrolled
 from cifarlab.files import atomic_write
-from cifarlab.lowering.model import LoweredModel, lower
+from cifarlab.lowering.model import lower
 from cifarlab.saving.model_file import save_model
 
 # Every runtime of recent years supports ONNX's operators of this version.
@@ -61,8 +58,8 @@ def write_keras(classifier: Classifier, path: Path) -> None:
 def write_torch(classifier: Classifier, path: Path) -> None:
     """Write a ``.pt2`` that ``torch.export.load`` reads without Keras or cifarlab."""
     module = _FromBytes(classifier).requires_grad_(False)
-    example = torch.zeros(2, *classifier.input_shape, dtype=torch.uint8)
-    with _quiet(), _with_constants(module.network):
+    example = torch.zeros(EXAMPLE_IMAGES, *classifier.input_shape, dtype=torch.uint8)
+    with quiet(), traceable(module.network), unrolled(module.network):
         program = torch.export.export(
             module, (example,), dynamic_shapes={INPUT: {0: torch.export.Dim("n", min=1)}}
         )
@@ -80,9 +77,9 @@ def onnx_bytes(classifier: Classifier) -> bytes:
     import onnx
 
     file = io.BytesIO()
-    example = torch.zeros(2, *classifier.input_shape, dtype=torch.uint8)
+    example = torch.zeros(EXAMPLE_IMAGES, *classifier.input_shape, dtype=torch.uint8)
     module = _FromBytes(classifier).requires_grad_(False)
-    with _quiet(), _with_constants(module.network):
+    with quiet(), traceable(module.network), ConstantSizes():
         torch.onnx.export(
             module,
             (example,),
@@ -115,34 +112,3 @@ def facts_of(classifier: Classifier) -> dict[str, Any]:
 def as_text(value: Any) -> str:
     """Return text as it is and any other value as JSON: ONNX metadata holds texts only."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-@contextmanager
-def _with_constants(network: LoweredModel) -> Iterator[None]:
-    """Let layers that Keras runs be traced: their weights become constants of the new file.
-
-    The tracer takes no tensor that wants a gradient, unless it is a parameter of the module.
-    """
-    values = [b.variable.value for b in network.bindings if b.holder is b.variable]
-    learnt = [value for value in values if value.requires_grad]
-    for value in learnt:
-        value.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for value in learnt:
-            value.requires_grad_(True)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Drop warnings meant for developers of exporters."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        finally:
-            logger.setLevel(level)
