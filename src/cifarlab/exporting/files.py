@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from cifarlab.classifier import Classifier
+from cifarlab.exporting.operators import more_operators
 from cifarlab.exporting.preparing import preparation
 from cifarlab.exporting.single_model import single_model
 from cifarlab.exporting.tracing import EXAMPLE_IMAGES, ConstantSizes, quiet, traceable, unrolled
@@ -79,7 +80,7 @@ def onnx_bytes(classifier: Classifier) -> bytes:
     file = io.BytesIO()
     example = torch.zeros(EXAMPLE_IMAGES, *classifier.input_shape, dtype=torch.uint8)
     module = _FromBytes(classifier).requires_grad_(False)
-    with quiet(), traceable(module.network), ConstantSizes():
+    with quiet(), traceable(module.network), ConstantSizes(), more_operators(OPSET):
         torch.onnx.export(
             module,
             (example,),

@@ -18,6 +18,7 @@ from cifarlab.lowering.model import LoweredModel
 # the number of images; 7 is seldom a factor of any other size.
 EXAMPLE_IMAGES = 7
 
+TALKATIVE = ("torch.onnx", "torch._subclasses.fake_tensor")
 READING_SIZES = (torch.Tensor.shape.__get__, torch.Tensor.size)  # type: ignore[attr-defined]
 
 
@@ -90,12 +91,14 @@ def _keras_layers(network: LoweredModel) -> list[Any]:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Drop warnings meant for developers of exporters."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in TALKATIVE]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             yield
         finally:
-            logger.setLevel(level)
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
