@@ -90,7 +90,10 @@ def _keras_layers(network: LoweredModel) -> list[Any]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Drop warnings meant for developers of exporters."""
+    """Drop warnings and listings meant for developers of exporters."""
+    # It prints the whole graph to stdout when an operator is missing, whatever it is asked.
+    listing = torch._C._jit_onnx_log
+    torch._C._jit_onnx_log = lambda *_: None
     loggers = [logging.getLogger(name) for name in TALKATIVE]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -100,5 +103,6 @@ def quiet() -> Iterator[None]:
         try:
             yield
         finally:
+            torch._C._jit_onnx_log = listing
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
