@@ -36,7 +36,7 @@ from cifarlab.data.named.shapes import draw_image
 from cifarlab.errors import InputError
 from cifarlab.explain import grad_cam, integrated_gradients
 
-STEPS = ("train", "Keras on JAX", "report", "explain", "ONNX", "PyTorch")
+STEPS = ("train", "Keras on JAX", "report", "explain", "ONNX")
 SPEED = "fit / Keras's fit"
 YES = "yes"
 # Images of each class in a split.
@@ -66,12 +66,17 @@ for line in sys.stdin:
 HEADER = """\
 # Every model that people start from
 
-One small variant of each family of `keras.applications` at the smallest size that it takes, and each stock
-layer in a small network. "train": one epoch by `cifarlab.train`, saved and loaded again; "Keras on JAX": plain
-Keras on that backend loads the file and predicts the same; "report" and "explain": the page of the run, and
-saliency; "ONNX" and "PyTorch": exported, run by onnxruntime and by PyTorch alone, and compared. Made by
-`python -m tools.model_table --out docs/models_table.md`, which keeps the rows of models that it is not asked
-about.
+A small variant of each family of `keras.applications` at the smallest size that it takes, and each
+stock layer in a small network of its own.
+
+- train: one epoch by `cifarlab.train`, saved, and loaded again.
+- Keras on JAX: plain Keras loads the file on that backend and predicts the same.
+- report: the page of the run.
+- explain: saliency by Grad-CAM and by integrated gradients.
+- ONNX: exported, run by onnxruntime and compared; see [exporting](export.md).
+
+The table is made by `python -m tools.model_table --out docs/models_table.md`, which keeps the rows
+of models that it is not asked about; `--speed` fills the last column.
 """
 
 
@@ -172,10 +177,9 @@ def outcome(name: str, jax: Callable[[Path], str], *, speed: bool = False) -> di
             cells[STEPS[2]] = YES
         with _cell(cells, STEPS[3]):
             cells[STEPS[3]] = _explained(classifier, data.test.images[:2])
-        for step, format in ((STEPS[4], "onnx"), (STEPS[5], "torch")):
-            with _cell(cells, step):
-                cifarlab.export(classifier, format, Path(folder) / format)
-                cells[step] = YES
+        with _cell(cells, STEPS[4]):
+            cifarlab.export(classifier, "onnx", Path(folder) / "model.onnx")
+            cells[STEPS[4]] = YES
         if speed:
             with _cell(cells, SPEED):
                 cells[SPEED] = f"{_speed(model, data):.2f}"
@@ -183,7 +187,7 @@ def outcome(name: str, jax: Callable[[Path], str], *, speed: bool = False) -> di
 
 
 def few_images(side: int) -> Dataset:
-    """Return a dataset of ten classes, ``TRAINING`` images of each, ``side`` pixels high and wide."""
+    """Return a dataset of ten classes, ``TRAINING`` images of each, ``side`` pixels wide."""
     generator = np.random.default_rng(0)
 
     def split(each: int) -> Split:

@@ -117,6 +117,7 @@ FORMS: dict[str, Callable[..., Any]] = {
     "aten::contiguous": _same,
     "aten::ravel": _ravel,
     "aten::rms_norm": _rms_norm,
+    "aten::upsample_bicubic2d": _resize(torch.ops.aten.upsample_bicubic2d),
     "aten::_upsample_nearest_exact2d": _resize(torch.ops.aten._upsample_nearest_exact2d),
     "aten::_upsample_bilinear2d_aa": _resize(torch.ops.aten._upsample_bilinear2d_aa),
     "aten::_upsample_bicubic2d_aa": _resize(torch.ops.aten._upsample_bicubic2d_aa),
