@@ -3,8 +3,8 @@
 Command: ``python -m tools.model_table [NAME ...] [--out docs/models_table.md] [--speed]``. Each
 name is one of ``benchmarks.image_models``; by default all of them. A model is trained for an epoch
 on a few images, loaded by plain Keras on another backend, reported on, explained and exported, in
-a process of its own (all layers in one). A cell says "yes", or why not. With ``--out`` the rows of models that are not
-named stay as they are.
+a process of its own (all layers in one). A cell says "yes", or why not. With ``--out`` the rows of
+models that are not named stay as they are.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """ONNX forms of PyTorch operators that PyTorch's own exporter refuses at our opset.
 
-Each function builds the ONNX nodes of one operator from standard ONNX operators; a value's sizes are
-known, since ``tracing`` makes them constants.
+Each function builds the nodes of one operator from standard ONNX operators. The sizes of its values
+are known, since ``tracing`` makes them constants.
 """
 
 from __future__ import annotations
