@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch.onnx import symbolic_helper
+from torch.onnx import symbolic_helper, utils
 
 # The last axes, which an operator on images works on: height and width, or more.
 Sizes = Sequence[int]
@@ -21,12 +21,12 @@ Sizes = Sequence[int]
 def more_operators(opset: int) -> Iterator[None]:
     """Let PyTorch's exporter write the operators of ``FORMS``, within the block alone."""
     for name, form in FORMS.items():
-        torch.onnx.register_custom_op_symbolic(name, form, opset)
+        utils.register_custom_op_symbolic(name, form, opset)
     try:
         yield
     finally:
         for name in FORMS:
-            torch.onnx.unregister_custom_op_symbolic(name, opset)
+            utils.unregister_custom_op_symbolic(name, opset)
 
 
 def _same(_: Any, x: Any, *__: Any) -> Any:
