@@ -126,12 +126,12 @@ def test_a_layer_of_the_users_is_exported_in_every_format(tmp_path, monkeypatch,
 
 @pytest.mark.parametrize("format", ["onnx", "torch"])
 def test_an_export_leaves_the_model_as_it_was(tmp_path, format):
-    recurrent = layers.SimpleRNN(4, activity_regularizer="l2")
-    model = network_around(layers.Reshape((SIDE, 3 * SIDE)), recurrent)
+    recurrent, dense = layers.SimpleRNN(4), layers.Dense(4, activity_regularizer="l2")
+    model = network_around(layers.Reshape((SIDE, 3 * SIDE)), recurrent, dense)
     classifier = classifier_of(model)
     check(classifier, written(classifier, format, tmp_path))
     assert all(variable.value.requires_grad for variable in model.trainable_variables)
-    assert recurrent.activity_regularizer is not None
+    assert dense.activity_regularizer is not None
     assert not recurrent.unroll
 
 
