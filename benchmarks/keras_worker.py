@@ -1,7 +1,7 @@
 """The worker of plain Keras, ``fit`` or ``predict``, on the backend of ``KERAS_BACKEND``.
 
-It never imports cifarlab, which accepts no backend but PyTorch: the model arrives as the
-JSON that ``model.to_json()`` gives.
+It imports cifarlab, which accepts no backend but PyTorch, only where ``cifarlab.fit`` is to train:
+the model arrives as the JSON that ``model.to_json()`` gives.
 """
 
 from __future__ import annotations
@@ -58,6 +58,10 @@ def _training(model: Any, job: Message) -> Prepared:
     images = images.astype(job["images"])
     targets = keras.utils.to_categorical(labels, CLASSES)
     # It ends with the means of loss and accuracy as numbers, for which it waits for the device.
+    if job["fit"] == "cifarlab":
+        import cifarlab
+
+        return {}, lambda: cifarlab.fit(model, images, targets, job["batch_size"], verbose=0)
     return {}, lambda: model.fit(images, targets, job["batch_size"], verbose=0)
 
 

@@ -67,6 +67,11 @@ EXAMPLES: dict[type, list[Example]] = {
         (lambda: layers.LayerNormalization(scale=False, center=False), SEQUENCE),
         (lambda: layers.LayerNormalization(center=False), VECTOR),
     ],
+    layers.MultiHeadAttention: [
+        (lambda: layers.MultiHeadAttention(2, 4), SEQUENCE),
+        (lambda: layers.MultiHeadAttention(3, 2, value_dim=5, use_bias=False), SEQUENCE),
+        (lambda: layers.MultiHeadAttention(1, 4, output_shape=7), SEQUENCE),
+    ],
     layers.MaxPooling2D: [
         (lambda: layers.MaxPooling2D(), IMAGE),
         (lambda: layers.MaxPooling2D((3, 2), strides=(1, 2), padding="same"), IMAGE),
@@ -91,6 +96,14 @@ EXAMPLES: dict[type, list[Example]] = {
         (lambda: layers.Resizing(3, 2, interpolation="bicubic", antialias=True), IMAGE),
         (lambda: layers.Resizing(3, 2, antialias=True), IMAGE),
     ],
+    layers.GlobalMaxPooling1D: [
+        (lambda: layers.GlobalMaxPooling1D(), SEQUENCE),
+        (lambda: layers.GlobalMaxPooling1D(keepdims=True), SEQUENCE),
+    ],
+    layers.GlobalAveragePooling1D: [
+        (lambda: layers.GlobalAveragePooling1D(), SEQUENCE),
+        (lambda: layers.GlobalAveragePooling1D(keepdims=True), SEQUENCE),
+    ],
     layers.ZeroPadding2D: [(lambda: layers.ZeroPadding2D(((1, 2), (3, 0))), IMAGE)],
     layers.Flatten: [
         (lambda: layers.Flatten(), IMAGE),
@@ -103,6 +116,10 @@ EXAMPLES: dict[type, list[Example]] = {
         (lambda: layers.Reshape((3, 2, 3)), SEQUENCE),
         (lambda: layers.Reshape((2, 5, 2, 4)), IMAGE),
         (lambda: layers.Reshape((4, 3, 4)), VOLUME),
+    ],
+    layers.Permute: [
+        (lambda: layers.Permute((3, 1, 2)), IMAGE),
+        (lambda: layers.Permute((2, 1)), SEQUENCE),
     ],
     # What they do in training is random: ``test_lowering.py`` has it.
     layers.Dropout: [(lambda: layers.Dropout(0.0), IMAGE)],
@@ -147,7 +164,13 @@ def model_around(layer: Any, shape: tuple[int, ...]) -> Any:
     """A model whose layer under test has something to pass a gradient to."""
     inputs = keras.Input(shape)
     x = layers.Dense(shape[-1], name="before")(inputs)
-    return randomised(keras.Model(inputs, layer([x, inputs] if isinstance(layer, MERGING) else x)))
+    if isinstance(layer, MERGING):
+        outputs = layer([x, inputs])
+    elif isinstance(layer, layers.MultiHeadAttention):
+        outputs = layers.Add()([layer(x, inputs), layer(x, x)])
+    else:
+        outputs = layer(x)
+    return randomised(keras.Model(inputs, outputs))
 
 
 def randomised(model: Any, seed: int = 0) -> Any:

@@ -31,10 +31,11 @@ TRAINING, PREDICTION = "training", "prediction"
 
 @dataclass(frozen=True, kw_only=True)
 class System:
-    """A way to use plain Keras: its backend and its dtype policy."""
+    """A way to use Keras: its backend, its dtype policy, and whose ``fit`` trains."""
 
     backend: str
     precision: str
+    fit: str = "keras"
 
 
 SYSTEMS = {
@@ -42,6 +43,8 @@ SYSTEMS = {
     for backend in ("tensorflow", "torch", "jax")
     for precision in ("float32", "mixed_bfloat16")
 }
+# The model as Keras has it, trained by ``cifarlab.fit``.
+SYSTEMS["cifarlab_fit"] = System(backend="torch", precision="float32", fit="cifarlab")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +157,9 @@ def measure(
         for name, system in systems.items():
             say(f"{model}: warming up {name}")
             try:
-                facts[name] = processes[name].ask({**job, "precision": system.precision})
+                facts[name] = processes[name].ask(
+                    {**job, "precision": system.precision, "fit": system.fit}
+                )
             except MissingLibraryError as error:
                 interpreter = processes[name].process.args[0]
                 left_out[name] = (

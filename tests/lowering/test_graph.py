@@ -77,7 +77,7 @@ def classifier(body: Callable[[Any], Any]) -> Any:
 
 def attention(x: Any) -> Any:
     sequence = layers.Reshape((-1, 2))(x)
-    return layers.MultiHeadAttention(2, 3)(sequence, sequence)
+    return layers.GroupQueryAttention(3, 2, 1)(sequence, sequence)
 
 
 def recurrent(x: Any) -> Any:
@@ -140,7 +140,6 @@ NOT_NATIVE: dict[str, Callable[[Any], Any]] = {
     "Conv2DTranspose": lambda x: layers.Conv2DTranspose(3, 2, strides=2)(x),
     "UpSampling2D": lambda x: layers.UpSampling2D(interpolation="bilinear")(x),
     "Cropping2D": lambda x: layers.Cropping2D(1)(x),
-    "Permute": lambda x: layers.Permute((3, 1, 2))(x),
     "GaussianNoise": lambda x: layers.GaussianNoise(0.5, seed=1)(x),
     "GaussianDropout": lambda x: layers.GaussianDropout(0.5, seed=1)(x),
     "BatchNormalization over rows": lambda x: layers.BatchNormalization(axis=1)(x),

@@ -276,3 +276,14 @@ def test_depthwise_convolutions_train_in_the_faster_precision(
         y = lowered(some_images(model))
     assert y.dtype == dtype
     assert_close(y, model(some_images(model)), 0.02)
+
+
+def test_a_layer_that_is_an_activation_has_its_weights_in_the_lowered_model():
+    layers = keras.layers
+    convolution = layers.Conv2D(3, 3, activation=layers.PReLU())
+    model = keras.Sequential([keras.Input((5, 5, 3)), convolution])
+    # Keras builds it at the first call only.
+    lowered = lower(model)
+    assert [binding.variable.name for binding in lowered.trained_bindings] == [
+        *("kernel", "bias", "alpha")
+    ]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from cifarlab.classifier import Classifier
 from cifarlab.data.dataset import Dataset
 from cifarlab.errors import CifarlabError, UsageError
 from cifarlab.exporting import files, parity, quantize, runners
-from cifarlab.files import atomic_write, cannot_write
+from cifarlab.files import atomic_write, cannot_write, printable
 from cifarlab.runtime.extras import require_extra
 
 ONNX, INT8 = "onnx", "onnx-int8"
@@ -97,9 +99,10 @@ def export(
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent) as folder:
             made = Path(folder) / ("new" + FORMATS[format])
-            predict, loss = _write(classifier, format, made, data, facts or {})
             images, source = _comparison_images(classifier, format, data)
-            compared = parity.compare(predict, classifier, images, source)
+            with _refusing(format, classifier):
+                predict, loss = _write(classifier, format, made, data, facts or {})
+                compared = parity.compare(predict, classifier, images, source)
             if format != INT8 and not compared.exact:
                 raise _disagrees(format, compared)
             _move(made, target)
@@ -169,6 +172,32 @@ def _comparison_images(
     height, width, channels = classifier.input_shape
     count = parity.count_for(height, width)
     return parity.comparison_images((height, width), count, channels), parity.GENERATED
+
+
+@contextmanager
+def _refusing(format: str, classifier: Classifier) -> Iterator[None]:
+    """Say in one line why a format cannot hold a model."""
+    try:
+        yield
+    except (CifarlabError, OSError, MemoryError):
+        raise
+    # Keras, PyTorch, ONNX and onnxruntime each have errors of their own, and raise others, too.
+    except Exception as error:
+        others = ", ".join(name for name in FORMATS if name != format)
+        raise UsageError(
+            f"the format {format} cannot hold the model {printable(classifier.model.name)} "
+            f"({_reason(error)}); choose another: {others}"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """Return what went wrong, without the values and the graph that libraries add."""
+    # Keras puts where before what, and what in bold.
+    lines = re.sub("\x1b\\[[0-9]+m", "", str(error)).splitlines()
+    said = [line.strip() for line in lines if line.strip()] or [type(error).__name__]
+    if said[0].startswith("Exception encountered when calling ") and len(said) > 1:
+        said[0] += " " + said[1]
+    return " ".join(said[0].split())[:200]
 
 
 def _disagrees(format: str, compared: parity.Parity) -> CifarlabError:

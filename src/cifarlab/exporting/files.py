@@ -6,10 +6,6 @@ import dataclasses
 import importlib.metadata
 import io
 import json
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from cifarlab.classifier import Classifier
+from cifarlab.exporting.operators import more_operators
 from cifarlab.exporting.preparing import preparation
 from cifarlab.exporting.single_model import single_model
+from cifarlab.exporting.tracing import EXAMPLE_IMAGES, ConstantSizes, quiet, traceable, unrolled
 from cifarlab.files import atomic_write
 from cifarlab.lowering.model import lower
 from cifarlab.saving.model_file import save_model
@@ -61,8 +59,8 @@ def write_keras(classifier: Classifier, path: Path) -> None:
 def write_torch(classifier: Classifier, path: Path) -> None:
     """Write a ``.pt2`` that ``torch.export.load`` reads without Keras or cifarlab."""
     module = _FromBytes(classifier).requires_grad_(False)
-    example = torch.zeros(2, *classifier.input_shape, dtype=torch.uint8)
-    with _quiet():
+    example = torch.zeros(EXAMPLE_IMAGES, *classifier.input_shape, dtype=torch.uint8)
+    with quiet(), traceable(module.network), unrolled(module.network):
         program = torch.export.export(
             module, (example,), dynamic_shapes={INPUT: {0: torch.export.Dim("n", min=1)}}
         )
@@ -80,10 +78,11 @@ def onnx_bytes(classifier: Classifier) -> bytes:
     import onnx
 
     file = io.BytesIO()
-    example = torch.zeros(2, *classifier.input_shape, dtype=torch.uint8)
-    with _quiet():
+    example = torch.zeros(EXAMPLE_IMAGES, *classifier.input_shape, dtype=torch.uint8)
+    module = _FromBytes(classifier).requires_grad_(False)
+    with quiet(), traceable(module.network), ConstantSizes(), more_operators(OPSET):
         torch.onnx.export(
-            _FromBytes(classifier).requires_grad_(False),
+            module,
             (example,),
             file,  # type: ignore[arg-type]
             input_names=[INPUT],
@@ -114,17 +113,3 @@ def facts_of(classifier: Classifier) -> dict[str, Any]:
 def as_text(value: Any) -> str:
     """Return text as it is and any other value as JSON: ONNX metadata holds texts only."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Drop warnings meant for developers of exporters."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        finally:
-            logger.setLevel(level)

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from cifarlab.backend import KerasModel
 from cifarlab.errors import NoFastFormError
+from cifarlab.fitting.inside import OwnSteps
 from cifarlab.fitting.native import NativeModel
 from cifarlab.fitting.plan import Plan, listed, make_plan
 from cifarlab.fitting.steps import Steps, are_in_place, in_place
@@ -66,7 +67,7 @@ class Accelerator:
             # A validation, or a callback that predicts: part of a call that is planned.
             return keras_own()
 
-        def decide(changed: KerasModel) -> tuple[Plan, NativeModel | None]:
+        def decide(changed: KerasModel) -> tuple[Plan, NativeModel | OwnSteps | None]:
             plan, native = make_plan(call, changed, self.precision)
             self._say(plan)
             return plan, native
@@ -74,7 +75,7 @@ class Accelerator:
         began = time.perf_counter()
         steps = Steps(model, decide)
         try:
-            if not steps.plan.native:
+            if not steps.plan.native and not steps.plan.native_layers:
                 return keras_own()
             with keeping_freed_memory(), in_place(steps):
                 return keras_own()
@@ -107,9 +108,10 @@ def summary(records: Sequence[Record]) -> str:
         kept = _distinct(name for record in fast for name in record.plan.run_by_keras)
         note = f" (layers run by Keras: {listed(kept)})" if kept else ""
         parts.append(f"natively: {_counted(fast)}{note}")
-    if slow:
-        why = _distinct(reason for record in slow for reason in record.plan.reasons)
-        parts.append(f"at Keras's own speed: {_counted(slow)} ({'; '.join(why)})")
+    for how in _distinct(record.plan.how for record in slow):
+        alike = [record for record in slow if record.plan.how == how]
+        why = _distinct(reason for record in alike for reason in record.plan.reasons)
+        parts.append(f"{how}: {_counted(alike)} ({'; '.join(why)})")
     return "; ".join(parts)
 
 

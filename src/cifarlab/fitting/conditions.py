@@ -20,6 +20,7 @@ REPLACED = (
     "make_predict_function", "compute_loss", "losses", "trainable_weights", "trainable_variables",
     "zero_grad", "__call__",
 )  # fmt: skip
+MAKERS = ("make_train_function", "make_test_function", "make_predict_function")
 # Where the functions that Keras's loops call come from, unless the user made one.
 STEPS_FROM = ("keras.src.backend.torch.trainer", "cifarlab.fitting.steps")
 # Keras's hooks into PyTorch's modules; the native form does not call the layers they hang on.
@@ -49,6 +50,16 @@ def own_functions(model: KerasModel) -> str | None:
     for name in ("train_function", "test_function", "predict_function"):
         function = getattr(model, name, None)
         if function is not None and getattr(function, "__module__", None) not in STEPS_FROM:
+            return f"model {model.name!r} was given a {name} of its own"
+    return None
+
+
+def own_functions_made(model: KerasModel) -> str | None:
+    """A method that makes the step, which has to be called by Keras."""
+    for name in MAKERS:
+        if getattr(type(model), name) is not getattr(_plain_class(model), name):
+            return f"{type(model).__name__} has a {name} of its own"
+        if name in vars(model):
             return f"model {model.name!r} was given a {name} of its own"
     return None
 
@@ -152,6 +163,11 @@ FOR_PREDICT: tuple[Condition, ...] = (
 )  # fmt: skip
 FOR_EVALUATE: tuple[Condition, ...] = (no_loss, *FOR_PREDICT)
 FOR_FIT: tuple[Condition, ...] = (nothing_to_train, *FOR_EVALUATE)
+# Where these hold, the layers of a model can run natively inside of any step.
+FOR_LAYERS: tuple[Condition, ...] = (
+    own_functions, own_functions_made, run_in_other_ways, other_number_types, masks,
+    watched_layers, distributed,
+)  # fmt: skip
 
 
 def _plain_class(model: KerasModel) -> Any:

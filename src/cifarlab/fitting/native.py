@@ -14,6 +14,7 @@ from torch import Tensor
 
 from cifarlab.backend import KerasModel, keras
 from cifarlab.errors import InputError, NoFastFormError
+from cifarlab.fitting.inside import Inside, seeded_dropout
 from cifarlab.fitting.updates import apply
 from cifarlab.lowering.model import LoweredModel, lower
 from cifarlab.runtime.device import computing_in
@@ -43,7 +44,10 @@ class NativeModel:
         # What standardises the inputs and knows the structure of the outputs.
         self.graph = getattr(model, "_functional", None) or model
         self.weights = model.trainable_weights[:]
-        self.lowered = _lowered(model)
+        kept = seeded_dropout(model)
+        self.lowered = _lowered(model, kept)
+        by_keras = [m.operation[0] for m in self.lowered.keras_modules if m.is_layer]
+        self.inside = Inside(by_keras, kept, precision)
         self.bindings = {id(b.variable): b for b in self.lowered.trained_bindings}
         if precision != torch.float32:
             self.lowered.end_in_float32()
@@ -108,7 +112,7 @@ class NativeModel:
         self.lowered.train(training)
         # What is measured is what the saved model will show, whatever precision trains it.
         precision = self.precision if training else torch.float32
-        with computing_in(precision, inputs.device):
+        with computing_in(precision, inputs.device), self.inside.in_place():
             outputs = self.lowered(inputs)
         if outputs.dtype == torch.bfloat16:
             outputs = outputs.float()
@@ -145,28 +149,11 @@ class NativeModel:
         return self.model.compute_metrics(x, y, y_pred, sample_weight)  # type: ignore[no-any-return]
 
 
-def _lowered(model: KerasModel) -> LoweredModel:
+def _lowered(model: KerasModel, kept: frozenset[int]) -> LoweredModel:
     device = model.variables[0].value.device if model.variables else torch.device("cpu")
     try:
-        lowered = lower(model, device, _seeded_dropout(model))
+        lowered = lower(model, device, kept)
     except InputError as error:
         raise NoFastFormError(str(error)) from error
     lowered.use_keras_memory()
     return lowered
-
-
-def _seeded_dropout(model: KerasModel) -> frozenset[int]:
-    """Return the seed variables of dropout layers that must draw as Keras draws.
-
-    A seed that the user gave names the numbers drawn; and dropping whole channels Keras draws
-    from a generator of the layer's own, which leaves the order of shuffled batches alone.
-    """
-    kept = set()
-    for layer in model._flatten_layers():
-        generator = getattr(layer, "seed_generator", None)
-        drops = isinstance(layer, keras.layers.Dropout | keras.layers.SpatialDropout2D)
-        if drops and generator is not None:
-            given = generator._initial_seed is not None
-            if given or type(layer) is not keras.layers.Dropout:
-                kept.add(id(generator.state))
-    return frozenset(kept)

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from cifarlab.backend import KerasModel
+from cifarlab.fitting.inside import OwnSteps
 from cifarlab.fitting.live import Watch
 from cifarlab.fitting.native import NativeModel
 from cifarlab.fitting.plan import Planner
@@ -35,7 +36,7 @@ class Steps:
         """Decide how the model, as it is now, runs."""
         self.plan, self.native = self.planner(self.model)
         # A model without weights is built by Keras, between the plan and the first batch.
-        waits = self.plan.native and self.native is None
+        waits = (self.plan.native or self.plan.native_layers) and self.native is None
         self.watch: Watch | None = None if waits else Watch(self.model)
 
     def train(self, data: Any) -> Any:
@@ -52,7 +53,7 @@ class Steps:
         """Return the outputs for a batch; ``data`` is a list of it."""
         return (self._now() or self.model).predict_step(data[0])
 
-    def _now(self) -> NativeModel | None:
+    def _now(self) -> NativeModel | OwnSteps | None:
         if self.watch is None or self.watch.changed():
             self.prepare()
         return self.native

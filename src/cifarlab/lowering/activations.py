@@ -24,6 +24,11 @@ def softmax(x: Tensor) -> Tensor:
     return F.softmax(x, dim=1 if x.ndim == 4 else -1)
 
 
+def in_float32(function: Activation) -> Activation:
+    """Return ``function`` of the values in float32."""
+    return lambda x: function(x.float())
+
+
 # Only elementwise functions may be in this table (and softmax): they are applied in torch layout.
 ELEMENTWISE: dict[Any, Activation] = {
     keras.activations.linear: identity,

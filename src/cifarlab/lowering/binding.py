@@ -108,6 +108,20 @@ class Binding:
         learnt = isinstance(self.tensor, nn.Parameter)
         setattr(self.holder, self.name, nn.Parameter(view) if learnt else view)
 
+    def follow(self) -> bool:
+        """Replace the torch tensor by the Keras variable in torch layout; gradients reach it.
+
+        Returns:
+            Whether that is possible without a copy; if not, nothing is changed.
+        """
+        with torch.enable_grad():
+            view = self.layout.to_torch(self.variable.value)
+        if view.data_ptr() != self.variable.value.data_ptr():
+            return False
+        delattr(self.holder, self.name)
+        vars(self.holder)[self.name] = view
+        return True
+
 
 class LoweredLayer(nn.Module):
     """A torch module that knows the Keras variable of each of its tensors."""
@@ -124,10 +138,11 @@ class LoweredLayer(nn.Module):
         if variable is None:
             self.register_buffer(name, None)
             return
-        value = layout.to_torch(variable.value.detach()).to(torch.float32, copy=True)
+        given = layout.to_torch(variable.value.detach())
         # Convolution kernels in channels-last memory save a reordering in every step.
-        memory_format = torch.channels_last if value.ndim == 4 else torch.contiguous_format
-        value = value.contiguous(memory_format=memory_format)
+        memory_format = torch.channels_last if given.ndim == 4 else torch.contiguous_format
+        value = torch.empty_like(given, dtype=torch.float32, memory_format=memory_format)
+        value.copy_(given)
         if variable.trainable:
             self.register_parameter(name, nn.Parameter(value))
         else:

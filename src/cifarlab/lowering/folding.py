@@ -7,6 +7,7 @@ behind a pooling where possible, to process fewer values.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,11 +17,12 @@ from torch import Tensor, nn
 
 from cifarlab.lowering.activations import Activation, identity
 from cifarlab.lowering.binding import to_keras_layout, to_torch_layout
-from cifarlab.lowering.graph import Slot, Steps, only_user
+from cifarlab.lowering.graph import Slot, Steps
 from cifarlab.lowering.layers import Flatten
 from cifarlab.lowering.padding import same_padding
 from cifarlab.lowering.pooling import MaxPooling
 from cifarlab.lowering.weighted_layers import BatchNormalization, Convolution, Dense, Rescaling
+from cifarlab.lowering.wiring import Wiring
 
 
 class FoldedConvolution(nn.Module):
@@ -110,7 +112,11 @@ class FoldedDense(nn.Module):
 
 
 class FoldedGraph(Steps):
-    """The steps of ``graph``, with copies of its weights, and fewer of them."""
+    """The steps of ``graph``, with copies of its weights, and fewer of them.
+
+    Attributes:
+        wiring: the steps while they are rewritten.
+    """
 
     def __init__(self, graph: Steps) -> None:
         super().__init__()
@@ -120,69 +126,71 @@ class FoldedGraph(Steps):
             _own_copy(graph.modules_in_order[s.module]) for s in graph.steps
         )
         self.steps = [replace(step, module=i) for i, step in enumerate(graph.steps)]
+        self.wiring = Wiring(self)
         for change in (self._pool_first, self._fold_behind, self._fold_before):
-            while any(change(index) for index in range(len(self.steps))):
-                pass
-        used = [self.modules_in_order[step.module] for step in self.steps]
-        self.modules_in_order = nn.ModuleList(used)
-        self.steps = [replace(step, module=i) for i, step in enumerate(self.steps)]
+            self.wiring.repeat(change)
+        left = self.wiring.in_order()
+        self.steps = [replace(step, module=i) for i, step in enumerate(left)]
+        self.modules_in_order = nn.ModuleList(self.modules_in_order[s.module] for s in left)
 
-    def _pool_first(self, index: int) -> bool:
+    def _pool_first(self, number: int) -> Sequence[int]:
         """Move a monotonic normalisation behind the pooling, which selects the same values."""
-        if not _is_monotonic(self._module(index)):
-            return False
-        after = only_user(self, index)
+        if not _is_monotonic(self._module(number)):
+            return ()
+        after = self.wiring.only_user(number)
         if after is None or not isinstance(self._module(after), MaxPooling):
-            return False
-        norm, pooling = self.steps[index], self.steps[after]
-        self.steps[index] = replace(norm, module=pooling.module)
-        self.steps[after] = replace(pooling, module=norm.module)
-        return True
+            return ()
+        norm, pooling = self.wiring.steps[number], self.wiring.steps[after]
+        self.wiring.rewrite(number, replace(norm, module=pooling.module))
+        self.wiring.rewrite(after, replace(pooling, module=norm.module))
+        return number, after
 
-    def _fold_before(self, index: int) -> bool:
+    def _fold_before(self, number: int) -> Sequence[int]:
         """Fold a scaling after a layer, with or without a pooling between, into the layer."""
-        layer = self._module(index)
+        layer, wiring = self._module(number), self.wiring
         if not isinstance(layer, FoldedConvolution | FoldedDense):
-            return False
+            return ()
         if layer.floor is not None or layer.activation not in (identity, F.relu):
-            return False
-        last, after = index, only_user(self, index)
+            return ()
+        last, after = number, wiring.only_user(number)
         pooled = after is not None and isinstance(self._module(after), MaxPooling)
         if after is not None and pooled:
-            last, after = after, only_user(self, after)
+            last, after = after, wiring.only_user(after)
         change = None if after is None else _affine(self._module(after))
         if after is None or change is None:
-            return False
+            return ()
         # Through a maximum, also that of a ReLU, only if the scaling is monotonic.
         linear = layer.activation is identity and not pooled
         if not linear and not _is_monotonic(self._module(after)):
-            return False
+            return ()
         layer.scale_outputs(*change)
-        self.steps[last] = replace(self.steps[last], outputs=self.steps[after].outputs)
-        del self.steps[after]
-        return True
+        outputs = wiring.steps[after].outputs
+        wiring.remove(after)
+        wiring.rewrite(last, replace(wiring.steps[last], outputs=outputs))
+        return number, last
 
-    def _fold_behind(self, index: int) -> bool:
+    def _fold_behind(self, number: int) -> Sequence[int]:
         """Fold a scaling before a layer, with or without a Flatten between, into the layer."""
-        step, change = self.steps[index], _affine(self._module(index))
+        wiring = self.wiring
+        step, change = wiring.steps[number], _affine(self._module(number))
         # The first step may be the one that turns integers into floats.
         if change is None or (step.args == (Slot(index=0),) and not self.takes_floats):
-            return False
-        after = user = only_user(self, index)
+            return ()
+        after = user = wiring.only_user(number)
         if after is not None and isinstance(self._module(after), Flatten):
-            user = only_user(self, after)
+            user = wiring.only_user(after)
         if after is None or user is None:
-            return False
+            return ()
         layer = self._module(user)
         folds = isinstance(layer, FoldedConvolution | FoldedDense)
         if not folds or not layer.scale_inputs(*change):
-            return False
-        self.steps[after] = replace(self.steps[after], args=step.args)
-        del self.steps[index]
-        return True
+            return ()
+        wiring.remove(number)
+        wiring.rewrite(after, replace(wiring.steps[after], args=step.args))
+        return after, user
 
-    def _module(self, index: int) -> Any:
-        return self.modules_in_order[self.steps[index].module]
+    def _module(self, number: int) -> Any:
+        return self.modules_in_order[self.wiring.steps[number].module]
 
 
 def _own_copy(module: nn.Module) -> nn.Module:

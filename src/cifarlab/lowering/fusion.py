@@ -14,7 +14,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from cifarlab.lowering.graph import KerasModule, Slot, Steps, only_user
+from cifarlab.lowering.graph import KerasModule, Slot, Steps
+from cifarlab.lowering.wiring import Wiring
 
 Function = Callable[[Tensor], Tensor]
 # Shape, strides, dtype.
@@ -68,23 +69,22 @@ def fused_chains(graph: Steps) -> Steps:
     """
     new = Steps()
     new.takes_floats, new.result = graph.takes_floats, graph.result
+    wiring = Wiring(graph)
+    links = [_links(graph, index) for index in range(len(graph.steps))]
     done: set[int] = set()
     for index, step in enumerate(graph.steps):
         if index in done:
             continue
-        chain, last = [index], index
-        while _links(graph, last) and (after := only_user(graph, last)) is not None:
-            if not _links(graph, after):
+        chain = [index]
+        while links[chain[-1]] and (after := wiring.only_user(chain[-1])) is not None:
+            if not links[after]:
                 break
             chain.append(after)
-            last = after
         done.update(chain)
         modules = [graph.modules_in_order[graph.steps[i].module] for i in chain]
-        outputs = graph.steps[last].outputs
+        outputs = graph.steps[chain[-1]].outputs
         new.steps.append(replace(step, module=len(new.modules_in_order), outputs=outputs))
-        new.modules_in_order.append(
-            FusedByShape(Chain(modules)) if _links(graph, index) else modules[0]
-        )
+        new.modules_in_order.append(FusedByShape(Chain(modules)) if links[index] else modules[0])
     return new
 
 

@@ -6,6 +6,7 @@ Keras, which is slower.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from cifarlab.backend import KerasModel, keras
 from cifarlab.errors import InputError
 from cifarlab.lowering.binding import Binding, LoweredLayer, to_keras_layout, to_torch_layout
-from cifarlab.lowering.layers import CASTING, LOWERED
+from cifarlab.lowering.layers import CASTING, COMPOSED, LOWERED
 
 
 class KerasModule(LoweredLayer):
@@ -120,20 +121,10 @@ class Steps(nn.Module):
         return result
 
 
-def only_user(graph: Steps, index: int) -> int | None:
-    """Return the index of the step whose only input is the output of the step at ``index``.
-
-    ``None`` where there is no such step, or several steps use that output.
-    """
-    outputs = graph.steps[index].outputs
-    users = [i for i, step in enumerate(graph.steps) if set(outputs) & set(_slots(step))]
-    if len(outputs) != 1 or len(users) != 1 or graph.result in outputs:
-        return None
-    user = graph.steps[users[0]]
-    return users[0] if user.args == (Slot(index=outputs[0]),) and not user.kwargs else None
-
-
-def _slots(step: Step) -> list[int]:
+def slots_of(step: Step) -> list[int]:
+    """Return the slots that a step takes values from."""
+    if not step.kwargs and all(type(value) is Slot for value in step.args):
+        return [value.index for value in step.args]
     values = keras.tree.flatten((step.args, step.kwargs))
     return [value.index for value in values if isinstance(value, Slot)]
 
@@ -231,6 +222,7 @@ def is_graph(model: KerasModel) -> bool:
     return plain and bool(getattr(model, "inputs", None))
 
 
+@functools.cache
 def _functional_call() -> Any:
     # With names, so that Keras's numbering of the user's own models does not change.
     inputs = keras.Input((1,), name="x")
@@ -244,23 +236,46 @@ def _lower_operation(
     if isinstance(operation, keras.Model):
         nested = is_graph(operation) and len(operation.inputs) == len(operation.outputs) == 1
         return LoweredGraph(operation, modules, kept_in_keras) if nested else None
-    build = LOWERED.get(type(operation))
-    if build is None or _is_special(operation):
+    if type(operation) not in LOWERED or not _takes_floats(operation):
         return None
-    if any(id(variable) in kept_in_keras for variable in operation.variables):
+    return _native_layer(operation, kept_in_keras)
+
+
+def native_form(layer: Any, kept_in_keras: frozenset[int]) -> nn.Module | None:
+    """Return the native form of a layer that is called by Python code, or ``None``.
+
+    Of a nested model only where all of it is native. It is for tensors of floats.
+
+    Args:
+        kept_in_keras: ids of variables; a layer that holds one of them has no native form.
+    """
+    if not isinstance(layer, keras.Model):
+        return _native_layer(layer, kept_in_keras)
+    form = _lower_operation(layer, {}, kept_in_keras)
+    return None if isinstance(form, LoweredGraph) and form.not_lowered else form
+
+
+def _native_layer(layer: Any, kept_in_keras: frozenset[int]) -> nn.Module | None:
+    build = LOWERED.get(type(layer))
+    if build is None or _is_special(layer):
         return None
-    return build(operation)
+    if any(id(variable) in kept_in_keras for variable in layer.variables):
+        return None
+    return build(layer)
+
+
+def _takes_floats(layer: Any) -> bool:
+    floats = all(keras.backend.is_float_dtype(x.dtype) for x in keras.tree.flatten(layer.input))
+    return floats or isinstance(layer, CASTING)
 
 
 def _is_special(layer: Any) -> bool:
     """Whether a stock layer has settings that no native form covers."""
-    floats = all(keras.backend.is_float_dtype(x.dtype) for x in keras.tree.flatten(layer.input))
     return (
         getattr(layer, "data_format", None) == "channels_first"
         or layer.activity_regularizer is not None
         or layer.quantization_mode is not None
         or getattr(layer, "lora_enabled", False)
         # An activation that is a layer.
-        or bool(layer._flatten_layers(include_self=False))
-        or not (floats or isinstance(layer, CASTING))
+        or (bool(layer._flatten_layers(include_self=False)) and not isinstance(layer, COMPOSED))
     )

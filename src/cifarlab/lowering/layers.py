@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from cifarlab.backend import keras
 from cifarlab.lowering.activations import lower_activation, softmax
+from cifarlab.lowering.attention import multi_head_attention
 from cifarlab.lowering.binding import LoweredLayer, to_keras_layout, to_torch_layout
 from cifarlab.lowering.padding import same_padding
 from cifarlab.lowering.pooling import MaxPooling
@@ -162,6 +163,11 @@ def concatenate(layer: Any) -> LoweredLayer:
     return Apply(run)
 
 
+def permute(layer: Any) -> LoweredLayer:
+    order = (0, *layer.dims)
+    return Apply(lambda x: to_torch_layout(to_keras_layout(x).permute(order)))
+
+
 def fuse_activation(layer: Any) -> LoweredLayer:
     return Apply(lower_activation(layer.activation))
 
@@ -175,6 +181,7 @@ LOWERED: dict[type, Callable[[Any], nn.Module | None]] = {
     keras.layers.Dense: Dense,
     keras.layers.BatchNormalization: batch_normalization,
     keras.layers.LayerNormalization: layer_normalization,
+    keras.layers.MultiHeadAttention: multi_head_attention,
     keras.layers.MaxPooling2D: MaxPooling,
     keras.layers.AveragePooling2D: average_pooling,
     keras.layers.GlobalMaxPooling2D: global_pooling(lambda x, keep: x.amax((2, 3), keepdim=keep)),
@@ -184,7 +191,10 @@ LOWERED: dict[type, Callable[[Any], nn.Module | None]] = {
     keras.layers.ZeroPadding2D: zero_padding,
     keras.layers.Resizing: resizing,
     keras.layers.Flatten: Flatten,
+    keras.layers.GlobalMaxPooling1D: lambda layer: Apply(lambda x: x.amax(1, layer.keepdims)),
+    keras.layers.GlobalAveragePooling1D: lambda layer: Apply(lambda x: x.mean(1, layer.keepdims)),
     keras.layers.Reshape: reshape,
+    keras.layers.Permute: permute,
     keras.layers.Dropout: dropout,
     keras.layers.SpatialDropout2D: lambda layer: Dropout(layer.rate, F.dropout2d),
     keras.layers.Activation: fuse_activation,
@@ -203,3 +213,5 @@ LOWERED: dict[type, Callable[[Any], nn.Module | None]] = {
 
 # The layers that turn integers into floats.
 CASTING = (keras.layers.Rescaling, keras.layers.Normalization)
+# The layers whose own inner layers are part of their native form.
+COMPOSED = (keras.layers.MultiHeadAttention,)

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cifarlab.backend import KerasModel
+from cifarlab.backend import KerasModel, keras
 from cifarlab.errors import InputError
-from cifarlab.lowering.activations import Activation, identity, softmax
+from cifarlab.lowering.activations import identity, in_float32, softmax
 from cifarlab.lowering.binding import Binding, LoweredLayer, to_keras_layout, to_torch_layout
 from cifarlab.lowering.graph import KerasModule, LoweredGraph
 
@@ -87,7 +87,7 @@ class LoweredModel(LoweredGraph):
         for name in ("function", "activation"):
             function = getattr(last, name, None)
             if function is not None:
-                setattr(last, name, _in_float32(function))
+                setattr(last, name, in_float32(function))
 
     def penalty(self) -> Tensor | float:
         """Return the sum of weight regularisers and losses that layers added in the last call."""
@@ -134,10 +134,6 @@ class LoweredModel(LoweredGraph):
         return module  # type: ignore[no-any-return]
 
 
-def _in_float32(function: Activation) -> Activation:
-    return lambda x: function(x.float())
-
-
 def lower(
     model: KerasModel,
     device: torch.device = CPU,
@@ -156,6 +152,7 @@ def lower(
             f"model {model.name!r} has no weights yet; give it an input shape, "
             "for example keras.Input((32, 32, 3)) as its first layer"
         )
+    _finish_building(model)
     lowered = LoweredModel(model, device, kept_in_keras)
     uses: dict[int, set[tuple[int, str]]] = {}
     for binding in _all_bindings(lowered):
@@ -164,6 +161,14 @@ def lower(
     # twice: such a layer is run by Keras everywhere.
     doubled = frozenset(variable for variable, holders in uses.items() if len(holders) > 1)
     return LoweredModel(model, device, kept_in_keras | doubled) if doubled else lowered
+
+
+@torch.no_grad()
+def _finish_building(model: KerasModel) -> None:
+    """Call a model once whose layers lack weights: one given as an activation is built then."""
+    shape = model.input_shape[1:] if len(model.inputs or ()) == 1 else (None,)
+    if None not in shape and not all(layer.built for layer in model._flatten_layers()):
+        model(keras.ops.zeros((1, *shape), model.inputs[0].dtype), training=False)
 
 
 def _all_bindings(lowered: LoweredGraph) -> list[Binding]:

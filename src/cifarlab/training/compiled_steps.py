@@ -14,6 +14,7 @@ from torch import Tensor
 
 from cifarlab.backend import KerasModel, keras
 from cifarlab.errors import InputError, UsageError
+from cifarlab.fitting.inside import OwnSteps
 from cifarlab.fitting.native import NativeModel
 from cifarlab.fitting.plan import Plan, make_plan
 from cifarlab.fitting.steps import Steps as FittingSteps
@@ -126,7 +127,7 @@ class CompiledSteps:
         self.logs = self.fitting.train([data])
         loss = torch.as_tensor(self.logs.get("loss", 0.0), device=labels.device).detach()
         native = self.fitting.native
-        if native is not None and native.outputs is not None:
+        if isinstance(native, NativeModel) and native.outputs is not None:
             correct = (self._classes(native.outputs) == labels).sum()
             self.state.totals.add(loss.float(), correct, len(labels))
         return loss.float()
@@ -171,7 +172,7 @@ class CompiledSteps:
         if self.model.optimizer is not None:
             self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
 
-    def _plan(self, model: KerasModel) -> tuple[Plan, NativeModel | None]:
+    def _plan(self, model: KerasModel) -> tuple[Plan, NativeModel | OwnSteps | None]:
         plan, native = make_plan("fit", model, self.precision)
         if self.progress is not SILENT:
             self._say(plan)
