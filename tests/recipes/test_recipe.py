@@ -13,6 +13,7 @@ from cifarlab.errors import InputError, UsageError
 from cifarlab.models import MODELS
 from cifarlab.recipes import RECIPES, find_recipe
 from cifarlab.recipes.baseline import BASELINE
+from cifarlab.recipes.finetune import FINETUNED
 from cifarlab.recipes.parts import SGD, Adam, Cosine, Flip, Muon, Translate
 from cifarlab.recipes.recipe import (
     EVERYTHING_BUT_TEST,
@@ -28,7 +29,7 @@ from support import one_line
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=lambda recipe: recipe.name)
 def test_every_recipe_survives_json_and_names_a_model(recipe):
     assert from_json(json.loads(json.dumps(to_json(recipe)))) == recipe
-    assert recipe.model.name in MODELS
+    assert recipe.model.name in {*MODELS, FINETUNED}
     assert find_recipe(recipe.name) is recipe
     assert recipe.summary
     assert len(recipe.summary) <= 70

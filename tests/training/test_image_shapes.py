@@ -43,8 +43,8 @@ def dataset(shape: tuple[int, int, int]) -> Dataset:
 
 def shrunk(recipe: Recipe) -> Recipe:
     """The recipe with few filters, one step and all else as it is."""
-    few = {"widths": (4, 6, 8)} if recipe.model.name == "airnet" else {"filters": (4, 6)}
-    arguments = {**recipe.model.arguments, **few}
+    few = {"airnet": {"widths": (4, 6, 8)}, "baseline": {"filters": (4, 6)}}
+    arguments = {**recipe.model.arguments, **few.get(recipe.model.name, {})}
     model = replace(recipe.model, arguments=arguments)
     # The first epoch has the lowest resolution that one of two may have.
     return replace(recipe, model=model, epochs=2, resolution=recipe.resolution[::3])
@@ -68,8 +68,14 @@ def check(run: Run, shape: tuple[int, int, int], directory: Path) -> Classifier:
     return classifier
 
 
+# A backbone enlarges small images, which takes a while.
+MARKS = {"finetune": pytest.mark.slow}
+
+
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("recipe", RECIPES.values(), ids=lambda recipe: recipe.name)
+@pytest.mark.parametrize(
+    "recipe", [pytest.param(r, id=name, marks=MARKS.get(name, ())) for name, r in RECIPES.items()]
+)
 def test_every_recipe_trains_and_predicts(
     recipe: Recipe, shape: tuple[int, int, int], tmp_path: Path
 ) -> None:

@@ -20,10 +20,12 @@ from cifarlab.evaluation.calibration import fit_temperature, with_temperature
 from cifarlab.evaluation.selective import choose_threshold
 from cifarlab.predictions import read_predictions
 from cifarlab.recipes import RECIPES
+from cifarlab.recipes.finetune import FINETUNED
 from cifarlab.recipes.parts import Adam, ModelSpec
 from cifarlab.recipes.recipe import to_json
 from cifarlab.runs.directory import RunDirectory, lock
 from cifarlab.runtime.progress import Silent
+from cifarlab.training.setup import override
 from cifarlab.training.train import TrainOptions, resume, train
 from support import contents, one_line
 from tiny import CLASSES, SIDE, dropout_model, saved_weights, tiny_dataset, tiny_recipe, tiny_split
@@ -162,6 +164,8 @@ def test_random_labels_cannot_be_learnt(tmp_path):
 @pytest.mark.parametrize("name", sorted(RECIPES))
 def test_every_shipped_recipe_trains_when_shrunk(name, tmp_path):
     recipe = replace(RECIPES[name], epochs=1, batch_size=64, few_images=None)
+    if recipe.model.name == FINETUNED:
+        recipe = override(recipe, start="cifar10")
     generator = np.random.default_rng(0)
     splits = [
         Split(
