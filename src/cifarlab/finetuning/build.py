@@ -16,7 +16,7 @@ from cifarlab.finetuning.network import body_of, finetuned, set_head
 from cifarlab.finetuning.starts import find_start
 from cifarlab.recipes.finetune import FINETUNED
 from cifarlab.recipes.recipe import Recipe
-from cifarlab.runtime.device import choose_device, choose_precision
+from cifarlab.runtime.device import choose_precision
 from cifarlab.runtime.progress import SILENT, Progress
 
 
@@ -73,6 +73,6 @@ def fit_last_layer(model: KerasModel, train: Split, progress: Progress = SILENT)
 
 def features_of(model: KerasModel, split: Split, progress: Progress = SILENT) -> Array:
     """Return what the last layer of a network of ``finetuned`` is given for each image."""
-    device = choose_device("auto")
+    device: torch.device = model.variables[0].value.device
     precision: torch.dtype = choose_precision("auto", device)
     return features(body_of(model), split, device, precision, progress)
