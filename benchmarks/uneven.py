@@ -31,9 +31,9 @@ from cifarlab.training.train import TrainOptions, train
 
 WAYS: Mapping[str, Recipe] = {
     "nothing": BASELINE,
-    "class weights": replace(BASELINE, class_weights="balanced"),
-    "and macro-F1": override(BASELINE, class_weights="balanced", monitor="val_macro_f1"),
-    "sampler": replace(BASELINE, sampler="balanced"),
+    "class weights": override(BASELINE, class_weights="balanced"),
+    "by val_loss": override(BASELINE, class_weights="balanced", monitor="val_loss"),
+    "sampler": override(BASELINE, sampler="balanced"),
 }
 FREQUENT, RARE = 950, 50
 COLUMNS = ("rare recall", "frequent recall", "macro-F1", "accuracy")

@@ -16,6 +16,7 @@ import cifarlab
 from cifarlab.data.dataset import Dataset
 from cifarlab.errors import RunInterruptedError, UsageError
 from cifarlab.recipes.baseline import BASELINE
+from cifarlab.recipes.fast import FAST94
 from cifarlab.recipes.parts import EarlyStopping, FewImages
 from cifarlab.recipes.recipe import Recipe
 from cifarlab.runs.record import read_recipe
@@ -23,7 +24,7 @@ from cifarlab.runtime.progress import Silent
 from cifarlab.training.best import chosen_epoch
 from cifarlab.training.loop import LoopOptions, fit
 from cifarlab.training.remarks import opening_lines
-from cifarlab.training.setup import build_model, compile_model, fit_recipe
+from cifarlab.training.setup import build_model, compile_model, fit_recipe, override
 from support import one_line
 from tiny import SignalAt, rich_recipe, saved_weights, tiny_dataset, tiny_recipe
 
@@ -232,3 +233,16 @@ def test_a_class_without_training_images_is_said_and_divides_nothing_by_zero(
     run = cifarlab.train(recipe, data, directory=tmp_path / "run", progress=heard)
     assert np.isfinite([row["loss"] for row in run.history]).all()
     assert "no images for training, so never learnt: bright" in heard.lines
+
+
+def test_what_evens_classes_out_chooses_the_best_epoch_by_macro_f1() -> None:
+    for recipe in (
+        override(BASELINE, class_weights="balanced"),
+        override(BASELINE, sampler="balanced"),
+    ):
+        assert (recipe.monitor, recipe.stop.monitor) == ("val_macro_f1", "val_macro_f1")
+    asked = override(BASELINE, class_weights="balanced", monitor="val_loss")
+    assert (asked.monitor, asked.stop.monitor) == ("val_loss", "val_loss")
+    assert override(BASELINE).monitor == "val_loss"
+    # One that keeps its last epoch has nothing to choose.
+    assert override(FAST94, class_weights="balanced").monitor == FAST94.monitor

@@ -278,11 +278,12 @@ class AsCompiled:
 
 # What the best epoch can be chosen by, and whether the lowest or the highest value is the best. The
 # validation loss is never weighted by class.
+MACRO_F1 = "val_macro_f1"
 MONITORS: Mapping[str, str] = {
     "val_loss": "min",
     "val_accuracy": "max",
     "val_balanced_accuracy": "max",
-    "val_macro_f1": "max",
+    MACRO_F1: "max",
 }
 # Early stopping may also go by the training images.
 STOPPING_MONITORS: Mapping[str, str] = {**MONITORS, "loss": "min", "accuracy": "max"}

@@ -17,7 +17,7 @@ from cifarlab.models import MODELS
 from cifarlab.models.whitening import whiten, whitening_sample
 from cifarlab.recipes.finetune import FINETUNED
 from cifarlab.recipes.fitting import fitted
-from cifarlab.recipes.parts import SGD, Adam, ModelSpec
+from cifarlab.recipes.parts import BALANCED, MACRO_F1, SGD, Adam, ModelSpec
 from cifarlab.recipes.recipe import Recipe
 from cifarlab.runtime.randomness import derive
 from cifarlab.training.few_images import adapted
@@ -39,12 +39,17 @@ def override(
 
     Args:
         learning_rate: of the first optimizer; the others' change by the same factor.
-        monitor: what the best epoch is chosen by, and when training stops early.
+        monitor: what the best epoch is chosen by, and when training stops early. With class weights
+            or a balanced sampler it is the validation's macro-F1 unless given, which counts rare
+            classes as much as frequent ones; the validation loss does not.
         start, unfreeze: of a recipe that fine-tunes.
 
     Raises:
         UsageError: a value that the recipe does not have.
     """
+    evened = class_weights is not None or sampler == BALANCED
+    if monitor is None and evened and recipe.keep == "best":
+        monitor = MACRO_F1
     changes: dict[str, Any] = {
         "epochs": epochs,
         "batch_size": batch_size,
