@@ -27,6 +27,7 @@ from cifarlab.files import printable
 
 ARCHIVES = frozenset({".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".rar", ".7z"})
 Way = Callable[[Place, LoadOptions], Labelling | Rejected]
+FindIn = Callable[[Place, LoadOptions], Found | Rejected]
 
 
 def find_in(place: Place, options: LoadOptions) -> Found | Rejected:
@@ -50,7 +51,7 @@ def find_in(place: Place, options: LoadOptions) -> Found | Rejected:
     if broken:
         _refuse_if_a_table_may_tell(place, fitting)
     labelling = split_lists.divided(place, named_from_file(place, _agreed(place, fitting)))
-    found = _found(place, labelling)
+    found = found_of(place, labelling)
     used = [printable(path) for path in labelling.tables]
     not_used = (f"not used: {r}" for r in broken if not any(path in r for path in used))
     return replace(found, notes=(*found.notes, *notes, *not_used))
@@ -194,7 +195,7 @@ def _agree(one: Labelling, other: Labelling) -> bool:
     return bool(common) and one_to_one and same_split
 
 
-def _found(place: Place, labelling: Labelling) -> Found:
+def found_of(place: Place, labelling: Labelling) -> Found:
     root = place.listing.root
     read = set(labelling.tables)
     others = [file for file in root.other_files() if file not in read]

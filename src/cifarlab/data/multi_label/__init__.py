@@ -1,0 +1,1 @@
+"""Images with several labels each: what their cells hold, how they are loaded."""
