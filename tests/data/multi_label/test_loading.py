@@ -29,10 +29,10 @@ Labels = Mapping[str, Sequence[str]]
 CLASSES = ("bird", "cat", "dog")
 
 
-def ignoring_warnings(load: Callable[..., Any], *arguments: object, **named: object) -> Any:
+def ignoring_warnings(function: Callable[..., Any], *arguments: object, **named: object) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return load(*arguments, **named)
+        return function(*arguments, **named)
 
 
 def quiet(path: Path, **options: Any) -> MultiLabelDataset:

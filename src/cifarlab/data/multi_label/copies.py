@@ -41,8 +41,9 @@ def refuse_several_labels(
     if len(first) == len(labels):
         return
     found: list[tuple[str, ...]] = [(class_names[labels[i]],) for i in first]
+    by_image = np.split(labels[np.argsort(inverse, kind="stable")], np.cumsum(counts)[:-1])
     for image in np.flatnonzero(counts > 1):
-        here = labels[inverse == image]
+        here = by_image[image]
         if len(set(here.tolist())) == len(here):
             found[image] = tuple(class_names[label] for label in here)
     if are_multi_label(found):
