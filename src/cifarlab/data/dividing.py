@@ -55,7 +55,8 @@ def divide(decoded: Decoded, options: LoadOptions) -> Dataset:
     for name, split in splits.items():
         check_split(split, decoded.class_names, f"{shown} ({name})")
     digests = {name: pixel_digests(split.images) for name, split in splits.items()}
-    refuse_several_labels(splits, digests, decoded.class_names, shown)
+    of_train = {name: splits[name] for name in ("train", *missing)}
+    refuse_several_labels(of_train, digests, decoded.class_names, shown)
     warn_of_overlap(digests, shown)
     _warn_of_shared_groups(splits, options.group_by, shown)
     return Dataset(

@@ -24,8 +24,8 @@ def refuse_several_labels(
     An image that is there several times in one class is a plain one, such as an empty frame.
 
     Args:
-        splits: all of them.
-        digests: ``split.pixel_digests`` of each split's images.
+        splits: what the source gives as one; copies in its own test images are another matter.
+        digests: ``split.pixel_digests`` of the images of each split.
         class_names: in label order.
         shown: the data, in messages.
 
