@@ -17,6 +17,10 @@ REMEDY = (
 )
 
 
+class SeveralLabelsError(InputError):
+    """Data are multi-label where one label an image is needed."""
+
+
 def several(labels: Sequence[Labels]) -> list[int]:
     """Return the positions of the images that have several labels."""
     return [i for i, here in enumerate(labels) if here is not None and len(set(here)) > 1]
@@ -32,7 +36,7 @@ def are_multi_label(labels: Sequence[Labels]) -> bool:
     return len(several(labels)) > LARGEST_SHARE_OF_MISTAKES * len(labels)
 
 
-def refusal(where: str, labels: Sequence[Labels], names: Sequence[str]) -> InputError:
+def refusal(where: str, labels: Sequence[Labels], names: Sequence[str]) -> SeveralLabelsError:
     """Return the error for data of which ``are_multi_label`` is true.
 
     Args:
@@ -42,7 +46,7 @@ def refusal(where: str, labels: Sequence[Labels], names: Sequence[str]) -> Input
     """
     found = several(labels)
     example = f"{printable(names[found[0]])} ({some([str(v) for v in labels[found[0]] or ()])})"
-    return InputError(
+    return SeveralLabelsError(
         f"{where}: multi-label data, {len(found):,} of {len(labels):,} images have several labels, "
         f"such as {example}; {REMEDY}"
     )

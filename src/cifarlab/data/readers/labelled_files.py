@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 
 from cifarlab.data.load_options import AUTO, LoadOptions
+from cifarlab.data.multi_label.refusal import SeveralLabelsError
 from cifarlab.data.readers import file_names, label_files, layouts, one_class, split_lists, tables
 from cifarlab.data.readers.annotations import of_objects
 from cifarlab.data.readers.class_folders import NO_CLASSES
@@ -73,9 +74,14 @@ def _without_companions(place: Place, options: LoadOptions) -> tuple[Place, tupl
 
 
 def _asked(place: Place, options: LoadOptions) -> tuple[list[Labelling], list[str], list[str]]:
-    """Return the ways that fit, why others do not, and what is wrong where one should."""
+    """Return the ways that fit, why others do not, and what is wrong where one should.
+
+    Raises:
+        InputError: what is wrong in the only way, or none fits and images have several labels.
+    """
     ways = _ways(place, options)
     fitting, reasons, broken = [], [], []
+    several: SeveralLabelsError | None = None
     for way in ways:
         try:
             answer = way(place, options)
@@ -83,11 +89,15 @@ def _asked(place: Place, options: LoadOptions) -> tuple[list[Labelling], list[st
             if len(ways) == 1:
                 raise
             broken.append(str(error))
+            several = error if isinstance(error, SeveralLabelsError) else several
         else:
             if isinstance(answer, Labelling):
                 fitting.append(answer)
             elif answer.reason:
                 reasons.append(answer.reason)
+    if several is not None and not fitting:
+        # Why other ways do not fit is of no use then.
+        raise several
     return fitting, reasons, broken
 
 

@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from cifarlab.data.load_options import LoadOptions
-from cifarlab.data.multi_label.refusal import are_multi_label, refusal
+from cifarlab.data.multi_label.refusal import SeveralLabelsError, are_multi_label, refusal
 from cifarlab.data.readers import table_columns, table_files
 from cifarlab.data.readers.class_name_files import is_called_so
 from cifarlab.data.readers.image_index import ImageIndex, index_images
@@ -73,12 +73,13 @@ def read(
     # One that is called after a split would be missed; any other may be something else.
     missed = [why for path, why in broken.items() if not found or split_of(path.stem) is not None]
     if missed:
-        raise InputError("; ".join(_first(missed)))
+        several = (why for why in missed if isinstance(why, SeveralLabelsError))
+        raise next(several, InputError("; ".join(_first(list(map(str, missed))))))
     if not found:
         named = [f"{printable(table.path.name)} has no column of labels" for table in tables]
         return Rejected(reason="; ".join(_first(named)))
     chosen, notes = _one_for_each_split(tables)
-    notes += [f"not used: {reason}" for reason in _first(list(broken.values()))]
+    notes += [f"not used: {reason}" for reason in _first(list(map(str, broken.values())))]
     return join(place, index, chosen, len(images), notes, options.fewest_classes)
 
 
@@ -139,20 +140,20 @@ def _asked_for(
 
 def _guessed(
     place: Place, index: ImageIndex, options: LoadOptions, values_of: ValuesOf
-) -> tuple[list[LabelTable], dict[PurePath, str]]:
-    """Return the tables that name image files, and one line for each that cannot be used."""
+) -> tuple[list[LabelTable], dict[PurePath, InputError]]:
+    """Return the tables that name image files, and what is wrong with those that do not fit."""
     tables: list[LabelTable] = []
-    broken: dict[PurePath, str] = {}
+    broken: dict[PurePath, InputError] = {}
     for path in _candidates(place):
         content = place.read(path, MAX_GUESSED_BYTES + 1)
         if len(content) > MAX_GUESSED_BYTES:
             why = "large; if it has the labels, give it with --labels"
-            broken[path] = f"{printable(path)}: {why}"
+            broken[path] = InputError(f"{printable(path)}: {why}")
             continue
         try:
             table = read_table(index, path, content, options, values_of)
         except InputError as error:
-            broken[path] = str(error)
+            broken[path] = error
             continue
         if table is not None:
             tables.append(table)
