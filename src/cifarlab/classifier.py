@@ -163,8 +163,7 @@ class Classifier:
             raise InputError(
                 f"model {model.name!r} ends in {len(names)} sigmoids (multi-label: each class by "
                 "itself), and a classifier gives one class an image; take cifarlab.predict and "
-                "cifarlab.measure_multi_label, or train it with cifarlab.train or a softmax at the "
-                "end if an image has one class"
+                "cifarlab.measure_multi_label; if an image has one class only, end it in a softmax"
             )
         if model.output_shape != (None, len(names)) or not lowered.strip_softmax():
             raise InputError(
@@ -441,7 +440,10 @@ def _check_input(model: KerasModel) -> None:
 
 def _ends_in_sigmoid(model: KerasModel) -> bool:
     """Whether the last step is a sigmoid, in nested models too."""
-    last = model.outputs[0]._keras_history.operation
+    outputs = getattr(model, "outputs", None)
+    if not outputs:
+        return False
+    last = outputs[0]._keras_history.operation
     if isinstance(last, keras.Model):
         return _ends_in_sigmoid(last)
     name = getattr(getattr(last, "activation", None), "__name__", type(last).__name__)

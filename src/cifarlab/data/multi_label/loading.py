@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from cifarlab.data import catalog
-from cifarlab.data.cache import Decoded
+from cifarlab.data.cache import Decoded, say
 from cifarlab.data.dividing import groups_of, loading_of, warn_of_overlap
 from cifarlab.data.load_options import LoadOptions
 from cifarlab.data.missing_splits import missing_from, take
@@ -128,10 +128,11 @@ def _say_of_copies(decoded: Decoded, splits: Mapping[str, MultiLabelSplit], show
             stacklevel=3,
         )
     elif copies:
-        warnings.warn(
+        # To the log: it is how class folders of such data are meant to be read.
+        say(
+            None,
             f"{shown}: {copies:,} files have the pixels of another and are one image with it; "
             f"{several:,} of {images:,} images have several labels",
-            stacklevel=3,
         )
 
 
