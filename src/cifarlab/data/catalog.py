@@ -18,6 +18,7 @@ from cifarlab.data.dataset import Dataset
 from cifarlab.data.decoding import FULL_BITS, decode
 from cifarlab.data.dividing import divide
 from cifarlab.data.load_options import AUTO, LoadOptions
+from cifarlab.data.multi_label.dataset import refuse_multi_label
 from cifarlab.data.named import known_content
 from cifarlab.data.named.dataset import labelled
 from cifarlab.data.named.fetching import NAMED, fetch_named
@@ -134,6 +135,7 @@ def load_dataset(
 
 def load(spec: str | os.PathLike[str], options: LoadOptions) -> Dataset:
     """Load like ``load_dataset``, by options that are one value."""
+    refuse_multi_label(spec)
     with arguments_in_notes():
         decoded, guessed = read(spec, options)
         return divide(decoded, replace(options, **guessed))

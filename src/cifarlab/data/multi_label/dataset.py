@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from cifarlab.errors import InputError
+
 
 @dataclass(frozen=True, kw_only=True)
 class MultiLabelSplit:
@@ -60,3 +62,13 @@ class MultiLabelDataset:
     test: MultiLabelSplit
     loading: Mapping[str, Any] = field(default_factory=dict)
     skipped: tuple[str, ...] = ()
+
+
+def refuse_multi_label(data: object) -> None:
+    """Raise ``InputError`` for a ``MultiLabelDataset`` where one label an image is needed."""
+    if isinstance(data, MultiLabelDataset):
+        raise InputError(
+            f"{data.name}: a MultiLabelDataset, and one label an image is needed here; train with "
+            "cifarlab.fit(model, data.train.images, data.train.labels) and measure with "
+            "cifarlab.measure_multi_label"
+        )
