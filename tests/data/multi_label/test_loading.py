@@ -71,6 +71,15 @@ def json_lines(root: Path, labels: Labels) -> None:
     write(root / "labels.jsonl", "\n".join(rows))
 
 
+def json_by_file(root: Path, labels: Labels) -> None:
+    write(root / "labels.json", json.dumps({file: list(v) for file, v in labels.items()}))
+
+
+def json_by_class(root: Path, labels: Labels) -> None:
+    by_class = {c: [f for f, v in labels.items() if c in v] for c in CLASSES}
+    write(root / "labels.json", json.dumps(by_class))
+
+
 def one_hot(root: Path, labels: Labels) -> None:
     rows = [",".join([f, *(str(int(c in v)) for c in CLASSES)]) for f, v in labels.items()]
     write(root / "labels.csv", "\n".join([",".join(["file", *CLASSES]), *rows]))
@@ -121,6 +130,8 @@ FORMS = {
     "blanks": separated(" "),
     "lists in text": lambda root, labels: cells(root, labels, lambda v: str(list(v))),
     "JSON lists": json_lines,
+    "JSON by file": json_by_file,
+    "JSON by class": json_by_class,
     "one-hot columns": one_hot,
     "several rows": several_rows,
     "Parquet": parquet_beside,
@@ -129,7 +140,16 @@ FORMS = {
     "text files": text_files,
     "class folders": folders,
 }
-NO_EMPTY = ("several rows", "class folders", "semicolons", "bars", "commas", "blanks", "text files")
+NO_EMPTY = (
+    "several rows",
+    "JSON by class",
+    "class folders",
+    "semicolons",
+    "bars",
+    "commas",
+    "blanks",
+    "text files",
+)
 
 
 @st.composite
@@ -152,7 +172,7 @@ def content(data: MultiLabelDataset) -> dict[bytes, list[str]]:
 
 @pytest.mark.parametrize("form", FORMS)
 @settings(
-    deadline=None, max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None, max_examples=2, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(labels=labelled(), empty=st.booleans())
 def test_every_form_gives_the_same_labels(
