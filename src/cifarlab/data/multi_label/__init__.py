@@ -1,5 +1,5 @@
 """Images with several labels each: what their cells hold, how they are found and loaded.
 
-``cells``, ``refusal``, ``copies`` and ``dataset`` may use errors, files and what readers share; the
-others may use all of data.
+May use all of data; ``cells``, ``refusal``, ``copies`` and ``dataset``, which the readers and
+``dividing`` use, only errors, files, splits and ``readers.labelling``.
 """
