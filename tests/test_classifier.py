@@ -317,3 +317,20 @@ def test_a_plain_keras_file_has_numbered_classes(tmp_path):
     loaded = Classifier.load(tmp_path / "plain.keras")
     assert loaded.class_names == ("class 0", "class 1", "class 2")
     assert loaded.input_shape == (SIDE, SIDE, 3)
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        [keras.layers.Dense(3, activation="sigmoid")],
+        [keras.layers.Dense(3), keras.layers.Activation("sigmoid")],
+        [keras.Sequential([keras.Input((192,)), keras.layers.Dense(3, activation="sigmoid")])],
+    ],
+    ids=["activation", "layer", "nested"],
+)
+def test_a_file_of_independent_sigmoids_is_named_as_multi_label(tmp_path, ending):
+    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), *ending])
+    model.save(tmp_path / "scenes.keras")
+    with pytest.raises(InputError, match="ends in 3 sigmoids") as error:
+        Classifier.load(tmp_path / "scenes.keras")
+    assert "measure_multi_label" in one_line(error)

@@ -72,6 +72,13 @@ def with_images(folder: Path) -> None:
         draw(folder / "photos" / ("cat", "dog")[number % 2] / f"{number}.png", number)
 
 
+def with_scenes(folder: Path, _: dict[str, Any]) -> None:
+    """Images of which every third is in two class folders."""
+    for number in range(60):
+        for name in (("sea",), ("sunset",), ("sea", "sunset"))[number % 3]:
+            draw(folder / "scenes" / name / f"beach{number}.png", number)
+
+
 def with_exports(folder: Path, names: dict[str, Any]) -> None:
     """What ``cifarlab export`` has written before docs/export.md loads it."""
     pytest.importorskip("onnx", reason="onnx is not installed")
@@ -89,7 +96,10 @@ def with_exports(folder: Path, names: dict[str, Any]) -> None:
     names["pixels"] = np.zeros((2, 32, 32, 3), np.uint8)
 
 
-BEFORE: dict[str, Callable[[Path, dict[str, Any]], None]] = {"docs/export.md": with_exports}
+BEFORE: dict[str, Callable[[Path, dict[str, Any]], None]] = {
+    "docs/export.md": with_exports,
+    "docs/own_images.md": with_scenes,
+}
 
 
 @pytest.fixture

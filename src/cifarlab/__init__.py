@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from cifarlab.classifier import Classifier, evaluate
     from cifarlab.data.catalog import load_dataset
     from cifarlab.data.dataset import Dataset, Split
+    from cifarlab.data.load_options import LoadOptions
+    from cifarlab.data.multi_label.dataset import MultiLabelDataset
+    from cifarlab.data.multi_label.loading import load_multi_label
     from cifarlab.errors import CifarlabError
+    from cifarlab.evaluation.multi_label import measure_multi_label
     from cifarlab.experiments.compare import compare
     from cifarlab.experiments.lr_finder import find_learning_rate
     from cifarlab.exporting import export
@@ -41,6 +45,8 @@ __all__ = [
     "CifarlabError",
     "Classifier",
     "Dataset",
+    "LoadOptions",
+    "MultiLabelDataset",
     "Predictions",
     "Recipe",
     "Run",
@@ -55,6 +61,8 @@ __all__ = [
     "find_learning_rate",
     "fit",
     "load_dataset",
+    "load_multi_label",
+    "measure_multi_label",
     "predict",
     "predict_files",
     "report",
@@ -70,6 +78,8 @@ _HOMES = {
     "CifarlabError": "errors",
     "Classifier": "classifier",
     "Dataset": "data.dataset",
+    "LoadOptions": "data.load_options",
+    "MultiLabelDataset": "data.multi_label.dataset",
     "Options": "training.train",
     "Predictions": "predictions",
     "Recipe": "recipes.recipe",
@@ -85,6 +95,8 @@ _HOMES = {
     "find_learning_rate": "experiments.lr_finder",
     "fit": "fitting.fit",
     "load_dataset": "data.catalog",
+    "load_multi_label": "data.multi_label.loading",
+    "measure_multi_label": "evaluation.multi_label",
     "predict": "fitting.fit",
     "predict_files": "predicting.files",
     "report": "reporting.build",

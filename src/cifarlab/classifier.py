@@ -159,6 +159,12 @@ class Classifier:
         model = plain_form(model, pixels=pixels)
         lowered = lower(model, choose_device(device))
         _check_input(model)
+        if len(names) > 1 and model.output_shape == (None, len(names)) and _ends_in_sigmoid(model):
+            raise InputError(
+                f"model {model.name!r} ends in {len(names)} sigmoids (multi-label: each class by "
+                "itself), and a classifier gives one class an image; take cifarlab.predict and "
+                "cifarlab.measure_multi_label; if an image has one class only, end it in a softmax"
+            )
         if model.output_shape != (None, len(names)) or not lowered.strip_softmax():
             raise InputError(
                 f"model {model.name!r} gives {list(model.output_shape)}; a classifier ends "
@@ -430,6 +436,18 @@ def _check_input(model: KerasModel) -> None:
             f"model {model.name!r} takes {list(shape)}; a classifier takes images of one size, "
             "RGB or grey: give it keras.Input((32, 32, 3)) or the like"
         )
+
+
+def _ends_in_sigmoid(model: KerasModel) -> bool:
+    """Whether the last step is a sigmoid, in nested models too."""
+    outputs = getattr(model, "outputs", None)
+    if not outputs:
+        return False
+    last = outputs[0]._keras_history.operation
+    if isinstance(last, keras.Model):
+        return _ends_in_sigmoid(last)
+    name = getattr(getattr(last, "activation", None), "__name__", type(last).__name__)
+    return str(name).lower() == "sigmoid"
 
 
 def _classes(model: KerasModel) -> int:

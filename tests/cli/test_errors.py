@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 
 import numpy as np
@@ -110,10 +111,10 @@ def test_a_wrong_archive_exits_3(cifarlab, tmp_path):
 
 
 def test_a_model_for_other_classes_exits_3(cifarlab, trained, tmp_path):
-    for name in ("cat", "dog", "eel"):
+    for kind, name in enumerate(("cat", "dog", "eel")):
         (tmp_path / "pets" / name).mkdir(parents=True)
         for i in range(10):
-            pixels = np.full((32, 32, 3), i, np.uint8)
+            pixels = np.full((32, 32, 3), 10 * kind + i, np.uint8)
             Image.fromarray(pixels).save(tmp_path / "pets" / name / f"{i}.png")
     result = cifarlab("evaluate", trained, "--data", "pets")
     assert result.code == 3
@@ -128,6 +129,33 @@ def test_data_that_cannot_be_downloaded_exits_5_with_the_remedy(cifarlab, verb):
     last = result.err.splitlines()[-1]
     assert last.startswith("cifarlab: error: cifar10")
     assert "CIFARLAB_DATA" in last
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("train", "--data"),
+        ("evaluate", "TRAINED", "--data"),
+        ("data", "info"),
+        ("data", "check"),
+        ("data", "show"),
+        ("lr-find", "baseline", "--data"),
+        ("compare", "baseline", "fast94", "--data"),
+        ("lesson", "augmentation", "--data"),
+    ],
+    ids="-".join,
+)
+def test_images_with_several_labels_exit_3_with_the_remedy(
+    cifarlab, photos, trained, tmp_path, arguments
+):
+    several = tmp_path / "several"
+    shutil.copytree(photos, several)
+    for file in sorted((several / "red").iterdir())[::2]:
+        shutil.copy(file, several / "blue" / f"red-{file.name}")
+    result = cifarlab(*(trained if a == "TRAINED" else a for a in arguments), several)
+    assert result.code == 3, result.err
+    assert "multi-label data, 10 of 60 images have several labels, such as " in result.failure()
+    assert "cifarlab.load_multi_label" in result.failure()
 
 
 def test_an_output_that_cannot_be_written_exits_6(cifarlab, photos, tmp_path):

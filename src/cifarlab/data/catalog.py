@@ -18,6 +18,7 @@ from cifarlab.data.dataset import Dataset
 from cifarlab.data.decoding import FULL_BITS, decode
 from cifarlab.data.dividing import divide
 from cifarlab.data.load_options import AUTO, LoadOptions
+from cifarlab.data.multi_label.dataset import refuse_multi_label
 from cifarlab.data.named import known_content
 from cifarlab.data.named.dataset import labelled
 from cifarlab.data.named.fetching import NAMED, fetch_named
@@ -134,13 +135,14 @@ def load_dataset(
 
 def load(spec: str | os.PathLike[str], options: LoadOptions) -> Dataset:
     """Load like ``load_dataset``, by options that are one value."""
-    with _arguments_in_notes():
+    refuse_multi_label(spec)
+    with arguments_in_notes():
         decoded, guessed = read(spec, options)
         return divide(decoded, replace(options, **guessed))
 
 
 @contextmanager
-def _arguments_in_notes() -> Iterator[None]:
+def arguments_in_notes() -> Iterator[None]:
     """Add to an error what the options that it names are called in Python.
 
     Python shows such notes below the error; the command line does not.
@@ -162,12 +164,12 @@ def read(
     if isinstance(spec, str) and spec in KNOWN_CONTENT:
         return known_content.in_format(KNOWN_CONTENT[spec](options), options, spec), {}
     if isinstance(spec, str) and (spec in NAMED or spec.startswith(HUB)):
-        return _decoded(_named(spec, options), options)
-    path = _existing(spec)
+        return decoded_with_notes(_named(spec, options), options)
+    path = existing(spec)
     archive = known_content.read_archive(path, options)
     if archive is not None:
         return known_content.in_format(archive, options, str(path)), {}
-    return _decoded(find(path, options), options)
+    return decoded_with_notes(find(path, options), options)
 
 
 def _named(spec: str, options: LoadOptions) -> Found:
@@ -177,7 +179,14 @@ def _named(spec: str, options: LoadOptions) -> Found:
     return replace(found, name=spec)
 
 
-def _decoded(found: Found, options: LoadOptions) -> tuple[cache.Decoded, Mapping[str, Any]]:
+def decoded_with_notes(
+    found: Found, options: LoadOptions
+) -> tuple[cache.Decoded, Mapping[str, Any]]:
+    """Return the images that a reader found, and the options that were guessed; warn of its notes.
+
+    Raises:
+        InputError: an image is bad.
+    """
     for note in found.notes:
         warnings.warn(f"{printable(found.source)}: {note}", stacklevel=2)
     decoded = decode(found, replace(options, **found.options), known_content.named_by_content)
@@ -223,7 +232,12 @@ def _some(names: Iterable[str], most: int = 3) -> str:
     return shown if len(names) <= most else f"{shown} …"
 
 
-def _existing(spec: str | os.PathLike[str]) -> Path:
+def existing(spec: str | os.PathLike[str]) -> Path:
+    """Return the path that ``spec`` is.
+
+    Raises:
+        UsageError: there is none.
+    """
     advice = unsupported.url(os.fspath(spec))
     if advice is not None:
         raise UsageError(f"dataset {os.fspath(spec)!r}: {advice}")

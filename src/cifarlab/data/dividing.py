@@ -14,6 +14,7 @@ from cifarlab.data.cache import Decoded, say
 from cifarlab.data.dataset import Dataset
 from cifarlab.data.load_options import LoadOptions
 from cifarlab.data.missing_splits import fill_missing, missing_from, too_few
+from cifarlab.data.multi_label.copies import refuse_several_labels
 from cifarlab.data.readers.labelling import some
 from cifarlab.data.split import Split, check_split, pixel_digests
 from cifarlab.errors import InputError, UsageError
@@ -27,7 +28,8 @@ def divide(decoded: Decoded, options: LoadOptions) -> Dataset:
     same splits. Both shares are of all training images.
 
     Raises:
-        InputError: a class has nothing to be trained on, or a split has no images.
+        InputError: a class has nothing to be trained on, a split has no images, or many images
+            have several labels.
         UsageError: no image's name matches ``group_by``, or the shares leave nothing to train on.
     """
     shown = printable(decoded.source)
@@ -45,14 +47,17 @@ def divide(decoded: Decoded, options: LoadOptions) -> Dataset:
         say(None, f"{shown}: no test images; a tenth of each class becomes the test split")
     splits = fill_missing(
         splits,
-        _groups(splits["train"].names, options.group_by, shown) if missing else None,
+        groups_of(splits["train"].names, options.group_by, shown) if missing else None,
         validation_fraction=options.validation_fraction,
         seed=options.split_seed,
         shown=shown,
     )
     for name, split in splits.items():
         check_split(split, decoded.class_names, f"{shown} ({name})")
-    _warn_of_overlap(splits, shown)
+    digests = {name: pixel_digests(split.images) for name, split in splits.items()}
+    of_train = {name: splits[name] for name in ("train", *missing)}
+    refuse_several_labels(of_train, digests, decoded.class_names, shown)
+    warn_of_overlap(digests, shown)
     _warn_of_shared_groups(splits, options.group_by, shown)
     return Dataset(
         name=decoded.name,
@@ -61,12 +66,12 @@ def divide(decoded: Decoded, options: LoadOptions) -> Dataset:
         train=splits["train"],
         validation=splits["validation"],
         test=splits["test"],
-        loading=_loading(decoded, options),
+        loading=loading_of(decoded, options),
         skipped=decoded.skipped,
     )
 
 
-def _loading(decoded: Decoded, options: LoadOptions) -> dict[str, Any]:
+def loading_of(decoded: Decoded, options: LoadOptions) -> dict[str, Any]:
     """Return the options with nothing left to be guessed the next time."""
     height, width, channels = decoded.train.images.shape[1:]
     return {
@@ -80,8 +85,12 @@ def _loading(decoded: Decoded, options: LoadOptions) -> dict[str, Any]:
 # Which images go where
 
 
-def _groups(names: Sequence[str], pattern: str | None, shown: str) -> list[str] | None:
-    """Return a key for each image's group; an image whose name does not match is one itself."""
+def groups_of(names: Sequence[str], pattern: str | None, shown: str) -> list[str] | None:
+    """Return a key for each image's group; an image whose name does not match is one itself.
+
+    Raises:
+        UsageError: no name matches.
+    """
     if pattern is None:
         return None
     keys = [_group_of(name, pattern) for name in names]
@@ -143,16 +152,15 @@ def _check_classes(splits: Mapping[str, Split], decoded: Decoded, shown: str) ->
             )
 
 
-def _warn_of_overlap(splits: Mapping[str, Split], shown: str) -> None:
+def warn_of_overlap(digests: Mapping[str, np.ndarray[Any, Any]], shown: str) -> None:
     """Say how many images of validation and test have the pixels of one that is trained on."""
-    seen = pixel_digests(splits["train"].images)
     for part in ("validation", "test"):
-        count = int(np.isin(pixel_digests(splits[part].images), seen).sum())
+        count = int(np.isin(digests[part], digests["train"]).sum())
         if count:
             images = "1 image" if count == 1 else f"{count:,} images"
             warnings.warn(
-                f"{shown}: {images} of {len(splits[part]):,} in {part} are in train too, pixel for "
-                f"pixel; accuracy on {part} comes out too high (cifarlab data show shows them)",
+                f"{shown}: {images} of {len(digests[part]):,} in {part} are in train too, pixel "
+                f"for pixel; accuracy on {part} comes out too high (cifarlab data show shows them)",
                 stacklevel=2,
             )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from cifarlab.data.split import Split
 from cifarlab.errors import InputError, UsageError
 
 
-def missing_from(splits: Mapping[str, Split]) -> list[str]:
+def missing_from(splits: Container[str]) -> list[str]:
     """Return the splits that are to be taken from the training images, in the order taken."""
     return [name for name in ("test", "validation") if name not in splits]
 
@@ -52,14 +52,47 @@ def fill_missing(
         {'train': 32, 'test': 4, 'validation': 4}
     """
     missing = missing_from(splits)
-    shares = _shares(missing, validation_fraction)
+    if not missing:
+        return dict(splits)
     train = splits["train"]
-    keys = None if groups is None else np.asarray([str(group) for group in groups])
     # Indices first: each image is copied once, however many splits are taken.
-    rest, taken = np.arange(len(train)), dict[str, np.ndarray[Any, Any]]()
+    rest, taken = take(
+        train.labels,
+        groups,
+        missing,
+        validation_fraction=validation_fraction,
+        seed=seed,
+        shown=shown,
+    )
+    filled = {name: train.subset(chosen) for name, chosen in taken.items()}
+    return {**splits, "train": train.subset(rest), **filled}
+
+
+def take(
+    labels: np.ndarray[Any, Any],
+    groups: Sequence[Any] | None,
+    missing: Sequence[str],
+    *,
+    validation_fraction: float,
+    seed: int,
+    shown: str,
+) -> tuple[np.ndarray[Any, Any], dict[str, np.ndarray[Any, Any]]]:
+    """Return the indices of what is left for training, and of what each missing split takes.
+
+    Args:
+        labels: int64 ``[N]``, of the training images; the same share of each is taken.
+        missing: as ``missing_from`` gives them.
+        groups, validation_fraction, seed, shown: as for ``fill_missing``.
+
+    Raises:
+        As ``fill_missing``.
+    """
+    shares = _shares(missing, validation_fraction)
+    keys = None if groups is None else np.asarray([str(group) for group in groups])
+    rest, taken = np.arange(len(labels)), dict[str, np.ndarray[Any, Any]]()
     for name in missing:
         here = None if keys is None else _numbered(keys[rest])
-        kept, held = hold_out(train.labels[rest], here, shares[name], seed)
+        kept, held = hold_out(labels[rest], here, shares[name], seed)
         rest, taken[name] = rest[kept], rest[held]
     if len(missing) == 2 and not len(taken["validation"]):
         taken = _shared(taken["test"], seed)
@@ -69,10 +102,7 @@ def fill_missing(
                 f"{shown}: no class has an image to spare for {name}, since its last one is "
                 f"trained on; give more images of a class, or {name} images of their own"
             )
-    if not missing:
-        return dict(splits)
-    filled = {name: train.subset(chosen) for name, chosen in taken.items()}
-    return {**splits, "train": train.subset(rest), **filled}
+    return rest, taken
 
 
 def too_few(train: Split, class_names: Sequence[str], missing: Sequence[str]) -> str | None:

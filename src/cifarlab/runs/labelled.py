@@ -18,6 +18,7 @@ from cifarlab.data.dataset import Dataset, without_validation
 from cifarlab.data.dividing import divide
 from cifarlab.data.image_format import ImageFormat
 from cifarlab.data.load_options import LoadOptions
+from cifarlab.data.multi_label.copies import refuse_several_labels
 from cifarlab.data.split import Split, joined, pixel_digests
 from cifarlab.errors import CifarlabError, InputError, UsageError
 from cifarlab.files import printable
@@ -120,6 +121,7 @@ def labelled_images(
     if not named:
         class_names = _taken_names(spec, names, class_names)
     where = printable(decoded.source)
+    refuse_several_labels({split: images}, {split: pixel_digests(images.images)}, names, where)
     _warn_of_grey(images, where)
     measured = align(images, names, class_names, where)
     seen = None

@@ -84,7 +84,7 @@ def test_declared_names_keep_their_order_and_unused_ones_are_said() -> None:
     ("values", "complaint"),
     [
         ([0.5, 1.0], "holds numbers such as 0.5"),
-        ([["cat", "dog"], ["cat"]], "holds lists such as"),
+        ([["cat", "dog"], ["cat"]], "multi-label data, 1 of 2 images have several labels"),
         ([3, 3], "every label is 3; at least 2 classes"),
         (range(10_001), "10,001 different labels; at most 10,000"),
         (["a\x00b", "c"], "is not printable"),
@@ -132,9 +132,18 @@ def test_lists_of_one_value_and_missing_ones(
     assert answer.labels["train"].tolist() == labels
 
 
-@pytest.mark.parametrize(
-    "values", [[[1, 1], [0, 1]], [["a", "b"], ["a"]], [[0, 1], [0, 0, 1]], [[0.2, 0.8], [1, 0]]]
-)
+@pytest.mark.parametrize("values", [[[1, 1], [0, 1]], [["a", "b"], ["a"]], [[0, 1], [0, 0, 1]]])
 def test_lists_of_several_classes_are_refused(values: list[Any]) -> None:
+    with pytest.raises(InputError, match=r"multi-label data, .* row 1 \(.*load_multi_label"):
+        as_classes({"train": values}, where="label")
+
+
+@pytest.mark.parametrize("values", [[[0.2, 0.8], [1, 0]], [[{"box": 1}], [{"box": 2}]], [["a"], 1]])
+def test_lists_of_something_else_are_refused(values: list[Any]) -> None:
     with pytest.raises(InputError, match="holds lists such as"):
         as_classes({"train": values}, where="label")
+
+
+def test_cells_of_several_classes_are_refused_whatever_the_source() -> None:
+    with pytest.raises(InputError, match=r"multi-label data, 1 of 3 .*row 1 \(cat, dog\)"):
+        as_classes({"train": ["cat|dog", "cat", "dog"]}, where="label")

@@ -219,10 +219,11 @@ def test_one_hot_columns_are_classes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("image,haze,road\n1,1,1\n2,0,1\n3,0,0\n4,1,0\n", "2 of the columns haze, road are 1"),
-        ("image,tags\n1,a|b\n2,a\n3,b\n4,a|b\n", "'a|b' name several classes"),
+        ("image,haze,road\n1,0,0\n2,0,1\n3,1,0\n4,1,0\n", "0 of the columns haze, road are 1"),
+        ("image,haze,road\n1,1,1\n2,0,1\n3,0,0\n4,1,0\n", "1 of 4 images have several labels"),
+        ("image,tags\n1,a|b\n2,a\n3,b\n4,a|b\n", "2 of 4 images have several labels"),
         ("file,label\n1.png,cat\n9.png,dog\n8.png,dog\n2.png,dog\n", "2 of 4 rows name no image"),
-        ("file,label\n" + ROWS + "1.png,dog\n", "labelled 'cat' and 'dog'"),
+        ("file,label\n" + ROWS + "1.png,dog\n", "1 of 4 images have several labels"),
         ("file,label\n1.png,0.5\n2.png,0.7\n3.png,1\n4.png,2\n", "holds numbers such as 0.5"),
         ("file,label\n1.png,cat\n2.png,cat\n3.png,cat\n4.png,cat\n", "at least 2 classes"),
         ("file,label\n1.png,cat,x\n2.png,dog\n", "has 3 cells and the first line 2"),
@@ -537,3 +538,12 @@ def test_a_table_that_labels_more_than_the_folders_keeps_their_names(tmp_path: P
         "train": {"train/cat/1.png": "cat", "train/dog/2.png": "dog"},
         "test": {"test/3.png": "cat", "test/4.png": "dog"},
     }
+
+
+def test_few_images_with_two_labels_are_rather_mistakes(tmp_path: Path) -> None:
+    names = [f"img/{n}.png" for n in range(40)]
+    made(tmp_path, *names)
+    rows = [f"{name},{('cat', 'dog')[n % 2]}" for n, name in enumerate(names)]
+    write(tmp_path / "labels.csv", "\n".join(["file,label", *rows, "img/0.png,dog"]))
+    with pytest.raises(InputError, match=r"img/0\.png is labelled 'cat' and 'dog'; keep one"):
+        folder.find(tmp_path, LoadOptions(labels="labels.csv"))

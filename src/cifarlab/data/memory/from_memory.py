@@ -10,6 +10,7 @@ from typing import Any
 from cifarlab.data.dataset import Dataset
 from cifarlab.data.memory import iterables
 from cifarlab.data.memory.array_names import pair_up, subject
+from cifarlab.data.multi_label.dataset import refuse_multi_label
 from cifarlab.data.readers.split_names import TEST, TRAIN, VALIDATION, splits_of
 from cifarlab.errors import InputError, UsageError
 
@@ -53,6 +54,7 @@ def dataset_from(
 
     Raises:
         UsageError: a split is given twice.
+        InputError: an image has several labels.
 
     Example:
         >>> import numpy as np
@@ -64,6 +66,7 @@ def dataset_from(
     """
     if isinstance(data, Dataset):
         return data
+    refuse_multi_label(data)
     sources = _by_split(data)
     for split, given in ((VALIDATION, validation), (TEST, test)):
         if given is not None and split in sources:

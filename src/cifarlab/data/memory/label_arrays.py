@@ -74,7 +74,8 @@ def _from_one_hot(array: np.ndarray[Any, Any], where: str) -> np.ndarray[Any, An
         row = int((ones != 1).argmax())
         raise UnsuitableError(
             f"{where}: row {row} marks {ones[row]} of {array.shape[1]} classes (multi-label, as "
-            "ChestMNIST has them); give images that show one class each"
+            "ChestMNIST has them); give x and y to cifarlab.fit as they are, or images of "
+            "one class each"
         )
     if np.allclose(numbers.sum(axis=1), 1, atol=1e-3):
         raise UnsuitableError(

@@ -9,7 +9,7 @@ from pathlib import Path
 from cifarlab.data.load_options import LoadOptions
 from cifarlab.data.readers import tar_files, zip_files
 from cifarlab.data.readers.file_kind import kind_of
-from cifarlab.data.readers.labelled_files import find_in
+from cifarlab.data.readers.labelled_files import FindIn, find_in
 from cifarlab.data.readers.places import Place
 from cifarlab.data.samples import Found, Rejected
 
@@ -25,7 +25,7 @@ DATA_SUFFIXES = (
 )  # fmt: skip
 
 
-def find(path: Path, options: LoadOptions) -> Found | Rejected:
+def find(path: Path, options: LoadOptions, find_in: FindIn = find_in) -> Found | Rejected:
     """Return the images in an archive and the class of each, or why not.
 
     The names of its members are understood as the files of a folder are. Members whose path leads

@@ -8,14 +8,14 @@ from pathlib import Path
 from cifarlab.data.load_options import LoadOptions
 from cifarlab.data.readers import parquet, pixel_tables, tables
 from cifarlab.data.readers.file_kind import kind_of
-from cifarlab.data.readers.labelled_files import find_in
+from cifarlab.data.readers.labelled_files import FindIn, find_in
 from cifarlab.data.readers.places import folder_place
 from cifarlab.data.samples import Found, Rejected
 from cifarlab.errors import UsageError
 from cifarlab.files import printable
 
 
-def find(path: Path, options: LoadOptions) -> Found | Rejected:
+def find(path: Path, options: LoadOptions, find_in: FindIn = find_in) -> Found | Rejected:
     """Return the images below the folder ``path`` and the class of each, or why not.
 
     ``path`` may also be the table itself that labels the images in its folder.
@@ -29,13 +29,13 @@ def find(path: Path, options: LoadOptions) -> Found | Rejected:
         UsageError: options that exclude each other.
     """
     if path.is_file():
-        return _by_table(path, options)
+        return _by_table(path, options, find_in)
     if not path.is_dir():
         return Rejected(reason="")
     return find_in(folder_place(path, follow_links=options.follow_links), options)
 
 
-def _by_table(path: Path, options: LoadOptions) -> Found | Rejected:
+def _by_table(path: Path, options: LoadOptions, find_in: FindIn) -> Found | Rejected:
     is_table = kind_of(path) in tables.SUFFIXES
     if not is_table or parquet.holds_images(path, options):
         return Rejected(reason="")

@@ -7,7 +7,7 @@ from pathlib import Path, PurePath
 
 from cifarlab.data.load_options import LoadOptions
 from cifarlab.data.readers.image_index import index_images
-from cifarlab.data.readers.label_values import as_classes
+from cifarlab.data.readers.label_values import AsClasses, as_classes
 from cifarlab.data.readers.labelling import Labelled, Labelling
 from cifarlab.data.readers.places import Place, read_file
 from cifarlab.data.readers.split_names import TRAIN
@@ -18,7 +18,11 @@ SUFFIX = ".cls"
 MAX_BYTES = 1024
 
 
-def label(place: Place, options: LoadOptions) -> Labelling | Rejected:  # noqa: ARG001
+def label(
+    place: Place,
+    options: LoadOptions,  # noqa: ARG001
+    as_classes: AsClasses = as_classes,
+) -> Labelling | Rejected:
     """Return what the files beside the images of ``place`` say; an empty reason without any.
 
     Raises:

@@ -9,6 +9,8 @@ from pathlib import PurePath
 from typing import Any
 
 from cifarlab.data.load_options import LoadOptions
+from cifarlab.data.multi_label import cells
+from cifarlab.data.multi_label.refusal import are_multi_label, refusal
 from cifarlab.data.readers import table_columns, table_files
 from cifarlab.data.readers.annotations import CONVERT
 from cifarlab.data.readers.image_index import ImageIndex, leads_out
@@ -42,10 +44,21 @@ class LabelTable:
     notes: tuple[str, ...]
 
 
+# What makes a label of each row of a table; the text is the table in messages.
+ValuesOf = Callable[[table_files.Table, table_columns.Columns, str], list[Any]]
+
+
 def read_table(
-    index: ImageIndex, path: PurePath, content: bytes, options: LoadOptions
+    index: ImageIndex,
+    path: PurePath,
+    content: bytes,
+    options: LoadOptions,
+    values_of: ValuesOf,
 ) -> LabelTable | None:
     """Return what a table says, or ``None`` if it names no image files.
+
+    Args:
+        values_of: what makes a label of each row.
 
     Raises:
         InputError: it names image files, and something in it is wrong.
@@ -65,13 +78,7 @@ def read_table(
     notes = [*table.notes, f"labels from {printable(path.name)}: images in {columns.image!r}"]
     if columns.label is None and not columns.one_hot:
         return LabelTable(path=path, columns=columns, rows=None, split=split, notes=tuple(notes))
-    values = (
-        _of_one_hot(table, columns.one_hot, shown)
-        if columns.label is None
-        else list(table.columns[columns.label])
-    )
-    if columns.label is not None:
-        _refuse_several(values, f"{shown} column {columns.label!r}")
+    values = values_of(table, columns, shown)
     notes[-1] += f", classes in {columns.label or some(columns.one_hot)!r}"
     if columns.division.columns:
         notes[-1] += f", splits in {some(columns.division.columns)!r}"
@@ -85,34 +92,50 @@ def read_table(
     return LabelTable(path=path, columns=columns, rows=tuple(rows), split=split, notes=tuple(notes))
 
 
-def _of_one_hot(table: table_files.Table, names: Sequence[str], shown: str) -> list[str]:
-    """Return for each row the name of the column that is 1."""
-    values = []
-    cells = zip(*(table.columns[name] for name in names), strict=True)
-    for number, row in enumerate(cells, start=1):
-        marked = zip(names, row, strict=True)
-        ones = [name for name, v in marked if str(v).casefold() in table_columns.ONES]
-        if len(ones) != 1:
-            raise InputError(
-                f"{shown} row {number}: {len(ones)} of the columns {some(list(names))} are 1; "
-                "images with several classes or none are not supported; give one class an image, "
-                "or name the column of the classes (--label-column)"
-            )
-        values += ones
+def one_label_each(
+    table: table_files.Table, columns: table_columns.Columns, shown: str
+) -> list[Any]:
+    """Return the one label of each row.
+
+    Raises:
+        InputError: rows have several labels, or none.
+    """
+    if columns.label is None:
+        return _of_one_hot(table, columns, shown)
+    values = list(table.columns[columns.label])
+    if cells.hold_several(values):
+        where = f"{shown} column {columns.label!r}"
+        names = [str(v) for v in table.columns[columns.image]]
+        raise refusal(where, cells.labels_of(values, where), names)
     return values
 
 
-def _refuse_several(values: Sequence[Any], where: str) -> None:
-    """Refuse labels that list several classes, such as ``"cat|dog"``."""
-    words = dict.fromkeys(v for v in values if isinstance(v, str))
-    for mark in "|;,":
-        lists = [v for v in words if mark in v]
-        parts = [[part.strip() in words for part in v.split(mark)] for v in lists]
-        if lists and 2 * sum(map(any, parts)) > len(lists):
+def marked_columns(table: table_files.Table, names: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return for each row the names of the columns that are 1."""
+    rows = zip(*(table.columns[name] for name in names), strict=True)
+    return [
+        tuple(n for n, v in zip(names, row, strict=True) if str(v).casefold() in table_columns.ONES)
+        for row in rows
+    ]
+
+
+def _of_one_hot(table: table_files.Table, columns: table_columns.Columns, shown: str) -> list[str]:
+    """Return for each row the name of the column that is 1."""
+    names = columns.one_hot
+    marked = marked_columns(table, names)
+    if are_multi_label(marked):
+        where = f"{shown} columns {some(names)}"
+        raise refusal(where, marked, [str(v) for v in table.columns[columns.image]])
+    values: list[str] = []
+    for number, ones in enumerate(marked, start=1):
+        if len(ones) != 1:
             raise InputError(
-                f"{where}: labels such as {lists[0]!r} name several classes; images with several "
-                "classes are not supported; give one class an image"
+                f"{shown} row {number}: {len(ones)} of the columns {some(list(names))} are 1; "
+                "give one class an image, name the column of the classes (--label-column), or load "
+                "them as several labels an image, or none (cifarlab.load_multi_label)"
             )
+        values += ones
+    return values
 
 
 def _image(
@@ -144,10 +167,10 @@ def _rows(
     skip_bad: bool,
 ) -> tuple[list[Row], list[str]]:
     """Return a row for each image that is there."""
-    cells = table.columns[columns.image]
+    images = table.columns[columns.image]
     division = columns.division
     rows, missing, undecided = [], [], 0
-    lines = zip(cells, values, division.splits, strict=True)
+    lines = zip(images, values, division.splits, strict=True)
     for number, (cell, value, split) in enumerate(lines, start=1):
         if division.columns and split is None:
             undecided += 1
@@ -166,7 +189,7 @@ def _rows(
     notes = [f"{shown}: left out {undecided:,} rows without a split"] if undecided else []
     if not missing:
         return rows, notes
-    counted = f"{len(missing):,} of {len(cells):,} rows name no image file: {some(missing)}"
+    counted = f"{len(missing):,} of {len(images):,} rows name no image file: {some(missing)}"
     if not skip_bad:
         raise InputError(
             f"{shown}: {counted}; add the files, correct the names, or leave these rows out "

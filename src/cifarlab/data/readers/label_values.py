@@ -5,17 +5,21 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from cifarlab.data.multi_label.cells import hold_several, labels_of
+from cifarlab.data.multi_label.refusal import refusal
 from cifarlab.data.readers.labelling import natural_order, same_class, some
 from cifarlab.data.readers.split_names import TRAIN
 from cifarlab.errors import InputError
 
 MAX_CLASSES = 10_000
+# ``as_classes`` or what takes and returns the same.
+AsClasses = Callable[..., "Classes"]
 # What programs write where there is no value; "none" and "null" may be classes.
 MISSING = frozenset({"", "nan", "n/a", "#n/a", "<na>", "nat"})
 _WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
@@ -60,17 +64,28 @@ def as_classes(
         fewest: how many classes there must be.
 
     Raises:
-        InputError: the values are no classes, too few or too many, or a split has classes
-            that ``"train"`` has not.
+        InputError: the values are no classes, or several for one image, too few or too many, or a
+            split has classes that ``"train"`` has not.
 
     Example:
         >>> as_classes({"train": [9, 1, 5, 1]}, where="label").names
         ('1', '5', '9')
     """
-    plain = {
-        split: [_plain(v, where) for v in of_lists(column, where)]
-        for split, column in values.items()
-    }
+    one_each = {split: of_lists(column, where) for split, column in values.items()}
+    if not declared:
+        _refuse_several([v for column in one_each.values() for v in column], where)
+    return named_classes(one_each, where=where, declared=declared, fewest=fewest)
+
+
+def named_classes(
+    values: Mapping[str, Sequence[Any]],
+    *,
+    where: str,
+    declared: Sequence[str],
+    fewest: int,
+) -> Classes:
+    """Return the classes of values that are one label each; see ``as_classes``."""
+    plain = {split: [_plain(v, where) for v in column] for split, column in values.items()}
     distinct = Counter(v for column in plain.values() for v in column if v is not None)
     names, notes = _names(distinct, where)
     order = _ordered(set(names.values()), declared)
@@ -116,6 +131,8 @@ def of_lists(values: Sequence[Any], where: str) -> Sequence[Any]:
         sum(v == 1 for v in value) == 1 and all(v in (0, 1) for v in value) for value in lists
     )
     if len(lists) + values.count(None) < len(values) or not (alone or one_hot):
+        if not any(isinstance(v, list | dict | float) for value in lists for v in value):
+            _refuse_several(values, where)
         raise InputError(
             f"{where}: holds lists such as {str(lists[0])[:60]!r}; one class an image is needed, "
             "as a value, a list of one, or a row of zeros and a single one; name another column "
@@ -124,6 +141,13 @@ def of_lists(values: Sequence[Any], where: str) -> Sequence[Any]:
     if alone:
         return [value[0] if value else None for value in values]
     return [None if value is None else [v == 1 for v in value].index(True) for value in values]
+
+
+def _refuse_several(values: Sequence[Any], where: str) -> None:
+    """Refuse cells that hold several labels, such as ``"cat|dog"``."""
+    if hold_several(values):
+        rows = [f"row {number}" for number in range(1, len(values) + 1)]
+        raise refusal(where, labels_of(values, where), rows)
 
 
 def by_declared(value: Any, names: Sequence[str], where: str) -> Any:

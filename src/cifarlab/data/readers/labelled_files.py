@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 
 from cifarlab.data.load_options import AUTO, LoadOptions
+from cifarlab.data.multi_label.refusal import SeveralLabelsError
 from cifarlab.data.readers import file_names, label_files, layouts, one_class, split_lists, tables
 from cifarlab.data.readers.annotations import of_objects
 from cifarlab.data.readers.class_folders import NO_CLASSES
@@ -27,6 +28,7 @@ from cifarlab.files import printable
 
 ARCHIVES = frozenset({".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".rar", ".7z"})
 Way = Callable[[Place, LoadOptions], Labelling | Rejected]
+FindIn = Callable[[Place, LoadOptions], Found | Rejected]
 
 
 def find_in(place: Place, options: LoadOptions) -> Found | Rejected:
@@ -50,7 +52,7 @@ def find_in(place: Place, options: LoadOptions) -> Found | Rejected:
     if broken:
         _refuse_if_a_table_may_tell(place, fitting)
     labelling = split_lists.divided(place, named_from_file(place, _agreed(place, fitting)))
-    found = _found(place, labelling)
+    found = found_of(place, labelling)
     used = [printable(path) for path in labelling.tables]
     not_used = (f"not used: {r}" for r in broken if not any(path in r for path in used))
     return replace(found, notes=(*found.notes, *notes, *not_used))
@@ -72,9 +74,14 @@ def _without_companions(place: Place, options: LoadOptions) -> tuple[Place, tupl
 
 
 def _asked(place: Place, options: LoadOptions) -> tuple[list[Labelling], list[str], list[str]]:
-    """Return the ways that fit, why others do not, and what is wrong where one should."""
+    """Return the ways that fit, why others do not, and what is wrong where one should.
+
+    Raises:
+        InputError: what is wrong in the only way, or none fits and images have several labels.
+    """
     ways = _ways(place, options)
     fitting, reasons, broken = [], [], []
+    several: SeveralLabelsError | None = None
     for way in ways:
         try:
             answer = way(place, options)
@@ -82,11 +89,15 @@ def _asked(place: Place, options: LoadOptions) -> tuple[list[Labelling], list[st
             if len(ways) == 1:
                 raise
             broken.append(str(error))
+            several = error if isinstance(error, SeveralLabelsError) else several
         else:
             if isinstance(answer, Labelling):
                 fitting.append(answer)
             elif answer.reason:
                 reasons.append(answer.reason)
+    if several is not None and not fitting:
+        # Why other ways do not fit is of no use then.
+        raise several
     return fitting, reasons, broken
 
 
@@ -194,7 +205,7 @@ def _agree(one: Labelling, other: Labelling) -> bool:
     return bool(common) and one_to_one and same_split
 
 
-def _found(place: Place, labelling: Labelling) -> Found:
+def found_of(place: Place, labelling: Labelling) -> Found:
     root = place.listing.root
     read = set(labelling.tables)
     others = [file for file in root.other_files() if file not in read]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from cifarlab.data.load_options import LoadOptions
 from cifarlab.data.memory.image_arrays import UnsuitableError, find_axes
 from cifarlab.data.readers import parquet_columns
 from cifarlab.data.readers.file_kind import kind_of
-from cifarlab.data.readers.label_values import as_classes
+from cifarlab.data.readers.label_values import AsClasses, as_classes
 from cifarlab.data.readers.labelling import are_of_files, some
 from cifarlab.data.readers.parquet_files import (
     KINDS,
@@ -28,6 +28,8 @@ from cifarlab.data.readers.split_names import TRAIN
 from cifarlab.data.samples import Found, Rejected, Samples, Stored
 from cifarlab.files import printable
 
+# Returns the labels in a column of a file, by name where it or the names given tell.
+LabelValues = Callable[[Path, str, tuple[str, ...]], list[Any]]
 # Rows in memory at a time, each with the bytes of an image.
 BATCH_ROWS = 128
 
@@ -41,12 +43,23 @@ class Part:
     rows: np.ndarray[Any, Any]
 
 
-def find(path: Path, options: LoadOptions) -> Found | Rejected:
+def find(
+    path: Path,
+    options: LoadOptions,
+    label_values: LabelValues = parquet_columns.label_values,
+    classes: AsClasses = as_classes,
+) -> Found | Rejected:
     """Return the images in Parquet files, or why there are none.
 
     The images are bytes, structures of ``bytes`` and ``path``, or nested lists of numbers. Class
     names come from the Hugging Face metadata of each file, else from the labels. One file is
     training data whatever its name; of several, names and folders tell the splits.
+
+    Args:
+        path: a file, or a folder of them.
+        options: which columns.
+        label_values: what reads the labels of a file.
+        classes: what makes classes of them.
 
     Raises:
         InputError: a file is damaged, shards are missing, several datasets or columns are as
@@ -66,7 +79,8 @@ def find(path: Path, options: LoadOptions) -> Found | Rejected:
     files = (
         by_split(root, list(columns)) if path.is_dir() else ParquetFiles(splits={TRAIN: (path,)})
     )
-    return _found(path, root, files, options, columns, [f for f in present if f not in columns])
+    tables = [f for f in present if f not in columns]
+    return _found(path, root, files, options, columns, tables, label_values, classes)
 
 
 def holds_images(path: Path, options: LoadOptions) -> bool:
@@ -81,12 +95,14 @@ def _found(
     options: LoadOptions,
     columns: Mapping[Path, parquet_columns.ImageColumn],
     tables: Sequence[Path],
+    label_values: LabelValues,
+    as_classes: AsClasses,
 ) -> Found:
     first = files.splits[TRAIN][0]
     image = columns[first]
     label = parquet_columns.label_column(first, image.name, options)
     declared = parquet_columns.declared_names(first, label)
-    values, notes = _values(path, files, label, declared)
+    values, notes = _values(path, files, label, declared, label_values)
     classes = as_classes(
         {split: [v for rows in parts for v in rows.labels] for split, parts in values.items()},
         where=f"{printable(path)} column {label!r}",
@@ -122,7 +138,11 @@ class Rows:
 
 
 def _values(
-    path: Path, files: ParquetFiles, label: str, declared: tuple[str, ...]
+    path: Path,
+    files: ParquetFiles,
+    label: str,
+    declared: tuple[str, ...],
+    label_values: LabelValues,
 ) -> tuple[dict[str, list[Rows]], list[str]]:
     """Read the labels; a split whose files have none is left out, with a note."""
     with_labels: list[tuple[str, Path]] = []
@@ -132,7 +152,7 @@ def _values(
             notes.append(f"{split}: has no column {label!r}, so its images are left out")
             continue
         with_labels += [(split, file) for file in paths]
-    labels = {file: parquet_columns.label_values(file, label, declared) for _, file in with_labels}
+    labels = {file: label_values(file, label, declared) for _, file in with_labels}
     division = _division(path, {file: len(column) for file, column in labels.items()}, label)
     said = iter(division.splits)
     values: dict[str, list[Rows]] = {}

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from cifarlab.data.load_options import LoadOptions
-from cifarlab.data.readers.label_values import as_classes
+from cifarlab.data.readers.label_values import AsClasses, as_classes
 from cifarlab.data.readers.labelling import are_of_files, some
 from cifarlab.data.readers.pixel_columns import Shape, shape_of
 from cifarlab.data.readers.split_columns import Division, divide_rows
@@ -36,7 +36,7 @@ class Content:
     notes: tuple[str, ...]
 
 
-def find(path: Path, options: LoadOptions) -> Found | Rejected:
+def find(path: Path, options: LoadOptions, classes: AsClasses = as_classes) -> Found | Rejected:
     """Return the images in a CSV file, or in the CSV files of a folder, or why there are none.
 
     Images are square and grey. Of several files the names tell the splits; a column such as
@@ -66,7 +66,8 @@ def find(path: Path, options: LoadOptions) -> Found | Rejected:
     labelled = {file: shape for file, shape in shapes.items() if shape.label is not None}
     by_split, more = _split_files(path, list(labelled))
     contents = [_read(file, labelled[file], split) for file, split in by_split.items()]
-    return _found(path, contents, [*notes, *more], sides.pop(), options.fewest_classes)
+    side, fewest = sides.pop(), options.fewest_classes
+    return _found(path, contents, [*notes, *more], side, fewest, classes)
 
 
 def holds_images(file: Path, options: LoadOptions) -> bool:
@@ -188,7 +189,12 @@ def _pixels(batch: Any, shape: Shape, file: Path) -> np.ndarray[Any, Any]:
 
 
 def _found(
-    path: Path, contents: Sequence[Content], notes: list[str], side: int, fewest: int
+    path: Path,
+    contents: Sequence[Content],
+    notes: list[str],
+    side: int,
+    fewest: int,
+    as_classes: AsClasses,
 ) -> Found:
     shape = contents[0].shape
     rows = [

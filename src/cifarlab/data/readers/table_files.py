@@ -8,10 +8,12 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from cifarlab.data.readers.annotations import annotation_format
 from cifarlab.data.readers.split_names import TRAIN, splits_of
+from cifarlab.data.readers.tree import SUFFIXES
 from cifarlab.errors import InputError
 from cifarlab.files import printable
 
@@ -194,6 +196,8 @@ def _of_value(value: Any, shown: str) -> dict[str, list[Any]]:
     if all(isinstance(v, list) for v in inner):
         if len({len(v) for v in inner}) == 1 and len(inner) > 1 and _known_columns(value):
             return {str(name): column for name, column in value.items()}
+        if _are_images(list(value)):
+            return {FILE: list(value), LABEL: inner}
         pairs = [(file, label) for label, files in value.items() for file in files]
         return {FILE: [file for file, _ in pairs], LABEL: [label for _, label in pairs]}
     return {FILE: list(value), LABEL: inner}
@@ -201,6 +205,10 @@ def _of_value(value: Any, shown: str) -> dict[str, list[Any]]:
 
 def _numbered(columns: Sequence[Mapping[str, Any]]) -> bool:
     return all(key.isdecimal() for key in columns[0])
+
+
+def _are_images(names: Sequence[str]) -> bool:
+    return all(PurePath(name).suffix.lower() in SUFFIXES for name in names)
 
 
 def _known_columns(value: Mapping[str, Any]) -> bool:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any
 
 from cifarlab.data.load_options import LoadOptions
+from cifarlab.data.multi_label.refusal import SeveralLabelsError, are_multi_label, refusal
 from cifarlab.data.readers import table_columns, table_files
 from cifarlab.data.readers.class_name_files import is_called_so
 from cifarlab.data.readers.image_index import ImageIndex, index_images
-from cifarlab.data.readers.label_table import LabelTable, Row, read_table
-from cifarlab.data.readers.label_values import as_classes
-from cifarlab.data.readers.labelling import Labelled, Labelling, some
+from cifarlab.data.readers.label_table import (
+    LabelTable,
+    Row,
+    ValuesOf,
+    one_label_each,
+    read_table,
+)
+from cifarlab.data.readers.label_values import Classes, as_classes
+from cifarlab.data.readers.labelling import Labelled, Labelling, same_class, some
 from cifarlab.data.readers.places import Place, read_file
 from cifarlab.data.readers.split_names import TEST, TRAIN, VALIDATION, split_of
 from cifarlab.data.samples import Rejected
@@ -26,14 +33,30 @@ MAX_GUESSED_BYTES = 64 * 1024 * 1024
 MAX_DEPTH = 3
 MAX_TABLES = 50
 MAX_REASONS = 2
+# Makes one labelling of a place, its index, its tables, how many images it has, notes, and how many
+# classes there must be at least.
+Join = Callable[[Place, ImageIndex, Sequence[LabelTable], int, Sequence[str], int], Labelling]
 
 
 def label(place: Place, options: LoadOptions) -> Labelling | Rejected:
+    """Return what tables say of the images of ``place``, one label each; see ``read``."""
+    return read(place, options, one_label_each, _joined)
+
+
+def read(
+    place: Place, options: LoadOptions, values_of: ValuesOf, join: Join
+) -> Labelling | Rejected:
     """Return what tables say of the images of ``place``, or why no table says anything.
 
     ``options.labels`` names the table, below the place or in the file system; without it, tables
     that name image files are looked for. Cells name a file by its path below the table's folder
     or the root, or by the end of its path, with or without the suffix.
+
+    Args:
+        place: where the images are.
+        options: which table and which columns.
+        values_of: what makes a label of each row.
+        join: what makes one labelling of the rows of all tables.
 
     Raises:
         InputError: a table names image files, and something in it is wrong.
@@ -43,20 +66,21 @@ def label(place: Place, options: LoadOptions) -> Labelling | Rejected:
     images = tuple(place.listing.root.everything())
     index = index_images(place.path, images)
     if options.labels is not None:
-        table = _asked_for(place, index, options.labels, options)
-        return _joined(place, index, [table], len(images), fewest=options.fewest_classes)
-    tables, broken = _guessed(place, index, options)
+        table = _asked_for(place, index, options.labels, options, values_of)
+        return join(place, index, [table], len(images), (), options.fewest_classes)
+    tables, broken = _guessed(place, index, options, values_of)
     found = any(table.rows is not None for table in tables)
     # One that is called after a split would be missed; any other may be something else.
     missed = [why for path, why in broken.items() if not found or split_of(path.stem) is not None]
     if missed:
-        raise InputError("; ".join(_first(missed)))
+        several = (why for why in missed if isinstance(why, SeveralLabelsError))
+        raise next(several, InputError("; ".join(_first(list(map(str, missed))))))
     if not found:
         named = [f"{printable(table.path.name)} has no column of labels" for table in tables]
         return Rejected(reason="; ".join(_first(named)))
     chosen, notes = _one_for_each_split(tables)
-    notes += [f"not used: {reason}" for reason in _first(list(broken.values()))]
-    return _joined(place, index, chosen, len(images), notes, options.fewest_classes)
+    notes += [f"not used: {reason}" for reason in _first(list(map(str, broken.values())))]
+    return join(place, index, chosen, len(images), notes, options.fewest_classes)
 
 
 def _first(reasons: Sequence[str]) -> list[str]:
@@ -94,13 +118,15 @@ def table_that_may_tell(place: Place, folders: Labelling) -> PurePath | None:
 # Which tables
 
 
-def _asked_for(place: Place, index: ImageIndex, labels: str, options: LoadOptions) -> LabelTable:
+def _asked_for(
+    place: Place, index: ImageIndex, labels: str, options: LoadOptions, values_of: ValuesOf
+) -> LabelTable:
     below = place.path.joinpath(labels)
     if below.is_relative_to(place.path.absolute()):
         below = place.path / below.relative_to(place.path.absolute())
     read = place.read if below in set(place.listing.root.other_files()) else read_file
     path: PurePath = below if read is place.read or below.is_file() else Path(labels)
-    table = read_table(index, path, read(path, table_files.MAX_BYTES + 1), options)
+    table = read_table(index, path, read(path, table_files.MAX_BYTES + 1), options, values_of)
     if table is None:
         raise InputError(
             f"{printable(path)}: no column names image files of {printable(place.path)}; name it "
@@ -113,21 +139,21 @@ def _asked_for(place: Place, index: ImageIndex, labels: str, options: LoadOption
 
 
 def _guessed(
-    place: Place, index: ImageIndex, options: LoadOptions
-) -> tuple[list[LabelTable], dict[PurePath, str]]:
-    """Return the tables that name image files, and one line for each that cannot be used."""
+    place: Place, index: ImageIndex, options: LoadOptions, values_of: ValuesOf
+) -> tuple[list[LabelTable], dict[PurePath, InputError]]:
+    """Return the tables that name image files, and what is wrong with those that do not fit."""
     tables: list[LabelTable] = []
-    broken: dict[PurePath, str] = {}
+    broken: dict[PurePath, InputError] = {}
     for path in _candidates(place):
         content = place.read(path, MAX_GUESSED_BYTES + 1)
         if len(content) > MAX_GUESSED_BYTES:
             why = "large; if it has the labels, give it with --labels"
-            broken[path] = f"{printable(path)}: {why}"
+            broken[path] = InputError(f"{printable(path)}: {why}")
             continue
         try:
-            table = read_table(index, path, content, options)
+            table = read_table(index, path, content, options, values_of)
         except InputError as error:
-            broken[path] = str(error)
+            broken[path] = error
             continue
         if table is not None:
             tables.append(table)
@@ -183,28 +209,56 @@ def _joined(
     index: ImageIndex,
     tables: Sequence[LabelTable],
     image_count: int,
-    notes: Sequence[str] = (),
-    fewest: int = 2,
+    notes: Sequence[str],
+    fewest: int,
 ) -> Labelling:
-    where = " and ".join(printable(table.path) for table in tables)
+    where = where_of(tables)
     rows: dict[PurePath, Row] = {}
-    for table in tables:
-        for row in _in_splits(table, index):
-            _add(rows, row, where)
-    by_split: dict[str, list[Row]] = {}
-    for row in sorted(rows.values(), key=lambda row: row.image.parts):
-        by_split.setdefault(row.split or TRAIN, []).append(row)
-    if TRAIN not in by_split:
-        raise InputError(f"{where}: labels no training images; add them")
+    written = [row for table in tables for row in in_splits(table, index)]
+    _refuse_several(written, where)
+    for row in written:
+        _add(rows, row, where)
+    by_split = rows_by_split(rows.values(), where)
     classes = as_classes(
         {split: [row.value for row in of_split] for split, of_split in by_split.items()},
         where=where,
         fewest=fewest,
     )
-    without = image_count - len(rows)
+    return labelling_of(place, tables, by_split, classes, image_count, notes)
+
+
+def where_of(tables: Sequence[LabelTable]) -> str:
+    """Return the tables in messages."""
+    return " and ".join(printable(table.path) for table in tables)
+
+
+def rows_by_split(rows: Iterable[Row], where: str) -> dict[str, list[Row]]:
+    """Return the rows of each split, by path; those without a split are training images.
+
+    Raises:
+        InputError: there are no training images.
+    """
+    by_split: dict[str, list[Row]] = {}
+    for row in sorted(rows, key=lambda row: row.image.parts):
+        by_split.setdefault(row.split or TRAIN, []).append(row)
+    if TRAIN not in by_split:
+        raise InputError(f"{where}: labels no training images; add them")
+    return by_split
+
+
+def labelling_of(
+    place: Place,
+    tables: Sequence[LabelTable],
+    by_split: Mapping[str, Sequence[Row]],
+    classes: Classes,
+    image_count: int,
+    notes: Sequence[str],
+) -> Labelling:
+    """Return what the rows of all tables say; ``classes`` has a label for each of them."""
+    without = image_count - sum(map(len, by_split.values()))
     counted = [f"left out {without:,} images that no row names"] if without else []
     return Labelling(
-        reading=f"the table {where}",
+        reading=f"the table {where_of(tables)}",
         class_names=classes.names,
         splits={
             split: Labelled(
@@ -221,7 +275,7 @@ def _joined(
     )
 
 
-def _in_splits(table: LabelTable, index: ImageIndex) -> list[Row]:
+def in_splits(table: LabelTable, index: ImageIndex) -> list[Row]:
     """Return the rows with their splits: by column, else by the table's name, else by folder."""
     rows = list(table.rows or ())
     if table.columns.division.columns or table.split:
@@ -233,6 +287,17 @@ def _in_splits(table: LabelTable, index: ImageIndex) -> list[Row]:
         Row(image=row.image, value=row.value, split=split)
         for row, split in zip(rows, by_folder, strict=True)
     ]
+
+
+def _refuse_several(rows: Sequence[Row], where: str) -> None:
+    """Refuse images that have a row for each of several labels, unless they are few."""
+    by_image: dict[PurePath, dict[str, None]] = {}
+    for row in rows:
+        if row.value not in (None, ""):
+            by_image.setdefault(row.image, {})[same_class(str(row.value))] = None
+    labels = [tuple(values) for values in by_image.values()]
+    if are_multi_label(labels):
+        raise refusal(where, labels, [image.name for image in by_image])
 
 
 def _add(rows: dict[PurePath, Row], row: Row, where: str) -> None:
@@ -247,9 +312,14 @@ def _add(rows: dict[PurePath, Row], row: Row, where: str) -> None:
             f"{where}: {printable(row.image)} is labelled {other.value!r} and {row.value!r}; "
             "keep one of them"
         )
-    if other.split != row.split:
+    check_split(other, row, where)
+
+
+def check_split(one: Row, other: Row, where: str) -> None:
+    """Raise ``InputError`` if two rows of one image put it into different splits."""
+    if one.split != other.split:
         raise InputError(
-            f"{where}: {printable(row.image)} is in {other.split} and {row.split}; an image may "
+            f"{where}: {printable(one.image)} is in {one.split} and {other.split}; an image may "
             "be in one split only"
         )
 
