@@ -11,11 +11,12 @@ from cifarlab.data.load_options import LoadOptions
 from cifarlab.data.readers import table_columns, table_files
 from cifarlab.data.readers.class_name_files import is_called_so
 from cifarlab.data.readers.image_index import ImageIndex, index_images
-from cifarlab.data.readers.label_table import LabelTable, Row, read_table
+from cifarlab.data.readers.label_table import LabelTable, Row, parsed, read_table
 from cifarlab.data.readers.label_values import as_classes
 from cifarlab.data.readers.labelling import Labelled, Labelling, some
 from cifarlab.data.readers.places import Place, read_file
 from cifarlab.data.readers.split_names import TEST, TRAIN, VALIDATION, split_of
+from cifarlab.data.readers.text_lists import is_text
 from cifarlab.data.samples import Rejected
 from cifarlab.errors import InputError
 from cifarlab.files import printable
@@ -45,7 +46,8 @@ def label(place: Place, options: LoadOptions) -> Labelling | Rejected:
     if options.labels is not None:
         table = _asked_for(place, index, options.labels, options)
         return _joined(place, index, [table], len(images), fewest=options.fewest_classes)
-    tables, broken = _guessed(place, index, options)
+    tables, not_meant, broken = _guessed(place, index, options)
+    tables = _without_equal_lines(tables, options.fewest_classes)
     found = any(table.rows is not None for table in tables)
     # One that is called after a split would be missed; any other may be something else.
     missed = [why for path, why in broken.items() if not found or split_of(path.stem) is not None]
@@ -53,8 +55,9 @@ def label(place: Place, options: LoadOptions) -> Labelling | Rejected:
         raise InputError("; ".join(_first(missed)))
     if not found:
         named = [f"{printable(table.path.name)} has no column of labels" for table in tables]
-        return Rejected(reason="; ".join(_first(named)))
+        return Rejected(reason="; ".join(_first([*not_meant, *named])))
     chosen, notes = _one_for_each_split(tables)
+    notes += not_meant
     notes += [f"not used: {reason}" for reason in _first(list(broken.values()))]
     return _joined(place, index, chosen, len(images), notes, options.fewest_classes)
 
@@ -70,9 +73,10 @@ def table_that_may_tell(place: Place, folders: Labelling) -> PurePath | None:
     known = folders.by_path
     for path in _candidates(place):
         try:
-            table = table_files.parse(
-                place.read(path, MAX_GUESSED_BYTES), name=str(path), is_value=lambda _: False
-            )
+            content = place.read(path, MAX_GUESSED_BYTES)
+            table = parsed(index, path, path.parent, content, asked_for=False)
+            if isinstance(table, Rejected):
+                continue
             image = table_columns.image_column(table, index, path.parent, printable(path))
         except InputError:
             continue
@@ -101,7 +105,7 @@ def _asked_for(place: Place, index: ImageIndex, labels: str, options: LoadOption
     read = place.read if below in set(place.listing.root.other_files()) else read_file
     path: PurePath = below if read is place.read or below.is_file() else Path(labels)
     table = read_table(index, path, read(path, table_files.MAX_BYTES + 1), options)
-    if table is None:
+    if isinstance(table, Rejected):
         raise InputError(
             f"{printable(path)}: no column names image files of {printable(place.path)}; name it "
             "with --image-column, or correct the names"
@@ -114,9 +118,10 @@ def _asked_for(place: Place, index: ImageIndex, labels: str, options: LoadOption
 
 def _guessed(
     place: Place, index: ImageIndex, options: LoadOptions
-) -> tuple[list[LabelTable], dict[PurePath, str]]:
-    """Return the tables that name image files, and one line for each that cannot be used."""
+) -> tuple[list[LabelTable], list[str], dict[PurePath, str]]:
+    """Return the tables that name image files, and a line for each not meant, or of no use."""
     tables: list[LabelTable] = []
+    not_meant: list[str] = []
     broken: dict[PurePath, str] = {}
     for path in _candidates(place):
         content = place.read(path, MAX_GUESSED_BYTES + 1)
@@ -129,9 +134,11 @@ def _guessed(
         except InputError as error:
             broken[path] = str(error)
             continue
-        if table is not None:
+        if isinstance(table, LabelTable):
             tables.append(table)
-    return tables, broken
+        elif table.reason:
+            not_meant.append(table.reason)
+    return tables, not_meant, broken
 
 
 def _candidates(place: Place) -> list[PurePath]:
@@ -140,14 +147,18 @@ def _candidates(place: Place) -> list[PurePath]:
     files = [
         file
         for file in place.listing.root.other_files()
-        if file.suffix.lower() in SUFFIXES
+        if ((file.suffix.lower() in SUFFIXES and not is_called_so(file)) or _may_list(file))
         and len(file.parts) - depth <= MAX_DEPTH
-        and not is_called_so(file)
         # An example of what to hand in, whose labels are made up.
         and "submission" not in file.stem.casefold()
     ]
-    files.sort(key=lambda file: (len(file.parts), not _hints(file), str(file)))
+    files.sort(key=lambda file: (is_text(file), len(file.parts), not _hints(file), str(file)))
     return files[:MAX_TABLES]
+
+
+def _may_list(path: PurePath) -> bool:
+    """Whether a text may list images with their classes; ``train_test_split.txt`` does not."""
+    return is_text(path) and (split_of(path.stem) is not None or "split" not in path.stem)
 
 
 def _hints(path: PurePath) -> bool:
@@ -163,6 +174,7 @@ def _one_for_each_split(tables: Sequence[LabelTable]) -> tuple[list[LabelTable],
         for table in tables
         if table.rows is None
     ]
+    labelled = _without_repeats(labelled)
     if any(table.split == TRAIN for table in labelled):
         silent = [table.path.name for table in labelled if table.split is None]
         if silent:
@@ -173,6 +185,25 @@ def _one_for_each_split(tables: Sequence[LabelTable]) -> tuple[list[LabelTable],
         if len(same) > 1:
             raise InputError(f"{some(same)} name the same images; say which with --labels FILE")
     return labelled, notes
+
+
+def _without_equal_lines(tables: list[LabelTable], fewest: int) -> list[LabelTable]:
+    """Return no text lists where all lines of all of them end alike, in what is no class then."""
+    texts = [table for table in tables if is_text(table.path)]
+    values = {str(row.value) for table in texts for row in table.rows or ()}
+    return tables if len(values) >= fewest else [table for table in tables if table not in texts]
+
+
+def _without_repeats(tables: Sequence[LabelTable]) -> list[LabelTable]:
+    """Return the tables without ``trainval.txt`` and its like, where others name all its images."""
+    images = {table.path: {row.image for row in table.rows or ()} for table in tables}
+    kept = list(tables)
+    for table in sorted(tables, key=lambda table: -len(images[table.path])):
+        others = [o for o in kept if o is not table and o.split in (TRAIN, VALIDATION)]
+        together = {image for other in others for image in images[other.path]}
+        if len(others) > 1 and table.split == TRAIN and images[table.path] == together:
+            kept.remove(table)
+    return kept
 
 
 # All tables together
