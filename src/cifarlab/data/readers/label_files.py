@@ -18,7 +18,7 @@ SUFFIX = ".cls"
 MAX_BYTES = 1024
 
 
-def label(place: Place, options: LoadOptions) -> Labelling | Rejected:  # noqa: ARG001
+def label(place: Place, options: LoadOptions) -> Labelling | Rejected:
     """Return what the files beside the images of ``place`` say; an empty reason without any.
 
     Raises:
@@ -40,6 +40,7 @@ def label(place: Place, options: LoadOptions) -> Labelling | Rejected:  # noqa: 
     classes = as_classes(
         {split: [values[image] for image in of_split] for split, of_split in by_split.items()},
         where=f"{printable(place.path)}: {SUFFIX} files",
+        fewest=options.fewest_classes,
     )
     without = len(images) - len(values)
     return Labelling(

@@ -64,7 +64,9 @@ def find(path: Path, options: LoadOptions) -> Found | Rejected:
         return Rejected(reason=f"no column of {some(names)} holds images" if names else "")
     root = path if path.is_dir() else path.parent
     files = (
-        by_split(root, list(columns)) if path.is_dir() else ParquetFiles(splits={TRAIN: (path,)})
+        by_split(root, list(columns), measuring=options.measures)
+        if path.is_dir()
+        else ParquetFiles(splits={TRAIN: (path,)})
     )
     return _found(path, root, files, options, columns, [f for f in present if f not in columns])
 

@@ -15,7 +15,7 @@ from cifarlab.data.readers.label_table import LabelTable, Row, parsed, read_tabl
 from cifarlab.data.readers.label_values import as_classes
 from cifarlab.data.readers.labelling import Labelled, Labelling, some
 from cifarlab.data.readers.places import Place, read_file
-from cifarlab.data.readers.split_names import TEST, TRAIN, VALIDATION, split_of
+from cifarlab.data.readers.split_names import TEST, TRAIN, VALIDATION, all_in_one, split_of
 from cifarlab.data.readers.text_lists import is_text
 from cifarlab.data.samples import Rejected
 from cifarlab.errors import InputError
@@ -45,7 +45,7 @@ def label(place: Place, options: LoadOptions) -> Labelling | Rejected:
     index = index_images(place.path, images)
     if options.labels is not None:
         table = _asked_for(place, index, options.labels, options)
-        return _joined(place, index, [table], len(images), fewest=options.fewest_classes)
+        return _joined(place, index, [table], len(images), options)
     tables, not_meant, broken = _guessed(place, index, options)
     tables = _without_equal_lines(tables, options.fewest_classes)
     found = any(table.rows is not None for table in tables)
@@ -59,7 +59,7 @@ def label(place: Place, options: LoadOptions) -> Labelling | Rejected:
     chosen, notes = _one_for_each_split(tables)
     notes += not_meant
     notes += [f"not used: {reason}" for reason in _first(list(broken.values()))]
-    return _joined(place, index, chosen, len(images), notes, options.fewest_classes)
+    return _joined(place, index, chosen, len(images), options, notes)
 
 
 def _first(reasons: Sequence[str]) -> list[str]:
@@ -214,8 +214,8 @@ def _joined(
     index: ImageIndex,
     tables: Sequence[LabelTable],
     image_count: int,
+    options: LoadOptions,
     notes: Sequence[str] = (),
-    fewest: int = 2,
 ) -> Labelling:
     where = " and ".join(printable(table.path) for table in tables)
     rows: dict[PurePath, Row] = {}
@@ -225,12 +225,13 @@ def _joined(
     by_split: dict[str, list[Row]] = {}
     for row in sorted(rows.values(), key=lambda row: row.image.parts):
         by_split.setdefault(row.split or TRAIN, []).append(row)
+    by_split = all_in_one(by_split, measuring=options.measures)
     if TRAIN not in by_split:
         raise InputError(f"{where}: labels no training images; add them")
     classes = as_classes(
         {split: [row.value for row in of_split] for split, of_split in by_split.items()},
         where=where,
-        fewest=fewest,
+        fewest=options.fewest_classes,
     )
     without = image_count - len(rows)
     counted = [f"left out {without:,} images that no row names"] if without else []
