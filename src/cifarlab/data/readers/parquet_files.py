@@ -18,7 +18,7 @@ from cifarlab.data.readers.split_names import (
     split_of,
     splits_of,
 )
-from cifarlab.data.readers.tree import SUFFIXES, SYSTEM_FOLDERS, is_hidden
+from cifarlab.data.readers.what_is_read import SUFFIXES, SYSTEM_FOLDERS, is_hidden
 from cifarlab.errors import InputError
 from cifarlab.files import printable
 
