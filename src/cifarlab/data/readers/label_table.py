@@ -12,6 +12,7 @@ from cifarlab.data.load_options import LoadOptions
 from cifarlab.data.readers import table_columns, table_files
 from cifarlab.data.readers.annotations import CONVERT
 from cifarlab.data.readers.box_cells import one_class_a_cell
+from cifarlab.data.readers.class_name_files import is_called_so
 from cifarlab.data.readers.image_index import ImageIndex, leads_out
 from cifarlab.data.readers.labelling import some
 from cifarlab.data.readers.own_tables import is_own
@@ -119,6 +120,13 @@ def parsed(
 
     if is_text(path):
         listed = pairs_of(content, is_image)
+        if (
+            listed is not None
+            and is_called_so(path)
+            and not _repeat(listed.columns[table_files.LABEL])
+        ):
+            # Names of classes, whose numbers happen to be those of images too.
+            listed = None
         if listed is not None or not asked_for:
             return listed or Rejected(reason="")
     table = table_files.parse(content, name=str(path), is_value=is_image)
@@ -126,6 +134,10 @@ def parsed(
         reason = "was written by cifarlab, so its classes are not used (--labels FILE does)"
         return Rejected(reason=f"{printable(path.name)} {reason}")
     return table
+
+
+def _repeat(values: Sequence[Any]) -> bool:
+    return len(set(values)) < len(values)
 
 
 def _of_one_hot(table: table_files.Table, names: Sequence[str], shown: str) -> list[str]:

@@ -13,9 +13,10 @@ from cifarlab.data.readers.class_name_files import is_called_so
 from cifarlab.data.readers.image_index import ImageIndex, index_images
 from cifarlab.data.readers.label_table import LabelTable, Row, parsed, read_table
 from cifarlab.data.readers.label_values import as_classes
-from cifarlab.data.readers.labelling import Labelled, Labelling, some
+from cifarlab.data.readers.labelling import Labelled, Labelling
 from cifarlab.data.readers.places import Place, read_file
-from cifarlab.data.readers.split_names import TEST, TRAIN, VALIDATION, all_in_one, split_of
+from cifarlab.data.readers.split_names import TRAIN, all_in_one, split_of
+from cifarlab.data.readers.table_choice import one_for_each_split, without_equal_lines
 from cifarlab.data.readers.text_lists import is_text
 from cifarlab.data.samples import Rejected
 from cifarlab.errors import InputError
@@ -47,7 +48,7 @@ def label(place: Place, options: LoadOptions) -> Labelling | Rejected:
         table = _asked_for(place, index, options.labels, options)
         return _joined(place, index, [table], len(images), options)
     tables, not_meant, broken = _guessed(place, index, options)
-    tables = _without_equal_lines(tables, options.fewest_classes)
+    tables = without_equal_lines(tables, options.fewest_classes)
     found = any(table.rows is not None for table in tables)
     # One that is called after a split would be missed; any other may be something else.
     missed = [why for path, why in broken.items() if not found or split_of(path.stem) is not None]
@@ -56,7 +57,7 @@ def label(place: Place, options: LoadOptions) -> Labelling | Rejected:
     if not found:
         named = [f"{printable(table.path.name)} has no column of labels" for table in tables]
         return Rejected(reason="; ".join(_first([*not_meant, *named])))
-    chosen, notes = _one_for_each_split(tables)
+    chosen, notes = one_for_each_split(tables)
     notes += not_meant
     notes += [f"not used: {reason}" for reason in _first(list(broken.values()))]
     return _joined(place, index, chosen, len(images), options, notes)
@@ -164,46 +165,6 @@ def _may_list(path: PurePath) -> bool:
 def _hints(path: PurePath) -> bool:
     words = ("label", "metadata", "train", "class", "annotation")
     return any(word in path.stem.casefold() for word in words)
-
-
-def _one_for_each_split(tables: Sequence[LabelTable]) -> tuple[list[LabelTable], list[str]]:
-    """Return the tables to read; those that speak of no split are left out if one is "train"."""
-    labelled = [table for table in tables if table.rows is not None]
-    notes = [
-        f"{printable(table.path.name)}: has no labels; left out"
-        for table in tables
-        if table.rows is None
-    ]
-    labelled = _without_repeats(labelled)
-    if any(table.split == TRAIN for table in labelled):
-        silent = [table.path.name for table in labelled if table.split is None]
-        if silent:
-            notes.append(f"left out {some(silent)}: other tables are called train")
-        labelled = [table for table in labelled if table.split is not None]
-    for split in (TRAIN, VALIDATION, TEST, None):
-        same = [str(table.path) for table in labelled if table.split == split]
-        if len(same) > 1:
-            raise InputError(f"{some(same)} name the same images; say which with --labels FILE")
-    return labelled, notes
-
-
-def _without_equal_lines(tables: list[LabelTable], fewest: int) -> list[LabelTable]:
-    """Return no text lists where all lines of all of them end alike, in what is no class then."""
-    texts = [table for table in tables if is_text(table.path)]
-    values = {str(row.value) for table in texts for row in table.rows or ()}
-    return tables if len(values) >= fewest else [table for table in tables if table not in texts]
-
-
-def _without_repeats(tables: Sequence[LabelTable]) -> list[LabelTable]:
-    """Return the tables without ``trainval.txt`` and its like, where others name all its images."""
-    images = {table.path: {row.image for row in table.rows or ()} for table in tables}
-    kept = list(tables)
-    for table in sorted(tables, key=lambda table: -len(images[table.path])):
-        others = [o for o in kept if o is not table and o.split in (TRAIN, VALIDATION)]
-        together = {image for other in others for image in images[other.path]}
-        if len(others) > 1 and table.split == TRAIN and images[table.path] == together:
-            kept.remove(table)
-    return kept
 
 
 # All tables together
