@@ -112,6 +112,11 @@ def _group_of(name: str, pattern: str) -> str | None:
 def _check_classes(splits: Mapping[str, Split], decoded: Decoded, shown: str) -> None:
     names = decoded.class_names
     for part, split in splits.items():
+        if decoded.skipped and not len(split):
+            raise InputError(
+                f"{shown} ({part}): holds no images that can be read: "
+                f"{in_one_line(decoded.skipped)}; repair or remove them"
+            )
         check_split(split, names, f"{shown} ({part})")
     counts = {part: np.bincount(s.labels, minlength=len(names)) for part, s in splits.items()}
     total: np.ndarray[Any, Any] = np.sum(list(counts.values()), axis=0)
