@@ -1,10 +1,17 @@
-"""The errors that cifarlab raises on purpose, each with its exit code.
+"""The errors that cifarlab raises on purpose, each with its exit code, and its warnings.
 
 A message is one line that names the value, the rule that it breaks and the
 remedy. The command line prints it as it is and exits with ``exit_code``.
 """
 
 from __future__ import annotations
+
+import os
+import sys
+import warnings
+from pathlib import Path
+
+PACKAGE = str(Path(__file__).parent) + os.sep
 
 
 class CifarlabError(Exception):
@@ -80,3 +87,22 @@ class RunInterruptedError(CifarlabError):
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
         self.exit_code = 128 + signal_number
+
+
+def warn_user(message: str) -> None:
+    """Warn at the line that called into the package, however deep the call is by now.
+
+    From Python 3.12 on ``warnings.warn`` can do that itself (``skip_file_prefixes``).
+
+    Example:
+        >>> import warnings
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
+        ...     warn_user("photos: 3 images left out")
+        >>> str(caught[0].message)
+        'photos: 3 images left out'
+    """
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, stacklevel=level)

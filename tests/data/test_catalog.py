@@ -92,10 +92,7 @@ def test_the_seed_decides_which_tenth_that_is(
 def test_a_test_part_without_good_images_is_not_replaced(tmp_path, train, test, write_parquet):
     write_parquet(tmp_path / "train.parquet", train)
     write_parquet(tmp_path / "test.parquet", test, damage=dict.fromkeys(range(len(test))))
-    with (
-        pytest.warns(UserWarning, match="12 bad images left out"),
-        pytest.raises(InputError, match=r"\(test\): holds no images"),
-    ):
+    with pytest.raises(InputError, match=r"\(test\): holds no images that can be read: 12 images"):
         catalog.load_dataset(tmp_path, skip_bad=True)
 
 
@@ -189,7 +186,9 @@ def test_an_error_says_what_its_options_are_called_in_python(tmp_path):
     made(tmp_path, "a/1.png", "a/2.png", t_csv="file,a,b\n1,x,k\n2,y,k\n1,x,l\n2,y,l\n")
     with pytest.raises(InputError, match="--label-column") as caught:
         catalog.load_dataset(tmp_path, labels="t.csv")
-    assert caught.value.__notes__ == ["In Python: labels=, label_column="]
+    assert caught.value.__notes__ == [
+        "In Python: labels=, label_column= of load_dataset or of LoadOptions"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -370,3 +369,20 @@ def test_the_real_cifar10_in_torontos_formats(real_cifar10, tmp_path):
     (path / "data_batch_3.bin").write_bytes(raw)
     with pytest.raises(InputError, match=cifar.CIFAR10_TRAIN_FINGERPRINT):
         catalog.load_dataset(path)
+
+
+def test_the_reasons_of_nothing_but_bad_images_are_said_once(tmp_path, recwarn):
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.png").write_bytes(b"?")
+    with pytest.raises(InputError, match="no image can be read"):
+        catalog.load_dataset(tmp_path, skip_bad=True)
+    assert not [warning for warning in recwarn if "bad" in str(warning.message)]
+
+
+def test_a_warning_names_the_line_that_called(folder, recwarn):
+    (folder / "notes.txt").write_text("?")
+    (folder / "cat.png").write_bytes(b"?")
+    catalog.load_dataset(folder)
+    assert recwarn
+    assert {warning.filename for warning in recwarn} == {__file__}

@@ -66,3 +66,10 @@ def test_the_command_reads_the_same_and_leaves_nothing_to_guess(folder):
         f"cifarlab train --data {folder} --image-size 32 --channels rgb --resize-mode crop "
         "--split-seed 3 --image-column img --label-column label"
     )
+
+
+def test_bad_images_are_in_one_place_only(tmp_path, some_images, write_parquet):
+    write_parquet(tmp_path / "train.parquet", some_images(60), damage={5: b"?"})
+    data, notes = inspection.load_with_notes(tmp_path)
+    assert len(inspection.check(data)["bad_files"]) == 1
+    assert not any("left out" in note for note in notes)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cifarlab.data.dataset import Dataset, Split
-from cifarlab.evaluation.data_notes import GROUP_PATTERN, data_notes
+from cifarlab.evaluation.data_notes import GROUP_PATTERN, classes_without_images, data_notes
 from cifarlab.recipes.baseline import BASELINE
 from cifarlab.training.remarks import opening_lines
 
@@ -95,3 +95,14 @@ def test_training_says_the_same() -> None:
     said = list(opening_lines(BASELINE, BASELINE, data))
     assert [line for line in data_notes(data) if line not in said] == []
     assert len(list(data_notes(data))) == 2
+
+
+def test_classes_without_images_are_said_once() -> None:
+    made = replace(dataset(), class_names=("a", "b", "c"))
+    line = "no images for training, so never learnt: c"
+    assert list(classes_without_images(made)) == [line]
+    assert line not in list(data_notes(made))
+    assert line in list(opening_lines(BASELINE, BASELINE, made))
+    # What is read from files has been warned of when it was read.
+    read = replace(made, loading={"skip_bad": False})
+    assert line not in list(opening_lines(BASELINE, BASELINE, read))

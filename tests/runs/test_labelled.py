@@ -141,6 +141,73 @@ def test_grey_images_for_a_colour_model_are_said(model: Path, tmp_path: Path) ->
         measured(model, tmp_path / "more")
 
 
+def test_colour_images_for_a_grey_model_are_said(model: Path, tmp_path: Path) -> None:
+    data = folder(tmp_path / "more", {"cat": 2, "dog": 2})
+    grey = ImageFormat(height=16, width=16, channels=1)
+    # Once newly decoded, once from the cache.
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="in colour, the model takes grey ones"):
+            measured(model, data, image_format=grey)
+
+
+def arrays(count: int = 6) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(0).integers(0, 256, (count, 16, 16), np.uint8)
+
+
+def idx(path: Path, values: np.ndarray[Any, Any]) -> None:
+    head = bytes([0, 0, 8, values.ndim])
+    sides = b"".join(side.to_bytes(4, "big") for side in values.shape)
+    path.write_bytes(head + sides + values.astype(np.uint8).tobytes())
+
+
+def as_npz(root: Path, labels: np.ndarray[Any, Any]) -> None:
+    np.savez(root / "a.npz", x_test=arrays(), y_test=labels)
+
+
+def as_idx(root: Path, labels: np.ndarray[Any, Any]) -> None:
+    idx(root / "t10k-images-idx3-ubyte", arrays())
+    idx(root / "t10k-labels-idx1-ubyte", labels)
+
+
+def as_list(root: Path, labels: np.ndarray[Any, Any]) -> None:
+    for number, pixels in enumerate(arrays()):
+        Image.fromarray(pixels).save(root / f"{number}.png")
+    (root / "test.txt").write_text("".join(f"{i}.png {n}\n" for i, n in enumerate(labels)))
+
+
+def as_table(root: Path, labels: np.ndarray[Any, Any]) -> None:
+    as_list(root, labels)
+    lines = (root / "test.txt").read_text().replace(" ", ",")
+    (root / "test.txt").unlink()
+    (root / "test.csv").write_text("file,label\n" + lines)
+
+
+def as_parquet(root: Path, labels: np.ndarray[Any, Any]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    as_list(root, labels)
+    images = [(root / f"{number}.png").read_bytes() for number in range(6)]
+    (root / "test.txt").unlink()
+    for number in range(6):
+        (root / f"{number}.png").unlink()
+    pq.write_table(pa.table({"image": images, "label": labels}), root / "test.parquet")
+
+
+@pytest.mark.parametrize("store", [as_npz, as_idx, as_list, as_table, as_parquet])
+@pytest.mark.parametrize("labels", [[1] * 6, [0, 1] * 3])
+@pytest.mark.filterwarnings("ignore")
+def test_a_test_split_alone_and_one_class_alone_can_be_measured(
+    model: Path, tmp_path: Path, store: Any, labels: list[int]
+) -> None:
+    (tmp_path / "more").mkdir()
+    store(tmp_path / "more", np.array(labels))
+    found = measured(model, tmp_path / "more")
+    assert sorted(found.images.labels.tolist()) == sorted(labels)
+    with pytest.raises(InputError):
+        load_dataset(tmp_path / "more")
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> tuple[Path, Path]:
     """A run as far as its record is concerned, and the folder that it was trained on."""
@@ -171,7 +238,8 @@ def test_a_run_is_measured_on_all_of_other_data(run: tuple[Path, Path], tmp_path
 def test_images_come_in_the_models_format(model: Path, tmp_path: Path) -> None:
     data = folder(tmp_path / "more", {"cat": 12, "dog": 12})
     wanted = ImageFormat(height=8, width=24, channels=1, resize_mode="pad")
-    assert measured(model, data, image_format=wanted).images.images.shape[1:] == (8, 24, 1)
+    with pytest.warns(UserWarning, match="turned grey"):
+        assert measured(model, data, image_format=wanted).images.images.shape[1:] == (8, 24, 1)
     loaded = dataset_for(model, data, class_names=("dog", "cat"), image_format=wanted)
     assert loaded.train.images.shape[1:] == (8, 24, 1)
     assert set(loaded.train.labels[loaded.train.images[:, 4, 12, 0] == 40].tolist()) == {1}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 
 from cifarlab.data.readers.labelling import same_class, some
 from cifarlab.data.split import Split
-from cifarlab.errors import InputError
+from cifarlab.errors import InputError, warn_user
 from cifarlab.files import printable
 
 
@@ -42,10 +41,9 @@ def align(split: Split, names: Sequence[str], known: Sequence[str], where: str) 
         _check_counted_from_0(names, known, where)
         example = next((n for n in names if int(n) < len(known)), names[0])
         meant = known[int(example)] if int(example) < len(known) else "none"
-        warnings.warn(
+        warn_user(
             f"{where}: its classes are numbers, taken as the model's labels, counted from 0: "
-            f"{example} is {printable(meant)}",
-            stacklevel=2,
+            f"{example} is {printable(meant)}"
         )
     label_of = _labels(names, known)
     own = np.array([label_of.get(name, -1) for name in names], np.int64)
@@ -59,17 +57,14 @@ def align(split: Split, names: Sequence[str], known: Sequence[str], where: str) 
         )
     if unknown:
         count = int((labels < 0).sum())
-        warnings.warn(
+        warn_user(
             f"{where}: {count:,} images of {some(unknown)} are left out: the model knows no such "
-            f"class, only {some(known)}",
-            stacklevel=2,
+            f"class, only {some(known)}"
         )
     missing = [name for i, name in enumerate(known) if not (labels == i).any()]
     if missing:
         they = "that is" if len(missing) == 1 else "those are"
-        warnings.warn(
-            f"{where}: no images of {some(missing)}, so {they} not measured", stacklevel=2
-        )
+        warn_user(f"{where}: no images of {some(missing)}, so {they} not measured")
     kept = np.flatnonzero(labels >= 0)
     aligned = split if len(kept) == len(labels) else split.subset(kept)
     return Split(images=aligned.images, labels=labels[kept], names=aligned.names)

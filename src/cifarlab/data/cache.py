@@ -55,6 +55,8 @@ class Decoded:
         validation: images to choose by; empty where the source has no validation split.
         skipped: one line for each image that was left out because it is bad.
         bits: of the values in 16-bit files.
+        grey: whether every image was grey before it was brought to a number of channels; ``None``
+            where that was not recorded.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Decoded:
     validation: Split = NOTHING
     skipped: tuple[str, ...] = ()
     bits: int = 16
+    grey: bool | None = None
 
     @property
     def splits(self) -> dict[str, Split]:
@@ -215,6 +218,7 @@ def read(key: str) -> Decoded | None:
             validation=_read_split(entry, "validation", meta.get("validation")),
             skipped=tuple(meta["skipped"]),
             bits=meta.get("bits", 16),
+            grey=meta.get("grey"),
         )
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return None
@@ -296,6 +300,7 @@ def _fill(folder: Path, decoded: Decoded) -> None:
         "class_names": decoded.class_names,
         "skipped": decoded.skipped,
         "bits": decoded.bits,
+        "grey": decoded.grey,
     }
     for part, split in decoded.splits.items():
         if not decoded.has(part):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -36,7 +35,7 @@ from cifarlab.data.readers import (
     unsupported,
 )
 from cifarlab.data.samples import Found, Rejected
-from cifarlab.errors import CifarlabError, InputError, UsageError
+from cifarlab.errors import CifarlabError, InputError, UsageError, warn_user
 from cifarlab.files import printable
 
 Reader = Callable[[Path, LoadOptions], Found | Rejected]
@@ -135,6 +134,13 @@ def load_dataset(
 
 def load(spec: str | os.PathLike[str], options: LoadOptions) -> Dataset:
     """Load like ``load_dataset``, by options that are one value."""
+    data = load_without_bad(spec, options)
+    warn_of_skipped(data.source, data.skipped)
+    return data
+
+
+def load_without_bad(spec: str | os.PathLike[str], options: LoadOptions) -> Dataset:
+    """Load like ``load``; nothing is said of the images that are left out."""
     refuse_multi_label(spec)
     with arguments_in_notes():
         decoded, guessed = read(spec, options)
@@ -153,7 +159,8 @@ def arguments_in_notes() -> Iterator[None]:
         names = [field.name for field in dataclasses.fields(LoadOptions)]
         named = [n for n in names if re.search(f"--{n.replace('_', '-')}\\b", str(error))]
         if named:
-            error.add_note(f"In Python: {', '.join(f'{name}=' for name in named)}")
+            arguments = ", ".join(f"{name}=" for name in named)
+            error.add_note(f"In Python: {arguments} of load_dataset or of LoadOptions")
         raise
 
 
@@ -188,12 +195,10 @@ def decoded_with_notes(
         InputError: an image is bad.
     """
     for note in found.notes:
-        warnings.warn(f"{printable(found.source)}: {note}", stacklevel=2)
+        warn_user(f"{printable(found.source)}: {note}")
     decoded = decode(found, replace(options, **found.options), known_content.named_by_content)
     if options.bits is None and decoded.bits < FULL_BITS:
         _warn_of_bits(decoded)
-    if decoded.skipped:
-        _warn_of_skipped(decoded)
     return decoded, found.options
 
 
@@ -256,17 +261,16 @@ def existing(spec: str | os.PathLike[str]) -> Path:
 
 def _warn_of_bits(decoded: cache.Decoded) -> None:
     white = 2**decoded.bits - 1
-    warnings.warn(
+    warn_user(
         f"{printable(decoded.source)}: no value in its files of 16 or 32 bits is above {white:,}, "
-        f"which is taken for white; say it with bits {decoded.bits}, or bits 16 if white is 65,535",
-        stacklevel=2,
+        f"which is taken for white; say it with bits {decoded.bits}, or bits 16 if white is 65,535"
     )
 
 
-def _warn_of_skipped(decoded: cache.Decoded) -> None:
-    count = len(decoded.skipped)
+def warn_of_skipped(source: str, skipped: Sequence[str]) -> None:
+    """Say how many images were left out because they are bad, and why; nothing if none were."""
+    if not skipped:
+        return
+    count = len(skipped)
     images = "1 bad image" if count == 1 else f"{count:,} bad images"
-    warnings.warn(
-        f"{printable(decoded.source)}: {images} left out: {in_one_line(decoded.skipped)}",
-        stacklevel=2,
-    )
+    warn_user(f"{printable(source)}: {images} left out: {in_one_line(skipped)}")

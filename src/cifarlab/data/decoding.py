@@ -161,6 +161,7 @@ def _decode(
         test=splits.get("test", cache.NOTHING),
         skipped=tuple(bad),
         bits=bits,
+        grey=seen.grey,
     )
 
 

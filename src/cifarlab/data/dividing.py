@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,7 +16,7 @@ from cifarlab.data.missing_splits import fill_missing, missing_from, too_few
 from cifarlab.data.multi_label.copies import refuse_several_labels
 from cifarlab.data.readers.labelling import some
 from cifarlab.data.split import Split, check_split, pixel_digests
-from cifarlab.errors import InputError, UsageError
+from cifarlab.errors import InputError, UsageError, warn_user
 from cifarlab.files import printable
 
 
@@ -41,7 +40,7 @@ def divide(decoded: Decoded, options: LoadOptions) -> Dataset:
     _check_classes(splits, decoded, shown)
     missing = missing_from(splits)
     if few := too_few(splits["train"], decoded.class_names, missing):
-        warnings.warn(f"{shown}: {few}", stacklevel=2)
+        warn_user(f"{shown}: {few}")
     if "test" in missing:
         # To the log: it is how data without splits are meant to be read.
         say(None, f"{shown}: no test images; a tenth of each class becomes the test split")
@@ -102,10 +101,9 @@ def groups_of(names: Sequence[str], pattern: str | None, shown: str) -> list[str
             f"a name looks like this: {example}"
         )
     if unmatched:
-        warnings.warn(
+        warn_user(
             f"{shown}: {len(unmatched):,} images are in no group, such as "
-            f"{printable(unmatched[0])}; each is taken as a group of its own",
-            stacklevel=2,
+            f"{printable(unmatched[0])}; each is taken as a group of its own"
         )
     return [key if key is not None else f"\0{name}" for name, key in zip(names, keys, strict=True)]
 
@@ -123,6 +121,11 @@ def _group_of(name: str, pattern: str) -> str | None:
 def _check_classes(splits: Mapping[str, Split], decoded: Decoded, shown: str) -> None:
     names = decoded.class_names
     for part, split in splits.items():
+        if decoded.skipped and not len(split):
+            raise InputError(
+                f"{shown} ({part}): holds no images that can be read: "
+                f"{in_one_line(decoded.skipped)}; repair or remove them"
+            )
         check_split(split, names, f"{shown} ({part})")
     counts = {part: np.bincount(s.labels, minlength=len(names)) for part, s in splits.items()}
     total: np.ndarray[Any, Any] = np.sum(list(counts.values()), axis=0)
@@ -138,17 +141,14 @@ def _check_classes(splits: Mapping[str, Split], decoded: Decoded, shown: str) ->
         )
     empty = [name for name, here in zip(names, counts["train"], strict=True) if here == 0]
     if empty:
-        warnings.warn(
-            f"{shown}: no images at all of {some(empty)}; it is never predicted", stacklevel=2
-        )
+        warn_user(f"{shown}: no images at all of {some(empty)}; it cannot be learnt")
     for part in ("validation", "test"):
         lacking = [n for n, c in zip(names, counts.get(part, total), strict=True) if c == 0]
         lacking = [name for name in lacking if name not in empty]
         if lacking:
-            warnings.warn(
+            warn_user(
                 f"{shown}: {part} has no images of {some(lacking)}, so that class is not "
-                "measured there",
-                stacklevel=2,
+                "measured there"
             )
 
 
@@ -158,10 +158,9 @@ def warn_of_overlap(digests: Mapping[str, np.ndarray[Any, Any]], shown: str) -> 
         count = int(np.isin(digests[part], digests["train"]).sum())
         if count:
             images = "1 image" if count == 1 else f"{count:,} images"
-            warnings.warn(
+            warn_user(
                 f"{shown}: {images} of {len(digests[part]):,} in {part} are in train too, pixel "
-                f"for pixel; accuracy on {part} comes out too high (cifarlab data show shows them)",
-                stacklevel=2,
+                f"for pixel; accuracy on {part} comes out too high (cifarlab data show shows them)"
             )
 
 
@@ -176,8 +175,7 @@ def _warn_of_shared_groups(splits: Mapping[str, Split], pattern: str | None, sho
     for part in ("validation", "test"):
         shared = keys["train"] & keys[part]
         if shared:
-            warnings.warn(
+            warn_user(
                 f"{shown}: {len(shared):,} groups are in train and in {part}, as the source "
-                "divides them",
-                stacklevel=2,
+                "divides them"
             )

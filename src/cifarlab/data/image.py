@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import stat
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from cifarlab.data.images.colours import load_rgb
 from cifarlab.data.images.failures import clear_errors
 from cifarlab.data.images.kinds import ACCEPTED, FORMATS
 from cifarlab.data.images.opening import MAX_BYTES, MAX_PIXELS, open_image
-from cifarlab.errors import InputError, UsageError
+from cifarlab.errors import InputError, UsageError, warn_user
 from cifarlab.files import printable
 
 __all__ = [
@@ -160,7 +159,7 @@ def decode_details(
         opened.check_is_whole(rgb)
         rgb = opened.turned(rgb)
     if opened.several:
-        warnings.warn(f"{shown}: {opened.several}", stacklevel=2)
+        warn_user(f"{shown}: {opened.several}")
     if wanted is not None:
         rgb = _resize(rgb, wanted, resize_mode)
     return _finished(rgb, channels, highest)

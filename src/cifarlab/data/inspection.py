@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cifarlab.data.catalog import load
+from cifarlab.data.catalog import load_without_bad
 from cifarlab.data.dataset import Dataset
 from cifarlab.data.load_options import LoadOptions
 from cifarlab.data.split import Split, fingerprint, pixel_digests
@@ -56,14 +56,14 @@ def describe(data: Dataset) -> dict[str, Any]:
 def load_with_notes(
     spec: str | os.PathLike[str], options: LoadOptions = DEFAULTS
 ) -> tuple[Dataset, list[str]]:
-    """Load a dataset without its bad images, and what is said about how it is read.
+    """Load a dataset without its bad images, and what else is said about how it is read.
 
     Raises:
         CifarlabError: as ``load_dataset``, when nothing can be loaded.
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        data = load(spec, replace(options, skip_bad=True))
+        data = load_without_bad(spec, replace(options, skip_bad=True))
     needed = options.skip_bad or bool(data.skipped)
     data = replace(data, loading={**data.loading, "skip_bad": needed})
     return data, [str(warning.message) for warning in caught]

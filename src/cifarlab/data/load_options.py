@@ -100,9 +100,14 @@ class LoadOptions:
         return None if isinstance(self.image_size, str) else self.image_size  # type: ignore[return-value]
 
     @property
+    def measures(self) -> bool:
+        """Whether a model is to be measured on the images; then none of them need be to train."""
+        return bool(self.known_classes)
+
+    @property
     def fewest_classes(self) -> int:
         """How many classes the images must have at least: one is enough to measure a model."""
-        return 1 if self.known_classes else 2
+        return 1 if self.measures else 2
 
     @property
     def recorded(self) -> dict[str, Any]:

@@ -41,7 +41,6 @@ def data_notes(data: Dataset, *, evened_out: bool = False) -> Iterator[str]:
     """
     yield from _on_bits(data)
     yield from uneven_classes(data, evened_out=evened_out)
-    yield from _on_classes_without_images(data)
     yield from _on_groups(data)
 
 
@@ -65,7 +64,17 @@ def _on_bits(data: Dataset) -> Iterator[str]:
         )
 
 
-def _on_classes_without_images(data: Dataset) -> Iterator[str]:
+def classes_without_images(data: Dataset) -> Iterator[str]:
+    """Yield a line on classes without images to train on, and on those without any to validate.
+
+    ``load_dataset`` warns of them itself; arrays in memory come without that.
+
+    Example:
+        >>> x, y = np.zeros((20, 8, 8, 1), np.uint8), np.arange(20) % 2
+        >>> data = Dataset.from_arrays(x, y, test=(x, y), class_names=["a", "b", "c"])
+        >>> list(classes_without_images(data))
+        ['no images for training, so never learnt: c']
+    """
     trained_on = _present(data.train, data)
     if absent := [name for name in data.class_names if name not in trained_on]:
         yield f"no images for training, so never learnt: {_listed(absent)}"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 
 from cifarlab.data.dataset import Dataset
+from cifarlab.errors import warn_user
 from cifarlab.evaluation.duplicates import near_duplicates
 from cifarlab.files import printable
 
@@ -41,7 +41,7 @@ def warn_of_near_duplicates(data: Dataset) -> None:
         return
     note = near_duplicates_note(data, near_duplicates_of_train(data))
     if note is not None:
-        warnings.warn(note, stacklevel=3)
+        warn_user(note)
 
 
 def near_duplicates_note(data: Dataset, counted: Mapping[str, int] | None) -> str | None:

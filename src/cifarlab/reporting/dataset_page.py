@@ -14,7 +14,7 @@ from PIL import Image
 
 from cifarlab.data.catalog import load_dataset
 from cifarlab.data.dataset import Dataset, Split
-from cifarlab.evaluation.data_notes import data_notes
+from cifarlab.evaluation.data_notes import classes_without_images, data_notes
 from cifarlab.files import check_writable, printable, write_text
 from cifarlab.reporting.dataset_duplicates import Pair, Place, Twice, find_twice, splits_of
 from cifarlab.reporting.images import data_uri
@@ -131,7 +131,8 @@ def _option(value: object) -> str:
 
 def _warnings(data: Dataset, counts: Mapping[str, Array], twice: Twice) -> list[str]:
     names = [printable(name) for name in data.class_names]
-    found = [f"{note[0].upper()}{note[1:]}." for note in data_notes(data)]
+    notes = (*data_notes(data), *classes_without_images(data))
+    found = [f"{note[0].upper()}{note[1:]}." for note in notes]
     for split, count in counts.items():
         empty = [names[i] for i in np.flatnonzero(count == 0)]
         # Of classes that are not trained on the notes speak.

@@ -13,14 +13,14 @@ import numpy as np
 
 from cifarlab.data.alignment import align, are_numbers
 from cifarlab.data.cache import Decoded
-from cifarlab.data.catalog import NAMES, load, read
+from cifarlab.data.catalog import NAMES, load, read, warn_of_skipped
 from cifarlab.data.dataset import Dataset, without_validation
 from cifarlab.data.dividing import divide
 from cifarlab.data.image_format import ImageFormat
 from cifarlab.data.load_options import LoadOptions
 from cifarlab.data.multi_label.copies import refuse_several_labels
 from cifarlab.data.split import Split, joined, pixel_digests
-from cifarlab.errors import CifarlabError, InputError, UsageError
+from cifarlab.errors import CifarlabError, InputError, UsageError, warn_user
 from cifarlab.files import printable
 from cifarlab.runs.directory import RunDirectory
 from cifarlab.runs.record import (
@@ -107,6 +107,7 @@ def labelled_images(
     spec = data or _own_name(model, trained_on)
     options = replace(in_format(options, image_format), known_classes=class_names)
     decoded, guessed = read(spec, options)
+    warn_of_skipped(decoded.source, decoded.skipped)
     before = _divided_as_before(decoded, replace(options, **guessed), trained_on)
     if before is not None:
         split = split or "test"
@@ -122,7 +123,7 @@ def labelled_images(
         class_names = _taken_names(spec, names, class_names)
     where = printable(decoded.source)
     refuse_several_labels({split: images}, {split: pixel_digests(images.images)}, names, where)
-    _warn_of_grey(images, where)
+    _warn_of_channels(images, decoded.grey, where)
     measured = align(images, names, class_names, where)
     seen = None
     if before is None:
@@ -183,11 +184,17 @@ def _own_name(model: Path, trained_on: Mapping[str, Any] | None) -> str:
     )
 
 
-def _warn_of_grey(images: Split, where: str) -> None:
-    """Say that all images are grey where the model takes colour images."""
+def _warn_of_channels(images: Split, grey: bool | None, where: str) -> None:
+    """Say that all images are grey where the model takes colour images, or the other way round.
+
+    Args:
+        grey: whether the images were grey before they were brought to what the model takes.
+    """
     pixels = images.images
-    if pixels.shape[3] == 3 and all((one == one[..., :1]).all() for one in pixels):
-        warnings.warn(f"{where}: all images are grey, the model takes colour images", stacklevel=3)
+    if pixels.shape[3] == 1 and grey is False:
+        warn_user(f"{where}: images are in colour, the model takes grey ones; they are turned grey")
+    elif pixels.shape[3] == 3 and all((one == one[..., :1]).all() for one in pixels):
+        warn_user(f"{where}: all images are grey, the model takes colour images")
 
 
 def _set_apart(
@@ -202,16 +209,14 @@ def _set_apart(
     if not count:
         return images, None
     if count == len(images):
-        warnings.warn(
+        warn_user(
             f"{where}: the model was trained or validated on all {count:,} of these images, so the "
-            "numbers say nothing about new ones; measure it on others",
-            stacklevel=3,
+            "numbers say nothing about new ones; measure it on others"
         )
         return images, None
-    warnings.warn(
+    warn_user(
         f"{where}: the model was trained or validated on {count:,} of the {len(images):,} images; "
-        "the numbers are those of the others",
-        stacklevel=3,
+        "the numbers are those of the others"
     )
     return images.subset(np.flatnonzero(~is_seen)), images.subset(np.flatnonzero(is_seen))
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from cifarlab.data.dataset import Dataset
-from cifarlab.evaluation.data_notes import data_notes
+from cifarlab.evaluation.data_notes import classes_without_images, data_notes
 from cifarlab.files import printable
 from cifarlab.recipes.parts import BALANCED, Translate
 from cifarlab.recipes.recipe import Recipe
@@ -26,6 +26,9 @@ def opening_lines(planned: Recipe, recipe: Recipe, data: Dataset) -> Iterator[st
     yield from _on_few_images(planned, recipe)
     evened_out = recipe.class_weights is not None or recipe.sampler == BALANCED
     yield from data_notes(data, evened_out=evened_out)
+    # What is read from files has been warned of by then.
+    if not data.loading:
+        yield from classes_without_images(data)
     yield from _on_class_weights(recipe, data)
 
 

@@ -21,6 +21,7 @@ PAIRS = [(c, i) for c in ("cat", "dog") for i in range(3)]
         ("train/{c}/images/{i}.png", "train/{c}/Annotations/{i}.png"),
         ("{c}/x ({i}).png", "{c}/x ({i})_mask.png"),
         ("{c}/x{i}.png", "{c}/x{i}_Segmentation.png"),
+        ("{c}/{i}.png", "{c}/masks/{i}.png"),
         ("{c}/{i}.png", "again/{c}/{i}.png"),
         ("data/{c}/{i}.png", "data/data/{c}/{i}.png"),
     ],

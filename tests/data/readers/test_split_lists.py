@@ -97,7 +97,8 @@ def test_lists_that_are_clear_are_used_said_and_found_again(
     answer = find(tmp_path, DEFAULTS)
     assert answer.class_names == CLASSES
     assert numbers(answer) == AS_LISTED
-    assert any("splits as listed in" in note for note in answer.notes)
+    said = ("splits as listed in", "(test): an image and its class a line")
+    assert any(words in note for note in answer.notes for words in said)
     # Another list must give another dataset in the cache.
     assert {tmp_path / name for name in lists} - {tmp_path / "trainval.txt"} <= set(answer.files)
     assert classes(find(tmp_path, LoadOptions(**answer.options))) == classes(answer)

@@ -52,6 +52,7 @@ ROWS = "1.png,cat\n2.png,dog\n3.png,cat\n4.png,dog\n"
         ("img/metadata.csv", "file_name,label\n" + ROWS.replace("1.png", "../img/1.png")),
         ("labels.json", '{"1.png": "cat", "2.png": "dog", "3.png": "cat", "4.png": "dog"}'),
         ("labels.json", '{"cat": ["1.png", "3.png"], "dog": ["2.png", "4.png"]}'),
+        ("labels.json", '{"1.png": ["cat"], "2.png": ["dog"], "3.png": ["cat"], "4.png": ["dog"]}'),
         ("labels.json", '{"labels": [["1", "cat"], ["2", "dog"], ["3", "cat"], ["4", "dog"]]}'),
         (
             "labels.json",
@@ -356,7 +357,8 @@ def test_two_tables_of_the_same_images_ask_which(tmp_path: Path) -> None:
     write(tmp_path / "labels2.csv", "file,label\n" + ROWS)
     answer = folder.find(tmp_path, DEFAULTS)
     assert isinstance(answer, Rejected)
-    assert "name the same images; say which with --labels FILE" in answer.reason
+    assert "labels.csv" in answer.reason
+    assert "say which with --labels FILE" in answer.reason
 
 
 def test_a_table_that_says_what_the_folders_say_changes_nothing(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from cifarlab.data.memory.image_arrays import UnsuitableError
-from cifarlab.data.readers.split_names import TRAIN, splits_of
+from cifarlab.data.readers.split_names import TRAIN, all_in_one, splits_of
 from cifarlab.files import printable
 
 IMAGES, LABELS, NAMES = "images", "labels", "class names"
@@ -45,13 +45,18 @@ class Pairs:
 
 
 def pair_up(
-    names: Iterable[str], *, image_column: str | None = None, label_column: str | None = None
+    names: Iterable[str],
+    *,
+    image_column: str | None = None,
+    label_column: str | None = None,
+    measuring: bool = False,
 ) -> Pairs:
     """Find images and labels among named arrays.
 
     Args:
         names: such as ``"x_train"``, ``"val_labels"``, ``"images"``.
         image_column, label_column: the names to look for, with or without the word for a split.
+        measuring: a model is to be measured, so that images of any one split are enough.
 
     Raises:
         UnsuitableError: no images or labels to train on, or several that could be them.
@@ -77,7 +82,9 @@ def pair_up(
                 f"{' and '.join(map(printable, several))} may be the {role}; say which with "
                 f"{option} NAME, or in Python give the pair (x, y)"
             )
-    splits = _splits({key: several[0] for key, several in places.items()})
+    splits = all_in_one(
+        _splits({key: several[0] for key, several in places.items()}), measuring=measuring
+    )
     if TRAIN not in splits or splits[TRAIN].labels is None:
         raise UnsuitableError(
             f"holds {shown}; images and labels to train on are called x_train and y_train, or "

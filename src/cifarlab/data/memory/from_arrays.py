@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +15,7 @@ from cifarlab.data.memory.label_arrays import number_classes, plain_labels
 from cifarlab.data.missing_splits import fill_missing, missing_from, too_few
 from cifarlab.data.readers.split_names import TEST, TRAIN, VALIDATION
 from cifarlab.data.split import Split
-from cifarlab.errors import InputError, UsageError
+from cifarlab.errors import InputError, UsageError, warn_user
 
 BLOCK = 4096
 MAX_LISTED = 5
@@ -111,7 +110,7 @@ def splits_from_arrays(
     )
     notes += _without_images(filled[TRAIN].labels, names)
     for note in filter(None, notes):
-        warnings.warn(note, stacklevel=2)
+        warn_user(note)
     return Splits(
         class_names=names,
         train=filled[TRAIN],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ from cifarlab.data.memory import iterables
 from cifarlab.data.memory.array_names import pair_up, subject
 from cifarlab.data.multi_label.dataset import refuse_multi_label
 from cifarlab.data.readers.split_names import TEST, TRAIN, VALIDATION, splits_of
-from cifarlab.errors import InputError, UsageError
+from cifarlab.errors import InputError, UsageError, warn_user
 
 
 def is_in_memory(data: Any) -> bool:
@@ -117,7 +116,7 @@ def _of_mapping(data: Mapping[Any, Any]) -> dict[str, Any]:
         )
     others = [name for name in keys if name not in whole]
     if others:
-        warnings.warn(f"data: left out {', '.join(others)}, which is no split", stacklevel=4)
+        warn_user(f"data: left out {', '.join(others)}, which is no split")
     return {split: data[keys[key]] for key, split in whole.items()}
 
 
@@ -126,7 +125,7 @@ def _of_arrays(data: Mapping[Any, Any]) -> dict[str, Any]:
     unlabelled = [pair.images for pair in pairs.splits.values() if pair.labels is None]
     others = [*unlabelled, *pairs.others]
     if others:
-        warnings.warn(f"data: left out {', '.join(others)}, which have no labels", stacklevel=5)
+        warn_user(f"data: left out {', '.join(others)}, which have no labels")
     try:
         return {
             split: (data[pair.images], data[pair.labels])
@@ -200,5 +199,5 @@ def _own_names(collected: Mapping[str, iterables.Collected]) -> Sequence[str] | 
                 "the same order"
             )
         for note in part.notes:
-            warnings.warn(f"{split}: {note}", stacklevel=4)
+            warn_user(f"{split}: {note}")
     return collected[TRAIN].class_names

@@ -85,8 +85,8 @@ def _joined(
     index: ImageIndex,
     of_place: Sequence[LabelTable],
     image_count: int,
+    options: LoadOptions,
     notes: Sequence[str],
-    fewest: int,
 ) -> Labelling:
     """Return what all tables say; an image of several rows has the labels of all of them."""
     where = tables.where_of(of_place)
@@ -103,7 +103,7 @@ def _joined(
     classes = combined(
         {split: [row.value for row in of_split] for split, of_split in by_split.items()},
         where=where,
-        fewest=fewest,
+        fewest=options.fewest_classes,
     )
     notes = (*notes, *marks_note(cells, where), *_unmarked(of_place, classes))
     return tables.labelling_of(place, of_place, by_split, classes, image_count, notes)

@@ -48,6 +48,8 @@ def named_from_file(place: Place, labelling: Labelling) -> Labelling:
     found: dict[tuple[str, ...], PurePath] = {}
     refused = []
     for file in filter(is_called_so, place.listing.root.other_files()):
+        if file in labelling.tables:
+            continue
         words = _words(place.read(file, MAX_BYTES), numbers)
         if isinstance(words, str):
             refused.append(f"class names in {printable(file.name)} are not used: {words}")

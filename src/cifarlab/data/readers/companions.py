@@ -37,6 +37,9 @@ def without_companions(root: Folder, *, class_folder: str) -> tuple[Folder, tupl
         copies.extend(f.path for f in left_out)
         are_classes = folder is root and class_folder == "first"
         annotations = [] if are_classes and not _nested(folder) else _annotations(folder)
+        if folder is not root and folder.images:
+            # Class folders hold no classes, so that these can be nothing else.
+            annotations += _called_annotations(folder)
         folders.extend(f.path for f in annotations)
         masks = _masks(folder.images)
         files.extend(masks)
@@ -84,9 +87,13 @@ def _nested(folder: Folder) -> bool:
 def _annotations(folder: Folder) -> list[Folder]:
     """Return the folders of annotations in a folder of nothing but images and annotations."""
     inner = folder.with_images
-    found = [f for f in inner if f.name.casefold() in ANNOTATIONS]
+    found = _called_annotations(folder)
     images = [f for f in inner if f.name.casefold() in IMAGES]
     return found if images and len(found) + len(images) == len(inner) else []
+
+
+def _called_annotations(folder: Folder) -> list[Folder]:
+    return [f for f in folder.with_images if f.name.casefold() in ANNOTATIONS]
 
 
 def _copies(folder: Folder) -> list[Folder]:

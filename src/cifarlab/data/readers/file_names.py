@@ -44,7 +44,7 @@ def label(place: Place, options: LoadOptions) -> Labelling | Rejected:
     """
     by_split = _by_split(place)
     if options.label_pattern is None:
-        return _guessed(place, by_split)
+        return _guessed(place, by_split, options.fewest_classes)
     pattern = re.compile(options.label_pattern)
     if not pattern.groups:
         raise UsageError(
@@ -68,7 +68,9 @@ def _by_split(place: Place) -> dict[str, list[PurePath]]:
     return {split: sorted(images, key=lambda p: p.parts) for split, images in by_split.items()}
 
 
-def _guessed(place: Place, by_split: dict[str, list[PurePath]]) -> Labelling | Rejected:
+def _guessed(
+    place: Place, by_split: dict[str, list[PurePath]], fewest: int
+) -> Labelling | Rejected:
     pattern = re.compile(GUESS)
     images = by_split[TRAIN]
     names = (_class(pattern, place, image) for image in images)
@@ -77,12 +79,12 @@ def _guessed(place: Place, by_split: dict[str, list[PurePath]]) -> Labelling | R
     counts = Counter(name.casefold() for name in found if name is not None)
     fits = (
         len(found) == len(images)
-        and 2 <= len(counts) <= len(images) // 2
+        and fewest <= len(counts) <= len(images) // 2
         and not any(name in NO_CLASSES or name in WORDS for name in counts)
     )
     if not fits:
         return Rejected(reason=REMEDY)
-    labelling = _labelled(place, by_split, pattern)
+    labelling = _labelled(place, by_split, pattern, fewest)
     note = f"classes from the files' names, by the pattern {GUESS}: {some(labelling.class_names)}"
     return Labelling(
         reading="the files' names",

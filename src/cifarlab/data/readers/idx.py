@@ -22,7 +22,7 @@ import numpy as np
 from cifarlab.data.load_options import LoadOptions
 from cifarlab.data.memory.image_arrays import UnsuitableError, find_axes
 from cifarlab.data.memory.label_arrays import number_classes
-from cifarlab.data.readers.split_names import TEST, TRAIN, VALIDATION
+from cifarlab.data.readers.split_names import TEST, TRAIN, VALIDATION, all_in_one
 from cifarlab.data.samples import Found, Rejected, Samples
 from cifarlab.errors import InputError, UnsafeError
 from cifarlab.files import printable
@@ -77,7 +77,7 @@ class _Idx:
                 raise _wrong_length(self.path)
 
 
-def find(path: Path, options: LoadOptions) -> Found | Rejected:  # noqa: ARG001
+def find(path: Path, options: LoadOptions) -> Found | Rejected:
     """Understand the IDX files at ``path``: a folder that holds them, or one of them.
 
     The other files of the same dataset are found beside it.
@@ -102,7 +102,7 @@ def find(path: Path, options: LoadOptions) -> Found | Rejected:  # noqa: ARG001
             f"give one file of the one that is meant, such as {example}"
         )
     try:
-        return _found(path, folder, datasets[0], files)
+        return _found(path, folder, datasets[0], files, options)
     except UnsuitableError as error:
         return Rejected(reason=str(error))
 
@@ -132,12 +132,17 @@ def _in_folder(folder: Path) -> list[_Named]:
     return list(files.values())
 
 
-def _found(path: Path, folder: Path, dataset: str, files: list[_Named]) -> Found:
+def _found(
+    path: Path, folder: Path, dataset: str, files: list[_Named], options: LoadOptions
+) -> Found:
     by_split: dict[str, dict[str, _Idx]] = {}
     for file in files:
         by_split.setdefault(file.split, {})[file.kind] = _read_header(file.path)
     notes = _unlabelled(by_split)
-    complete = {split: pair for split, pair in by_split.items() if len(pair) == 2}
+    complete = all_in_one(
+        {split: pair for split, pair in by_split.items() if len(pair) == 2},
+        measuring=options.measures,
+    )
     if TRAIN not in complete:
         kind = "labels" if "labels" not in by_split.get(TRAIN, {}) else "images"
         raise UnsuitableError(
@@ -148,7 +153,7 @@ def _found(path: Path, folder: Path, dataset: str, files: list[_Named]) -> Found
     if transposed:
         notes.append("EMNIST stores images transposed; they are turned upright")
     labels = {split: _labels(pair) for split, pair in complete.items()}
-    class_names, numbers = number_classes(labels)
+    class_names, numbers = number_classes(labels, fewest=options.fewest_classes)
     train = complete[TRAIN]["images"].shape[1:]
     splits = {}
     for split, pair in complete.items():

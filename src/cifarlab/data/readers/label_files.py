@@ -20,7 +20,7 @@ MAX_BYTES = 1024
 
 def label(
     place: Place,
-    options: LoadOptions,  # noqa: ARG001
+    options: LoadOptions,
     as_classes: AsClasses = as_classes,
 ) -> Labelling | Rejected:
     """Return what the files beside the images of ``place`` say; an empty reason without any.
@@ -44,6 +44,7 @@ def label(
     classes = as_classes(
         {split: [values[image] for image in of_split] for split, of_split in by_split.items()},
         where=f"{printable(place.path)}: {SUFFIX} files",
+        fewest=options.fewest_classes,
     )
     without = len(images) - len(values)
     return Labelling(

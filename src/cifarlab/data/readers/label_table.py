@@ -13,10 +13,15 @@ from cifarlab.data.multi_label import cells
 from cifarlab.data.multi_label.refusal import are_multi_label, refusal
 from cifarlab.data.readers import table_columns, table_files
 from cifarlab.data.readers.annotations import CONVERT
+from cifarlab.data.readers.box_cells import one_class_a_cell
+from cifarlab.data.readers.class_name_files import is_called_so
 from cifarlab.data.readers.image_index import ImageIndex, leads_out
 from cifarlab.data.readers.labelling import some
+from cifarlab.data.readers.own_tables import is_own
 from cifarlab.data.readers.split_columns import key
 from cifarlab.data.readers.split_names import splits_of
+from cifarlab.data.readers.text_lists import is_text, pairs_of
+from cifarlab.data.samples import Rejected
 from cifarlab.errors import InputError
 from cifarlab.files import printable
 
@@ -34,7 +39,7 @@ class Row:
 class LabelTable:
     """A table that names image files.
 
-    ``rows`` is ``None`` if it has no labels. ``split`` is what its own name speaks of.
+    ``rows`` is ``None`` if it tells no labels. ``split`` is what its own name speaks of.
     """
 
     path: PurePath
@@ -54,8 +59,8 @@ def read_table(
     content: bytes,
     options: LoadOptions,
     values_of: ValuesOf,
-) -> LabelTable | None:
-    """Return what a table says, or ``None`` if it names no image files.
+) -> LabelTable | Rejected:
+    """Return what a table says, or why nothing; an empty reason if it names no image files.
 
     Args:
         values_of: what makes a label of each row.
@@ -65,23 +70,24 @@ def read_table(
     """
     shown = printable(path)
     folder = path.parent if path.is_relative_to(index.root) else index.root
-    table = table_files.parse(
-        content, name=str(path), is_value=lambda cell: bool(index.candidates(cell, folder))
-    )
+    table = parsed(index, path, folder, content, asked_for=options.labels is not None)
+    if isinstance(table, Rejected):
+        return table
+    boxes = one_class_a_cell(table)
+    table = boxes.table
     columns = table_columns.choose(table, index, folder, shown, options)
     if columns is None:
-        return None
+        return Rejected(reason="")
     if {"xmin", "ymin"} <= {key(name) for name in table.columns}:
         raise InputError(f"{shown}: boxes of objects, which are not classes of images; {CONVERT}")
     names = [path.stem, path.parent.name if folder != index.root else ""]
     split = next((s for n in names if (s := splits_of([n]).get(n))), None)
-    notes = [*table.notes, f"labels from {printable(path.name)}: images in {columns.image!r}"]
     if columns.label is None and not columns.one_hot:
-        return LabelTable(path=path, columns=columns, rows=None, split=split, notes=tuple(notes))
+        return LabelTable(path=path, columns=columns, rows=None, split=split, notes=table.notes)
+    if columns.label is not None:
+        boxes.check_label(columns.label, f"{shown} column {columns.label!r}")
     values = values_of(table, columns, shown)
-    notes[-1] += f", classes in {columns.label or some(columns.one_hot)!r}"
-    if columns.division.columns:
-        notes[-1] += f", splits in {some(columns.division.columns)!r}"
+    notes = [*table.notes, _how_read(path, columns, split, of_boxes=columns.label in boxes.classes)]
     notes += columns.division.notes
     other = next((v for v in table.columns[columns.image] if index.is_elsewhere(v)), None)
     if other is not None:
@@ -90,6 +96,57 @@ def read_table(
     rows, more = _rows(table, columns, values, find, shown, skip_bad=options.skip_bad)
     notes += more
     return LabelTable(path=path, columns=columns, rows=tuple(rows), split=split, notes=tuple(notes))
+
+
+def _how_read(
+    path: PurePath, columns: table_columns.Columns, split: str | None, *, of_boxes: bool
+) -> str:
+    """Return one line on what was taken from where."""
+    name = printable(path.name)
+    labels = f"labels from {name} ({split})" if split else f"labels from {name}"
+    if is_text(path):
+        return f"{labels}: an image and its class a line"
+    classes = repr(columns.label or some(columns.one_hot))
+    boxes = ", which are the first words of lists of boxes" if of_boxes else ""
+    splits = f", splits in {some(columns.division.columns)!r}" if columns.division.columns else ""
+    return f"{labels}: images in {columns.image!r}, classes in {classes}{boxes}{splits}"
+
+
+def parsed(
+    index: ImageIndex, path: PurePath, folder: PurePath, content: bytes, *, asked_for: bool
+) -> table_files.Table | Rejected:
+    """Return the table in a file.
+
+    One that nobody asked for is rejected where it is a text that is no list of images with their
+    classes, or was written by this program.
+
+    Raises:
+        InputError: as ``table_files.parse``.
+    """
+
+    def is_image(cell: str) -> bool:
+        return bool(index.candidates(cell, folder))
+
+    if is_text(path):
+        listed = pairs_of(content, is_image)
+        if (
+            listed is not None
+            and is_called_so(path)
+            and not _repeat(listed.columns[table_files.LABEL])
+        ):
+            # Names of classes, whose numbers happen to be those of images too.
+            listed = None
+        if listed is not None or not asked_for:
+            return listed or Rejected(reason="")
+    table = table_files.parse(content, name=str(path), is_value=is_image)
+    if is_own(table.columns) and not asked_for:
+        reason = "was written by cifarlab, so its classes are not used (--labels FILE does)"
+        return Rejected(reason=f"{printable(path.name)} {reason}")
+    return table
+
+
+def _repeat(values: Sequence[Any]) -> bool:
+    return len(set(values)) < len(values)
 
 
 def one_label_each(

@@ -19,6 +19,7 @@ from cifarlab.data.readers.class_name_files import named_from_file
 from cifarlab.data.readers.companions import without_companions
 from cifarlab.data.readers.labelling import Labelling, some
 from cifarlab.data.readers.places import Place
+from cifarlab.data.readers.split_list_files import UNREAD
 from cifarlab.data.readers.split_names import TRAIN, split_of, splits_of
 from cifarlab.data.readers.tree import Folder, count_others
 from cifarlab.data.readers.unread import unread_images
@@ -47,6 +48,8 @@ def find_in(place: Place, options: LoadOptions) -> Found | Rejected:
             # What is broken comes first, whatever else there may be.
             reasons = [reason for reason in reasons if reason != file_names.REMEDY]
         hints = [f"{note}; if they are classes, --class-folder first" for note in notes]
+        if unread := _unread_labels(place):
+            hints.append(unread)
         said = "; ".join([*broken, *reasons, *hints])
         return Rejected(reason=_of_objects(place) or said)
     if broken:
@@ -56,6 +59,17 @@ def find_in(place: Place, options: LoadOptions) -> Found | Rejected:
     used = [printable(path) for path in labelling.tables]
     not_used = (f"not used: {r}" for r in broken if not any(path in r for path in used))
     return replace(found, notes=(*found.notes, *notes, *not_used))
+
+
+def _unread_labels(place: Place) -> str:
+    """Return what to do with files that may hold the labels and are not read; empty for none."""
+    files = [f for f in place.listing.root.other_files() if f.suffix.lower() in UNREAD]
+    if not files:
+        return ""
+    return (
+        f"{some([file.name for file in files])} may hold the classes, and cannot be read; write a "
+        "CSV of file and label beside the images"
+    )
 
 
 def _of_objects(place: Place) -> str:
@@ -176,7 +190,9 @@ def _named_by_words(best: Labelling, fitting: Sequence[Labelling]) -> Labelling:
     for other in fitting:
         words = {ours[path][1]: name for path, (_, name) in other.by_path.items() if path in ours}
         if other is not best and len(words) == len(best.class_names):
-            return replace(best, class_names=tuple(words[name] for name in best.class_names))
+            names = tuple(words[name] for name in best.class_names)
+            # With the options of one way alone the words would be lost the next time.
+            return replace(best, class_names=names, options={})
     return best
 
 

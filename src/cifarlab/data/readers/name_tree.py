@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
-from cifarlab.data.readers.tree import Folder, Listing, is_hidden, is_image, no_data
+from cifarlab.data.readers.tree import Folder, Listing
+from cifarlab.data.readers.what_is_read import is_hidden, is_image, no_data
 from cifarlab.errors import UnsafeError
 from cifarlab.files import printable
 

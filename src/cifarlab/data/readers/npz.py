@@ -58,7 +58,10 @@ def find(path: Path, options: LoadOptions) -> Found | Rejected:
     try:
         arrays = _named(files)
         pairs = pair_up(
-            arrays, image_column=options.image_column, label_column=options.label_column
+            arrays,
+            image_column=options.image_column,
+            label_column=options.label_column,
+            measuring=options.measures,
         )
         return _found(path, files, arrays, pairs, options)
     except UnsuitableError as error:
@@ -115,7 +118,7 @@ def _found(
         _check_like(part.images, parts[TRAIN].images, values)
     names, numbers = number_classes(
         {split: part.labels for split, part in parts.items()},
-        _class_names(arrays, pairs, parts[TRAIN].labels),
+        _class_names(arrays, pairs, parts[TRAIN].labels, options.fewest_classes),
         options.fewest_classes,
     )
     splits = {
@@ -172,7 +175,7 @@ def _check_like(images: StoredArray, train: StoredArray, values: Values) -> None
 
 
 def _class_names(
-    arrays: dict[str, StoredArray], pairs: Pairs, labels: np.ndarray[Any, Any]
+    arrays: dict[str, StoredArray], pairs: Pairs, labels: np.ndarray[Any, Any], fewest: int
 ) -> list[str] | None:
     """Return the names that the file gives, where they fit the labels."""
     if pairs.class_names is None or labels.dtype.kind != "i":
@@ -181,7 +184,7 @@ def _class_names(
     if stored.dtype.kind not in "US" or len(stored.shape) != 1:
         return None
     names = [n.decode("utf-8", "replace") if isinstance(n, bytes) else n for n in stored.load()]
-    check_class_names(names)
+    check_class_names(names, fewest)
     return [str(name) for name in names]
 
 

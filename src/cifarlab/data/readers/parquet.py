@@ -77,7 +77,9 @@ def find(
         return Rejected(reason=f"no column of {some(names)} holds images" if names else "")
     root = path if path.is_dir() else path.parent
     files = (
-        by_split(root, list(columns)) if path.is_dir() else ParquetFiles(splits={TRAIN: (path,)})
+        by_split(root, list(columns), measuring=options.measures)
+        if path.is_dir()
+        else ParquetFiles(splits={TRAIN: (path,)})
     )
     tables = [f for f in present if f not in columns]
     return _found(path, root, files, options, columns, tables, label_values, classes)

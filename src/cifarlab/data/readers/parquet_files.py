@@ -10,8 +10,15 @@ from pathlib import Path
 
 from cifarlab.data.readers import arrow_files
 from cifarlab.data.readers.labelling import some
-from cifarlab.data.readers.split_names import TEST, TRAIN, VALIDATION, split_of, splits_of
-from cifarlab.data.readers.tree import SUFFIXES, SYSTEM_FOLDERS, is_hidden
+from cifarlab.data.readers.split_names import (
+    TEST,
+    TRAIN,
+    VALIDATION,
+    all_in_one,
+    split_of,
+    splits_of,
+)
+from cifarlab.data.readers.what_is_read import SUFFIXES, SYSTEM_FOLDERS, is_hidden
 from cifarlab.errors import InputError
 from cifarlab.files import printable
 
@@ -46,10 +53,13 @@ def count_images(folder: Path) -> int:
     return sum(file.suffix.lower() in SUFFIXES for file in _walk(folder, MAX_DEPTH))
 
 
-def by_split(root: Path, files: list[Path]) -> ParquetFiles:
+def by_split(root: Path, files: list[Path], *, measuring: bool = False) -> ParquetFiles:
     """Give each file to the split that its name, or a folder above it, speaks of.
 
     A file is in one split only. Files that speak of none are training files, unless others are.
+
+    Args:
+        measuring: a model is to be measured, so that files of any one split are enough.
 
     Raises:
         InputError: several datasets, no training files, or a shard is missing.
@@ -58,11 +68,14 @@ def by_split(root: Path, files: list[Path]) -> ParquetFiles:
     _refuse_missing_shards(files)
     words = {file: _spoken(root, file) for file in files}
     spoken = splits_of(sorted(set(words.values())))
-    parts: dict[str | None, list[Path]] = {}
+    parts: dict[str, list[Path]] = {}
+    silent: list[Path] = []
     for file, word in words.items():
-        parts.setdefault(spoken.get(word), []).append(file)
-    silent = parts.pop(None, [])
+        part = parts.setdefault(spoken[word], []) if word in spoken else silent
+        part.append(file)
     notes = []
+    if not silent:
+        parts = all_in_one(parts, measuring=measuring)
     if TRAIN not in parts:
         parts[TRAIN] = silent
     elif silent:

@@ -58,47 +58,24 @@ def shape_of(file: Path, options: LoadOptions) -> Shape | None:
         InputError: it holds images, and how is not clear.
     """
     rows, delimiter = _first_rows(file)
-    if len(rows) < 2 or len(rows[0]) < 2 or any(len(row) != len(rows[0]) for row in rows):
+    columns, has_names = _columns(rows)
+    one = next((n for n in columns if key(n) in ("pixels", "image", "pixel_values")), None)
+    pixels = (one,) if one is not None else _numbered_alike(tuple(columns))
+    count = len(columns[one][-1].split()) if one is not None else len(pixels)
+    if count < SMALLEST_SIDE**2 or not _surely_pixels(columns, pixels, alone=one is not None):
         return None
-    numbered = [str(number) for number in range(len(rows[0]))]
-    has_names = rows[0] == numbered or not all(map(_is_number, rows[0]))
-    names = tuple(rows[0] if has_names else numbered)
-    if len(set(names)) < len(names):
+    dividing = tuple(n for n in columns if only_divides(n))
+    label, others = _label(columns, pixels, count, dividing, printable(file), options)
+    if others:
         return None
-    body = rows[1:] if has_names else rows
-    columns = dict(zip(names, zip(*body, strict=True), strict=True))
-    dividing = tuple(n for n in names if only_divides(n))
-    one = next((n for n in names if key(n) in ("pixels", "image", "pixel_values")), None)
-    if one is not None:
-        pixels: tuple[str, ...] = (one,)
-        count = len(columns[one][-1].split())
-    else:
-        pixels = _numbered_alike(names)
-        count = len(pixels)
-    if count < SMALLEST_SIDE**2:
-        return None
-    sure = one is not None or all(_SURE_NAME.fullmatch(name.strip()) for name in pixels)
-    if not sure and not _are_pixels(columns[pixels[0]], columns[pixels[-1]]):
-        return None
-    shown = printable(file)
-    others = [n for n in names if n not in pixels and n not in dividing]
-    label: str | None
-    if options.label_column is not None:
-        label = named(names, options.label_column, shown, "--label-column")
-    elif one is None and _is_side(count - 1) and not _named_label(others):
-        label = _first_or_last(columns, pixels, shown)
-    else:
-        label = _named_label(others) or _only_classes(columns, others)
-        if any(n != label and not _ROW_NUMBERS.fullmatch(key(n)) for n in others):
-            return None
     pixels = tuple(n for n in pixels if n != label)
     count = len(pixels) if one is None else count
     if label is not None and count % 3 == 0 and _is_side(count // 3):
-        raise InputError(f"{shown}: {count:,} pixels an image: {three_colours(count)}")
+        raise InputError(f"{printable(file)}: {count:,} pixels an image: {three_colours(count)}")
     if not _is_side(count):
         return None
     return Shape(
-        names=names,
+        names=tuple(columns),
         has_names=has_names,
         pixels=pixels,
         label=label,
@@ -106,6 +83,49 @@ def shape_of(file: Path, options: LoadOptions) -> Shape | None:
         delimiter=delimiter,
         side=math.isqrt(count),
     )
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> tuple[dict[str, tuple[str, ...]], bool]:
+    """Return the columns by name, and whether the first row has the names; none of a bad table."""
+    if len(rows) < 2 or len(rows[0]) < 2 or any(len(row) != len(rows[0]) for row in rows):
+        return {}, False
+    numbered = [str(number) for number in range(len(rows[0]))]
+    has_names = rows[0] == numbered or not all(map(_is_number, rows[0]))
+    names = rows[0] if has_names else numbered
+    if len(set(names)) < len(names):
+        return {}, False
+    body = rows[1:] if has_names else rows
+    return dict(zip(names, zip(*body, strict=True), strict=True)), has_names
+
+
+def _surely_pixels(
+    columns: Mapping[str, Sequence[str]], pixels: Sequence[str], *, alone: bool
+) -> bool:
+    """Whether columns are pixels, by their names or else by what is in them."""
+    sure = alone or all(_SURE_NAME.fullmatch(name.strip()) for name in pixels)
+    return sure or _are_pixels(columns[pixels[0]], columns[pixels[-1]])
+
+
+def _label(
+    columns: Mapping[str, Sequence[str]],
+    pixels: Sequence[str],
+    count: int,
+    dividing: Sequence[str],
+    shown: str,
+    options: LoadOptions,
+) -> tuple[str | None, list[str]]:
+    """Return the column of classes, and those of which it is not known what they hold.
+
+    Raises:
+        InputError: there is none that an option names, or two may be it.
+    """
+    others = [n for n in columns if n not in pixels and n not in dividing]
+    if options.label_column is not None:
+        return named(list(columns), options.label_column, shown, "--label-column"), []
+    if len(pixels) > 1 and _is_side(count - 1) and not _named_label(others):
+        return _first_or_last(columns, pixels, shown), []
+    label = _named_label(others) or _only_classes(columns, others)
+    return label, [n for n in others if n != label and not _ROW_NUMBERS.fullmatch(key(n))]
 
 
 def _first_rows(file: Path) -> tuple[list[list[str]], str]:

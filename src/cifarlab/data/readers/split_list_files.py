@@ -14,6 +14,7 @@ from pathlib import PurePath
 from cifarlab.data.readers import table_columns, table_files
 from cifarlab.data.readers.image_index import ImageIndex
 from cifarlab.data.readers.labelling import some
+from cifarlab.data.readers.own_tables import is_own
 from cifarlab.data.readers.split_columns import divide_rows, key, may_divide
 from cifarlab.data.readers.split_names import TEST, TRAIN, split_of, splits_of
 from cifarlab.errors import InputError
@@ -104,7 +105,7 @@ def _rows_of_table(index: ImageIndex, path: PurePath, content: bytes) -> list[tu
         image = table_columns.image_column(table, index, path.parent, printable(path))
     except InputError:
         return []
-    if image is None:
+    if image is None or is_own(table.columns):
         return []
     cells = [str(cell) for cell in table.columns[image]]
     splits = _splits_of_rows(table, image, printable(path))

@@ -51,7 +51,7 @@ def divided(place: Place, labelling: Labelling) -> Labelling:
             found = read_list(index, path, place.read)
             if found is not None and (path not in labelling.tables or _is_divided(found)):
                 lists.append(found)
-        lists = _without_repeats(lists)
+        lists = _without_repeats(lists, labelling)
         by_split = _by_split(labelling, _together(lists))
     except UnclearListError as unclear:
         return _not_used(labelling, [path for path in files if speaks_of_splits(path)], unclear)
@@ -77,10 +77,12 @@ def _is_divided(one: SplitList) -> bool:
     return len(set(one.splits.values())) > 1
 
 
-def _without_repeats(lists: Sequence[SplitList]) -> list[SplitList]:
+def _without_repeats(lists: Sequence[SplitList], labelling: Labelling) -> list[SplitList]:
     """Return the lists without ``trainval.txt`` and its like, where others name the same images."""
     kept: list[SplitList] = []
     named: dict[PurePath, str] = {}
+    if len(labelling.splits) > 1 and labelling.tables:
+        named = {image: split for image, (split, _) in labelling.by_path.items()}
     for one in sorted(lists, key=lambda one: len(one.splits)):
         repeats = set(one.splits.values()) == {TRAIN} and all(
             named.get(image) in (TRAIN, VALIDATION) for image in one.splits

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
@@ -10,6 +14,7 @@ TRAIN, VALIDATION, TEST = "train", "validation", "test"
 # split to others; ``splits_of`` decides by what else is there.
 WORDS = {
     "train": TRAIN,
+    "trn": TRAIN,
     "training": TRAIN,
     "trainset": TRAIN,
     "trainingset": TRAIN,
@@ -23,6 +28,7 @@ WORDS = {
     "validation": VALIDATION,
     "dev": VALIDATION,
     "test": TEST,
+    "tst": TEST,
     "testing": TEST,
     # Lists of images.
     "trainval": TRAIN,
@@ -38,6 +44,7 @@ UNDECIDED = ("eval", "evaluation", "holdout")
 _BOUNDARY = re.compile(r"[^a-z]+")
 # Where a word ends in names such as trainLabels.
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_HOLD_OUT = re.compile(r"hold[^a-z]?out")
 
 
 def split_of(name: str) -> str | None:
@@ -49,7 +56,7 @@ def split_of(name: str) -> str | None:
     """
     if (whole := name.casefold()) in WORDS:
         return WORDS[whole]
-    words = _BOUNDARY.split(_CAMEL.sub(" ", name).casefold())
+    words = _BOUNDARY.split(_HOLD_OUT.sub("holdout", _CAMEL.sub(" ", name).casefold()))
     spoken = {WORDS[word] for word in words if word in WORDS}
     if not spoken and any(word in UNDECIDED for word in words):
         return "undecided"
@@ -68,3 +75,16 @@ def splits_of(names: list[str]) -> dict[str, str]:
     spoken = {name: split for name in names if (split := split_of(name)) is not None}
     open_split = VALIDATION if TEST in spoken.values() else TEST
     return {name: open_split if s == "undecided" else s for name, s in spoken.items()}
+
+
+def all_in_one(splits: Mapping[str, T], *, measuring: bool) -> dict[str, T]:
+    """Return ``splits``; to measure a model, images of a single one are all that there are.
+
+    Example:
+        >>> all_in_one({"test": 5}, measuring=True), all_in_one({"test": 5}, measuring=False)
+        ({'train': 5}, {'test': 5})
+    """
+    if measuring and len(splits) == 1:
+        (alone,) = splits.values()
+        return {TRAIN: alone}
+    return dict(splits)

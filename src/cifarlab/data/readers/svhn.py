@@ -38,7 +38,7 @@ class _Mat:
     labels: np.ndarray[Any, Any]
 
 
-def find(path: Path, options: LoadOptions) -> Found | Rejected:  # noqa: ARG001
+def find(path: Path, options: LoadOptions) -> Found | Rejected:
     """Understand SVHN's cropped digits at ``path``: a folder that holds them, or one of them.
 
     The other splits are found beside it; ``extra_32x32.mat`` is left out, and said.
@@ -51,7 +51,7 @@ def find(path: Path, options: LoadOptions) -> Found | Rejected:  # noqa: ARG001
     if not files:
         return Rejected(reason="")
     try:
-        return _found(path, files)
+        return _found(path, files, options.fewest_classes)
     except UnsuitableError as error:
         return Rejected(reason=str(error))
 
@@ -64,7 +64,7 @@ def _files(path: Path) -> list[Path]:
     return beside if path.is_dir() or path in beside else [path]
 
 
-def _found(path: Path, files: Sequence[Path]) -> Found:
+def _found(path: Path, files: Sequence[Path], fewest: int) -> Found:
     spoken = splits_of([file.stem for file in files])
     by_split = {spoken[file.stem]: file for file in files if file.stem in spoken}
     if len(files) == 1:
@@ -73,7 +73,9 @@ def _found(path: Path, files: Sequence[Path]) -> Found:
         raise UnsuitableError(f"no train{CROPPED} beside {printable(files[0].name)}; copy it there")
     extra = [file for file in files if file not in by_split.values()]
     mats = {split: _read(file) for split, file in by_split.items()}
-    class_names, numbers = number_classes({split: mat.labels for split, mat in mats.items()})
+    class_names, numbers = number_classes(
+        {split: mat.labels for split, mat in mats.items()}, fewest=fewest
+    )
     for mat in mats.values():
         shape, expected = mat.images.shape[:3], mats[TRAIN].images.shape[:3]
         if shape != expected:

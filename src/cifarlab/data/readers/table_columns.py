@@ -18,7 +18,7 @@ from cifarlab.data.readers.split_columns import (
     only_divides,
 )
 from cifarlab.data.readers.table_files import Table
-from cifarlab.data.readers.tree import SUFFIXES
+from cifarlab.data.readers.what_is_read import SUFFIXES
 from cifarlab.errors import InputError
 from cifarlab.files import printable
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from cifarlab.data.readers.annotations import annotation_format
 from cifarlab.data.readers.split_names import TRAIN, splits_of
-from cifarlab.data.readers.tree import SUFFIXES
+from cifarlab.data.readers.what_is_read import SUFFIXES
 from cifarlab.errors import InputError
 from cifarlab.files import printable
 
@@ -41,8 +41,8 @@ def parse(data: bytes, *, name: str, is_value: Callable[[str], bool]) -> Table:
     Args:
         data: the whole content.
         name: the file's name; its suffix says the format.
-        is_value: whether a cell of the first line cannot be a column's name, so that the line is
-            a row like the others; CSV only.
+        is_value: whether a text names an image. In a CSV table the first line is a row like the
+            others then, and keys of a JSON object are files.
 
     Raises:
         InputError: it is too large, damaged, or not such a table.
@@ -56,7 +56,7 @@ def parse(data: bytes, *, name: str, is_value: Callable[[str], bool]) -> Table:
             return _parquet(data, shown)
         text, notes = _text(data, shown)
         if suffix == ".json":
-            columns = _json(text, shown)
+            columns = _json(text, shown, is_value)
         elif suffix in (".jsonl", ".ndjson"):
             columns = _json_lines(text, shown)
         else:
@@ -156,7 +156,7 @@ def _json_lines(text: str, shown: str) -> dict[str, list[Any]]:
     return _of_rows(rows, shown)
 
 
-def _json(text: str, shown: str) -> dict[str, list[Any]]:
+def _json(text: str, shown: str, is_value: Callable[[str], bool]) -> dict[str, list[Any]]:
     value = _loaded(text, shown)
     if known := annotation_format(value):
         raise InputError(f"{shown}: {known}")
@@ -165,24 +165,31 @@ def _json(text: str, shown: str) -> dict[str, list[Any]]:
         (inside,) = value.values()
         rows = isinstance(inside, list) and all(isinstance(row, list | dict) for row in inside)
         value = inside if rows or list(value) == ["labels"] else value
-    if isinstance(value, dict) and (spoken := splits_of(list(value))).keys() == value.keys():
-        return _by_split(value, shown) if TRAIN in spoken.values() else _of_value(value, shown)
-    return _of_value(value, shown)
+    if isinstance(value, dict) and _are_splits(value):
+        return _by_split(value, shown, is_value)
+    return _of_value(value, shown, is_value)
 
 
-def _by_split(value: Mapping[str, Any], shown: str) -> dict[str, list[Any]]:
+def _are_splits(value: Mapping[str, Any]) -> bool:
+    spoken = splits_of(list(value))
+    return spoken.keys() == value.keys() and TRAIN in spoken.values()
+
+
+def _by_split(
+    value: Mapping[str, Any], shown: str, is_value: Callable[[str], bool]
+) -> dict[str, list[Any]]:
     """Return the tables of all splits as one, with a column that says the split."""
     rows: list[dict[str, Any]] = []
     for split, part in value.items():
         files = isinstance(part, list) and all(isinstance(file, str) for file in part)
-        columns = {FILE: part} if files else _of_value(part, shown)
+        columns = {FILE: part} if files else _of_value(part, shown, is_value)
         names = list(columns)
         lines = zip(*columns.values(), strict=True)
         rows += [{**dict(zip(names, line, strict=True)), SPLIT: split} for line in lines]
     return _of_rows(rows, shown)
 
 
-def _of_value(value: Any, shown: str) -> dict[str, list[Any]]:
+def _of_value(value: Any, shown: str, is_value: Callable[[str], bool]) -> dict[str, list[Any]]:
     if isinstance(value, list):
         return _of_rows(value, shown)
     if not isinstance(value, dict) or not value:
@@ -193,7 +200,8 @@ def _of_value(value: Any, shown: str) -> dict[str, list[Any]]:
         if len(inner) > 1 and all(v.keys() == inner[0].keys() for v in inner) and _numbered(inner):
             return {str(name): list(column.values()) for name, column in value.items()}
         return _of_rows([{FILE: file, **row} for file, row in value.items()], shown)
-    if all(isinstance(v, list) for v in inner):
+    by_file = 2 * sum(map(is_value, value)) > len(value)
+    if all(isinstance(v, list) for v in inner) and not by_file:
         if len({len(v) for v in inner}) == 1 and len(inner) > 1 and _known_columns(value):
             return {str(name): column for name, column in value.items()}
         if _are_images(list(value)):

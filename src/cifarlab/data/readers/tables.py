@@ -17,12 +17,15 @@ from cifarlab.data.readers.label_table import (
     Row,
     ValuesOf,
     one_label_each,
+    parsed,
     read_table,
 )
 from cifarlab.data.readers.label_values import Classes, as_classes
-from cifarlab.data.readers.labelling import Labelled, Labelling, same_class, some
+from cifarlab.data.readers.labelling import Labelled, Labelling, same_class
 from cifarlab.data.readers.places import Place, read_file
-from cifarlab.data.readers.split_names import TEST, TRAIN, VALIDATION, split_of
+from cifarlab.data.readers.split_names import TRAIN, all_in_one, split_of
+from cifarlab.data.readers.table_choice import one_for_each_split, without_equal_lines
+from cifarlab.data.readers.text_lists import is_text
 from cifarlab.data.samples import Rejected
 from cifarlab.errors import InputError
 from cifarlab.files import printable
@@ -33,9 +36,10 @@ MAX_GUESSED_BYTES = 64 * 1024 * 1024
 MAX_DEPTH = 3
 MAX_TABLES = 50
 MAX_REASONS = 2
-# Makes one labelling of a place, its index, its tables, how many images it has, notes, and how many
-# classes there must be at least.
-Join = Callable[[Place, ImageIndex, Sequence[LabelTable], int, Sequence[str], int], Labelling]
+# Makes one labelling of a place, its index, its tables, how many images it has, options and notes.
+Join = Callable[
+    [Place, ImageIndex, Sequence[LabelTable], int, LoadOptions, Sequence[str]], Labelling
+]
 
 
 def label(place: Place, options: LoadOptions) -> Labelling | Rejected:
@@ -67,8 +71,9 @@ def read(
     index = index_images(place.path, images)
     if options.labels is not None:
         table = _asked_for(place, index, options.labels, options, values_of)
-        return join(place, index, [table], len(images), (), options.fewest_classes)
-    tables, broken = _guessed(place, index, options, values_of)
+        return join(place, index, [table], len(images), options, ())
+    tables, not_meant, broken = _guessed(place, index, options, values_of)
+    tables = without_equal_lines(tables, options.fewest_classes)
     found = any(table.rows is not None for table in tables)
     # One that is called after a split would be missed; any other may be something else.
     missed = [why for path, why in broken.items() if not found or split_of(path.stem) is not None]
@@ -77,10 +82,11 @@ def read(
         raise next(several, InputError("; ".join(_first(list(map(str, missed))))))
     if not found:
         named = [f"{printable(table.path.name)} has no column of labels" for table in tables]
-        return Rejected(reason="; ".join(_first(named)))
-    chosen, notes = _one_for_each_split(tables)
+        return Rejected(reason="; ".join(_first([*not_meant, *named])))
+    chosen, notes = one_for_each_split(tables)
+    notes += not_meant
     notes += [f"not used: {reason}" for reason in _first(list(map(str, broken.values())))]
-    return join(place, index, chosen, len(images), notes, options.fewest_classes)
+    return join(place, index, chosen, len(images), options, notes)
 
 
 def _first(reasons: Sequence[str]) -> list[str]:
@@ -94,9 +100,10 @@ def table_that_may_tell(place: Place, folders: Labelling) -> PurePath | None:
     known = folders.by_path
     for path in _candidates(place):
         try:
-            table = table_files.parse(
-                place.read(path, MAX_GUESSED_BYTES), name=str(path), is_value=lambda _: False
-            )
+            content = place.read(path, MAX_GUESSED_BYTES)
+            table = parsed(index, path, path.parent, content, asked_for=False)
+            if isinstance(table, Rejected):
+                continue
             image = table_columns.image_column(table, index, path.parent, printable(path))
         except InputError:
             continue
@@ -127,7 +134,7 @@ def _asked_for(
     read = place.read if below in set(place.listing.root.other_files()) else read_file
     path: PurePath = below if read is place.read or below.is_file() else Path(labels)
     table = read_table(index, path, read(path, table_files.MAX_BYTES + 1), options, values_of)
-    if table is None:
+    if isinstance(table, Rejected):
         raise InputError(
             f"{printable(path)}: no column names image files of {printable(place.path)}; name it "
             "with --image-column, or correct the names"
@@ -140,9 +147,10 @@ def _asked_for(
 
 def _guessed(
     place: Place, index: ImageIndex, options: LoadOptions, values_of: ValuesOf
-) -> tuple[list[LabelTable], dict[PurePath, InputError]]:
-    """Return the tables that name image files, and what is wrong with those that do not fit."""
+) -> tuple[list[LabelTable], list[str], dict[PurePath, InputError]]:
+    """Return the tables that name image files, lines on those not meant, and what is wrong."""
     tables: list[LabelTable] = []
+    not_meant: list[str] = []
     broken: dict[PurePath, InputError] = {}
     for path in _candidates(place):
         content = place.read(path, MAX_GUESSED_BYTES + 1)
@@ -155,9 +163,11 @@ def _guessed(
         except InputError as error:
             broken[path] = error
             continue
-        if table is not None:
+        if isinstance(table, LabelTable):
             tables.append(table)
-    return tables, broken
+        elif table.reason:
+            not_meant.append(table.reason)
+    return tables, not_meant, broken
 
 
 def _candidates(place: Place) -> list[PurePath]:
@@ -166,39 +176,23 @@ def _candidates(place: Place) -> list[PurePath]:
     files = [
         file
         for file in place.listing.root.other_files()
-        if file.suffix.lower() in SUFFIXES
+        if ((file.suffix.lower() in SUFFIXES and not is_called_so(file)) or _may_list(file))
         and len(file.parts) - depth <= MAX_DEPTH
-        and not is_called_so(file)
         # An example of what to hand in, whose labels are made up.
         and "submission" not in file.stem.casefold()
     ]
-    files.sort(key=lambda file: (len(file.parts), not _hints(file), str(file)))
+    files.sort(key=lambda file: (is_text(file), len(file.parts), not _hints(file), str(file)))
     return files[:MAX_TABLES]
+
+
+def _may_list(path: PurePath) -> bool:
+    """Whether a text may list images with their classes; ``train_test_split.txt`` does not."""
+    return is_text(path) and (split_of(path.stem) is not None or "split" not in path.stem)
 
 
 def _hints(path: PurePath) -> bool:
     words = ("label", "metadata", "train", "class", "annotation")
     return any(word in path.stem.casefold() for word in words)
-
-
-def _one_for_each_split(tables: Sequence[LabelTable]) -> tuple[list[LabelTable], list[str]]:
-    """Return the tables to read; those that speak of no split are left out if one is "train"."""
-    labelled = [table for table in tables if table.rows is not None]
-    notes = [
-        f"{printable(table.path.name)}: has no labels; left out"
-        for table in tables
-        if table.rows is None
-    ]
-    if any(table.split == TRAIN for table in labelled):
-        silent = [table.path.name for table in labelled if table.split is None]
-        if silent:
-            notes.append(f"left out {some(silent)}: other tables are called train")
-        labelled = [table for table in labelled if table.split is not None]
-    for split in (TRAIN, VALIDATION, TEST, None):
-        same = [str(table.path) for table in labelled if table.split == split]
-        if len(same) > 1:
-            raise InputError(f"{some(same)} name the same images; say which with --labels FILE")
-    return labelled, notes
 
 
 # All tables together
@@ -209,8 +203,8 @@ def _joined(
     index: ImageIndex,
     tables: Sequence[LabelTable],
     image_count: int,
+    options: LoadOptions,
     notes: Sequence[str],
-    fewest: int,
 ) -> Labelling:
     where = where_of(tables)
     rows: dict[PurePath, Row] = {}
@@ -218,11 +212,11 @@ def _joined(
     _refuse_several(written, where)
     for row in written:
         _add(rows, row, where)
-    by_split = rows_by_split(rows.values(), where)
+    by_split = rows_by_split(rows.values(), where, measuring=options.measures)
     classes = as_classes(
         {split: [row.value for row in of_split] for split, of_split in by_split.items()},
         where=where,
-        fewest=fewest,
+        fewest=options.fewest_classes,
     )
     return labelling_of(place, tables, by_split, classes, image_count, notes)
 
@@ -232,8 +226,12 @@ def where_of(tables: Sequence[LabelTable]) -> str:
     return " and ".join(printable(table.path) for table in tables)
 
 
-def rows_by_split(rows: Iterable[Row], where: str) -> dict[str, list[Row]]:
+def rows_by_split(
+    rows: Iterable[Row], where: str, *, measuring: bool = False
+) -> dict[str, list[Row]]:
     """Return the rows of each split, by path; those without a split are training images.
+
+    To measure a model, images of a single split are all that there are.
 
     Raises:
         InputError: there are no training images.
@@ -241,6 +239,7 @@ def rows_by_split(rows: Iterable[Row], where: str) -> dict[str, list[Row]]:
     by_split: dict[str, list[Row]] = {}
     for row in sorted(rows, key=lambda row: row.image.parts):
         by_split.setdefault(row.split or TRAIN, []).append(row)
+    by_split = all_in_one(by_split, measuring=measuring)
     if TRAIN not in by_split:
         raise InputError(f"{where}: labels no training images; add them")
     return by_split

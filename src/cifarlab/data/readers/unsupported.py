@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cifarlab.data.load_options import LoadOptions
 from cifarlab.data.readers.file_kind import kind_of
-from cifarlab.data.readers.tree import SUFFIXES
+from cifarlab.data.readers.what_is_read import SUFFIXES
 from cifarlab.data.samples import Rejected
 from cifarlab.files import printable
 

@@ -6,14 +6,8 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from cifarlab.data.readers.tree import (
-    cannot_list,
-    is_followed,
-    is_hidden,
-    is_image_file,
-    is_new_folder,
-    resolved,
-)
+from cifarlab.data.readers.tree import cannot_list, resolved
+from cifarlab.data.readers.what_is_read import is_followed, is_hidden, is_image_file, is_new_folder
 from cifarlab.errors import InputError
 from cifarlab.files import printable
 

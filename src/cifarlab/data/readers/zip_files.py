@@ -10,7 +10,8 @@ from pathlib import Path, PurePath
 
 from cifarlab.data.readers.name_tree import Member, check_count, key_of, tree_of
 from cifarlab.data.readers.places import Place
-from cifarlab.data.readers.tree import HEAD, Listing, name_below
+from cifarlab.data.readers.tree import Listing, name_below
+from cifarlab.data.readers.what_is_read import HEAD
 from cifarlab.errors import InputError
 from cifarlab.files import printable
 
