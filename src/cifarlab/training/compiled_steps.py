@@ -22,6 +22,7 @@ from cifarlab.recipes.recipe import Recipe
 from cifarlab.runtime.progress import SILENT, Progress
 from cifarlab.training.augment import augment
 from cifarlab.training.batch import Batch
+from cifarlab.training.callback_checks import columns_of
 from cifarlab.training.losses import is_stock, loss_of
 from cifarlab.training.state import Totals, TrainState
 from cifarlab.training.step import evaluate
@@ -192,16 +193,7 @@ class CompiledSteps:
 
     def _results(self) -> dict[str, float]:
         """Return what Keras's ``fit`` would put into its history now, numbers only."""
-        found = self.model._get_metrics_result_or_logs(self.logs)
-        values: dict[str, float] = {}
-        for name, value in found.items():
-            array = np.asarray(keras.ops.convert_to_numpy(value), dtype="float64")
-            if array.ndim == 0:
-                values[name] = float(array)
-            else:
-                # Such as a score of each class.
-                values |= {f"{name}_{i}": float(x) for i, x in enumerate(array.reshape(-1))}
-        return values
+        return _numbers(self.model._get_metrics_result_or_logs(self.logs))
 
     def _validation(self, images: Tensor, labels: Tensor) -> dict[str, float]:
         self.model.reset_metrics()
@@ -267,12 +259,32 @@ def _check_runs(model: KerasModel, device: torch.device) -> None:
                 f"model {model.name!r} has a {name} of its own, which only Keras's loop calls; "
                 "train it with cifarlab.fit(model, x, y)"
             )
+    for loss in keras.tree.flatten(model.loss):
+        if getattr(loss, "reduction", "sum") in (None, "none"):
+            raise UsageError(
+                f"model {model.name!r} was compiled with reduction={loss.reduction!r}, so that its "
+                "loss is not one number to train by; leave reduction out"
+            )
     there = {variable.value.device.type for variable in model.variables}
     if there - {device.type}:
         raise UsageError(
             f"device {device.type}: model {model.name!r} is on {', '.join(sorted(there))}; build "
             f"it inside of keras.device({device.type!r}), or train on the device that it is on"
         )
+
+
+def _numbers(results: Mapping[str, Any]) -> dict[str, float]:
+    """Return the results of metrics by name, each a number."""
+    values: dict[str, float] = {}
+    for name, value in results.items():
+        # What all compiled metrics give together, in a training step of the user's.
+        if isinstance(value, Mapping):
+            values |= _numbers(value)
+            continue
+        array = np.asarray(keras.ops.convert_to_numpy(value), dtype="float64")
+        names = [name] if array.ndim == 0 else columns_of(name, array.size)
+        values |= dict(zip(names, array.reshape(-1).tolist(), strict=True))
+    return values
 
 
 def _variables_of(model: KerasModel) -> tuple[Any, ...]:
