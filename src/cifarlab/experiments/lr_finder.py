@@ -30,8 +30,9 @@ from cifarlab.recipes.recipe import Recipe
 from cifarlab.runtime.device import choose_device, choose_precision, computing_in
 from cifarlab.runtime.memory import keeping_freed_memory
 from cifarlab.runtime.progress import SILENT, Progress
+from cifarlab.training.beginning import LoopOptions, on_device, start
 from cifarlab.training.brought import make_ready
-from cifarlab.training.loop import LoopOptions, on_device, run_steps, start
+from cifarlab.training.loop import run_steps
 from cifarlab.training.own_model import resolve
 from cifarlab.training.setup import build_model, check_fit, fit_recipe, override
 from cifarlab.training.state import TrainState

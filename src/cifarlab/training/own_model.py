@@ -22,6 +22,7 @@ from cifarlab.saving.safe_contents import SUFFIXES
 from cifarlab.training.compiled import (
     check_rate,
     compile_as,
+    inner_uncompiled,
     load_optimizer_state,
     read_compiled,
     read_compiled_file,
@@ -177,7 +178,7 @@ def save_start(model: KerasModel, recipe: Recipe, run: RunDirectory) -> None:
     if recipe.as_compiled is None or recipe.as_compiled.own:
         return
     run.checkpoint.mkdir(exist_ok=True)
-    with replacing(run.started_with) as temporary:
+    with replacing(run.started_with) as temporary, inner_uncompiled(model, model):
         keras.saving.save_model(model, temporary)
 
 
