@@ -12,6 +12,7 @@ import numpy as np
 from cifarlab.backend import KerasModel, keras
 from cifarlab.errors import ResourceError, UnsafeError, UsageError
 from cifarlab.saving.model_file import load_model, save_model
+from cifarlab.training.compiled import inner_uncompiled
 
 # Of values that a model gives before and after it was saved.
 TOLERANCE = 1e-4
@@ -43,7 +44,10 @@ def check_saving(model: KerasModel) -> Saving:
         UsageError: a ``.keras`` file cannot hold it, so that all training would be lost.
     """
     notes = []
-    with tempfile.TemporaryDirectory(prefix="cifarlab-") as folder:
+    with (
+        inner_uncompiled(model, model),
+        tempfile.TemporaryDirectory(prefix="cifarlab-") as folder,
+    ):
         whole, older = Path(folder) / "trial.keras", Path(folder) / "trial.h5"
         reason = _reason(model, whole)
         if reason is not None:
@@ -84,7 +88,8 @@ def _reason(model: KerasModel, path: Path) -> str | None:
     except Exception as error:
         text = " ".join(str(error).split()) or type(error).__name__
         text = text.removeprefix(f"{path}: ")
-        # Keras's own advice is not what helps here.
+        # The innermost of nested ones tells; what Keras advises is not what helps here.
+        text = text.rpartition("Exception encountered: ")[2]
         for advice in (". Please ensure", ". This carries"):
             text = text.partition(advice)[0]
         return text[:300]

@@ -19,7 +19,7 @@ from cifarlab.data.memory.from_memory import dataset_from, is_in_memory
 from cifarlab.errors import InputError, UsageError
 from cifarlab.evaluation.split_overlap import warn_of_near_duplicates
 from cifarlab.files import check_writable, printable, write_json
-from cifarlab.lowering.plain_form import AS_THEY_ARE, check_pixels
+from cifarlab.lowering.plain_form import AS_THEY_ARE
 from cifarlab.recipes.recipe import Recipe, differences, to_json
 from cifarlab.runs.directory import (
     RUNS,
@@ -53,6 +53,7 @@ from cifarlab.training.own_model import (
     CUSTOM,
     check_compiled_alike,
     check_options,
+    check_range,
     finish_for,
     for_model,
     rebuild_model,
@@ -170,7 +171,7 @@ def train(
         check_tracker(track)
     callbacks = as_list(callbacks)
     recipe, own_model = resolve(what, custom_objects)
-    _check_pixels(pixels, own=own_model is not None or model is not None)
+    check_range(pixels, own=own_model is not None or model is not None)
     if model is not None:
         recipe, own_model = for_model(recipe, model), model
     recipe = override(
@@ -306,17 +307,6 @@ def _read_options(run: RunDirectory) -> TrainOptions:
         raise InputError(
             f"{run.environment}: holds no options of a run ({error}); start a new run"
         ) from error
-
-
-def _check_pixels(pixels: str | None, *, own: bool) -> None:
-    if pixels is None:
-        return
-    check_pixels(pixels)
-    if not own:
-        raise UsageError(
-            f"pixels {pixels!r} is about a model of your own; a recipe scales pixels itself: leave "
-            "it out"
-        )
 
 
 def _record(options: TrainOptions, data: Dataset, pixels: str | None) -> dict[str, Any]:
