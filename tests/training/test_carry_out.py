@@ -201,3 +201,24 @@ def test_scores_of_each_class_are_known_by_their_names(tmp_path: Path) -> None:
     hooks = [keras.callbacks.EarlyStopping("val_f1_score", mode="max")]
     with pytest.raises(CifarlabError, match="did you mean 'val_f1_score_"):
         train(model, tiny_dataset(), epochs=1, directory=tmp_path / "b", callbacks=hooks)
+
+
+class SubclassFromTheGuide(Subclass):
+    """With both, a ``call`` and a training step of its own."""
+
+    train_step = FromTheGuide.train_step
+
+
+@pytest.mark.parametrize("kind", [Subclass, SubclassFromTheGuide])
+def test_callbacks_are_given_the_subclassed_model_itself(kind: Any, tmp_path: Path) -> None:
+    model = kind()
+    logits = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", logits, metrics=["accuracy"])
+    path = tmp_path / "last.weights.h5"
+    hooks = [
+        keras.callbacks.Callback(),
+        keras.callbacks.ModelCheckpoint(path, save_weights_only=True),
+    ]
+    train(model, tiny_dataset(), epochs=1, directory=tmp_path / "r", options=CPU, callbacks=hooks)
+    assert hooks[0].model is model
+    model.load_weights(path)

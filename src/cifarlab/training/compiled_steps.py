@@ -70,13 +70,12 @@ class CompiledSteps:
         self.has_test_step = loss_of(model) is not None or any(
             not is_stock(getattr(model, name)) for name in ("test_step", "compute_loss")
         )
-        classes = int(measured.output_shape[-1])
         if not self.has_test_step and is_stock(model.train_step):
             raise UsageError(
                 f"model {model.name!r} was compiled without a loss; compile it with one, such as "
                 'loss="categorical_crossentropy"'
             )
-        self.targets = self._dry_run(classes, device)
+        self.targets = self._dry_run(measured, device)
         kind = loss_of(model)
         self.threshold = 0.0 if kind is not None and kind.decides_at_zero else 0.5
         if model.optimizer is not None and not model.optimizer.built:
@@ -217,12 +216,15 @@ class CompiledSteps:
         self.raw = raw
         self.final = [variable.value.detach().clone() for variable in weights]
 
-    def _dry_run(self, classes: int, device: torch.device) -> Targets:
+    def _dry_run(self, measured: KerasModel, device: torch.device) -> Targets:
         """Measure a batch of no meaning, so that what does not fit is found before training."""
         model = self.model
-        units = int(model.output_shape[-1])
         labels = torch.arange(2, device=device)
-        images = torch.zeros((2, *model.input_shape[1:]), device=device)
+        images = torch.zeros((2, *measured.input_shape[1:]), device=device)
+        # A model with a ``call`` of its own does not say its shapes.
+        with torch.no_grad():
+            units = int(keras.tree.flatten(model(images, training=False))[0].shape[-1])
+        classes = int(measured.output_shape[-1])
         reasons = []
         for targets in targets_for(model, classes, units):
             if not self.has_test_step:

@@ -54,7 +54,6 @@ from cifarlab.training.own_model import (
     check_compiled_alike,
     check_options,
     check_range,
-    finish_for,
     for_model,
     rebuild_model,
     resolve,
@@ -280,16 +279,18 @@ def resume(
             f"{run.path} trains another recipe ({'; '.join(changes)}); "
             "resume without changes, or start a new run"
         )
+    pixels = AS_THEY_ARE
+    own = saved.model.name == CUSTOM or model is not None
     if model is None:
         model = rebuild_model(run, saved, dataset, options.seed, custom_objects)
-        finished = finish_for(saved, model, dataset)
     else:
         check_compiled_alike(model, saved)
         pixels = read_json(run.environment).get("pixels") or AS_THEY_ARE
+    finished, h5 = Finished(model=model), True
+    if own:
         ready = make_ready(model, saved, dataset, options.seed, pixels, progress.message)
         model, finished = ready.model, ready.finished
-    own = saved.model.name == CUSTOM
-    h5 = not own or check_saving(finished.model).h5
+        h5 = check_saving(finished.model).h5
     with lock(run):
         check_writable(run.path)
         loop_options = dataclasses.replace(
