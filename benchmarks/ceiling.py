@@ -33,7 +33,8 @@ from cifarlab.recipes.recipe import Recipe
 from cifarlab.runtime.device import choose_device, choose_precision
 from cifarlab.runtime.environment import describe_hardware
 from cifarlab.runtime.memory import keeping_freed_memory
-from cifarlab.training.loop import LoopOptions, run_steps, start
+from cifarlab.training.beginning import LoopOptions, start
+from cifarlab.training.loop import run_steps
 from cifarlab.training.state import TrainState
 
 

@@ -26,7 +26,8 @@ from cifarlab.runtime.device import (
 )
 from cifarlab.runtime.environment import describe_environment
 from cifarlab.runtime.memory import keeping_freed_memory
-from cifarlab.training.loop import LoopOptions, run_steps, start
+from cifarlab.training.beginning import LoopOptions, start
+from cifarlab.training.loop import run_steps
 from cifarlab.training.state import Totals, TrainState
 
 Prepared = tuple[Mapping[str, Any], Callable[[], object]]

@@ -17,7 +17,8 @@ from cifarlab.recipes import find_recipe
 from cifarlab.recipes.recipe import Recipe
 from cifarlab.runtime.device import choose_device, choose_precision
 from cifarlab.runtime.environment import describe_hardware
-from cifarlab.training.loop import LoopOptions, fit
+from cifarlab.training.beginning import LoopOptions
+from cifarlab.training.loop import fit
 from cifarlab.training.setup import build_model, compile_model
 
 

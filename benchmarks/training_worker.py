@@ -23,7 +23,8 @@ from cifarlab.recipes.recipe import TRAIN, Recipe, from_json
 from cifarlab.runs.record import data_for
 from cifarlab.runtime.device import choose_device, choose_precision, compiles
 from cifarlab.runtime.environment import describe_environment
-from cifarlab.training.loop import LoopOptions, fit, run_steps, start
+from cifarlab.training.beginning import LoopOptions, start
+from cifarlab.training.loop import fit, run_steps
 from cifarlab.training.setup import build_model, compile_model
 
 

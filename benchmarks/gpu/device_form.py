@@ -38,7 +38,7 @@ from cifarlab.runtime.randomness import derive
 from cifarlab.training.augment import augment
 from cifarlab.training.averaging import look_ahead, start_average
 from cifarlab.training.batch import Batch
-from cifarlab.training.loop import on_device
+from cifarlab.training.beginning import on_device
 from cifarlab.training.resize import resized
 from cifarlab.training.schedules import ended, factor
 from cifarlab.training.setup import build_model

@@ -29,7 +29,8 @@ from cifarlab.recipes.baseline import BASELINE
 from cifarlab.recipes.parts import ModelSpec
 from cifarlab.recipes.recipe import Recipe
 from cifarlab.runtime.device import compiles
-from cifarlab.training.loop import LoopOptions, fit
+from cifarlab.training.beginning import LoopOptions
+from cifarlab.training.loop import fit
 from cifarlab.training.setup import build_model, compile_model
 
 Images = np.ndarray[Any, Any]

@@ -13,7 +13,7 @@ from benchmarks.ceiling import kernels, main
 from cifarlab.models.airnet import airnet
 from cifarlab.recipes.parts import Adam, ModelSpec
 from cifarlab.recipes.recipe import Recipe
-from cifarlab.training.loop import LoopOptions, start
+from cifarlab.training.beginning import LoopOptions, start
 
 SETTING = LoopOptions(
     device=torch.device("cpu"), precision=torch.float32, seed=0, checkpoints=Path(os.devnull)

@@ -30,7 +30,7 @@ from cifarlab.recipes.parts import (
 from cifarlab.recipes.recipe import Recipe
 from cifarlab.runtime.randomness import generator
 from cifarlab.training.batch import Batch
-from cifarlab.training.loop import LoopOptions, start
+from cifarlab.training.beginning import LoopOptions, start
 from cifarlab.training.optimizers import set_rates
 from cifarlab.training.setup import build_model
 from cifarlab.training.step import train_step

@@ -99,7 +99,7 @@ def test_the_first_gradient_is_that_of_the_first_step():
     from cifarlab.runtime.device import choose_device
     from cifarlab.runtime.randomness import generator
     from cifarlab.training.batch import batches
-    from cifarlab.training.loop import LoopOptions, start
+    from cifarlab.training.beginning import LoopOptions, start
 
     data = tiny_dataset()
     model = build(Variant(name="with", recipe=PLAIN), data, 0)

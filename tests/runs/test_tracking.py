@@ -23,7 +23,8 @@ from cifarlab.runs.directory import RunDirectory
 from cifarlab.runs.trackers import CLIENTS, MODULES, check_tracker
 from cifarlab.runs.tracking import flat, parameters_of, tracked
 from cifarlab.runtime.progress import SILENT
-from cifarlab.training.loop import LoopOptions, fit
+from cifarlab.training.beginning import LoopOptions
+from cifarlab.training.loop import fit
 from cifarlab.training.setup import build_model, compile_model
 from runs.tracker_clients import (
     COLUMNS,

@@ -30,7 +30,14 @@ SMALLEST = {
 }
 
 
-@pytest.mark.parametrize("name", SMALLEST)
+# Building the others takes minutes.
+QUICK = ("ConvNeXtTiny", "MobileNetV3Small", "VGG16")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in SMALLEST],
+)
 def test_the_description_of_every_family_is_accepted(name: str) -> None:
     side = SMALLEST[name]
     with keras.device("meta"):

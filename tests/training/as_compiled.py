@@ -16,9 +16,10 @@ from cifarlab.recipes.parts import ModelSpec
 from cifarlab.recipes.recipe import Recipe
 from cifarlab.runtime.progress import SILENT, Progress
 from cifarlab.runtime.randomness import permutation
+from cifarlab.training.beginning import LoopOptions
 from cifarlab.training.compiled import read_compiled
 from cifarlab.training.endings import finish
-from cifarlab.training.loop import LoopOptions, fit
+from cifarlab.training.loop import fit
 from cifarlab.training.losses import loss_of
 
 SIDE, SIZE, EPOCHS = 4, 5, 2

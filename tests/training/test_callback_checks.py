@@ -9,9 +9,10 @@ import torch
 
 from cifarlab.backend import keras
 from cifarlab.errors import UsageError
+from cifarlab.training.beginning import LoopOptions
 from cifarlab.training.callback_checks import Names, check_callbacks
 from cifarlab.training.callbacks import SaveBest
-from cifarlab.training.loop import LoopOptions, fit
+from cifarlab.training.loop import fit
 from cifarlab.training.setup import compile_model
 from support import one_line
 from tiny import dropout_model, tiny_recipe, tiny_split

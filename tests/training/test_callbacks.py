@@ -13,6 +13,7 @@ import torch
 from cifarlab.backend import keras
 from cifarlab.errors import UsageError
 from cifarlab.runtime.progress import SILENT, Silent
+from cifarlab.training.beginning import LoopOptions
 from cifarlab.training.callbacks import (
     MEMORY,
     SaveBest,
@@ -21,7 +22,7 @@ from cifarlab.training.callbacks import (
     recall,
     remind,
 )
-from cifarlab.training.loop import LoopOptions, fit
+from cifarlab.training.loop import fit
 from cifarlab.training.setup import compile_model
 from support import one_line
 from tiny import dropout_model, tiny_recipe, tiny_split

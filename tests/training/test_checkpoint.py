@@ -18,8 +18,8 @@ from cifarlab.backend import keras
 from cifarlab.errors import InputError, ResourceError
 from cifarlab.runtime.randomness import generator
 from cifarlab.training.batch import Batch
+from cifarlab.training.beginning import LoopOptions, start
 from cifarlab.training.checkpoint import load_checkpoint, save_checkpoint
-from cifarlab.training.loop import LoopOptions, start
 from cifarlab.training.state import TrainState
 from cifarlab.training.step import train_step
 from support import contents, posix_only

@@ -21,7 +21,7 @@ from cifarlab.recipes.recipe import Recipe
 from cifarlab.runtime.device import compiles
 from cifarlab.runtime.randomness import generator
 from cifarlab.training.batch import Batch
-from cifarlab.training.loop import LoopOptions, start
+from cifarlab.training.beginning import LoopOptions, start
 from cifarlab.training.step import train_step
 
 FAST = ("airbench94", "fast94", "fast95", "fast96")

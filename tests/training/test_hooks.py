@@ -14,8 +14,9 @@ import torch
 from cifarlab.backend import keras
 from cifarlab.errors import RunInterruptedError, UsageError
 from cifarlab.runtime.progress import SILENT
+from cifarlab.training.beginning import LoopOptions
 from cifarlab.training.hooks import BATCH_HOOKS, TEST_HOOKS, Hooks
-from cifarlab.training.loop import LoopOptions, fit
+from cifarlab.training.loop import fit
 from cifarlab.training.setup import compile_model
 from support import one_line
 from tiny import SignalAt, dropout_model, tiny_recipe, tiny_split

@@ -16,7 +16,7 @@ from cifarlab.recipes.parts import SGD, CrossEntropy, Mixup
 from cifarlab.recipes.recipe import Recipe
 from cifarlab.runtime.randomness import generator
 from cifarlab.training.batch import Batch, batches
-from cifarlab.training.loop import LoopOptions, start
+from cifarlab.training.beginning import LoopOptions, start
 from cifarlab.training.resize import resized
 from cifarlab.training.state import TrainState
 from cifarlab.training.step import mean_loss, train_step

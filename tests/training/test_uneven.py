@@ -21,8 +21,9 @@ from cifarlab.recipes.parts import EarlyStopping, FewImages
 from cifarlab.recipes.recipe import Recipe
 from cifarlab.runs.record import read_recipe
 from cifarlab.runtime.progress import Silent
+from cifarlab.training.beginning import LoopOptions
 from cifarlab.training.best import chosen_epoch
-from cifarlab.training.loop import LoopOptions, fit
+from cifarlab.training.loop import fit
 from cifarlab.training.remarks import opening_lines
 from cifarlab.training.setup import build_model, compile_model, fit_recipe, override
 from support import one_line

@@ -31,6 +31,12 @@ def export(
         str | None,
         typer.Option(help="For onnx-int8: dataset name or path. Default: the run's own."),
     ] = None,
+    pixels: Annotated[
+        str | None,
+        typer.Option(
+            help="The range that a model from elsewhere was made for: 0..255, 0..1 or -1..1."
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -42,13 +48,14 @@ def export(
       cifarlab export runs/baseline-1 --format onnx-int8
       cifarlab export cifar10 --format web     a folder for any web server
     """
-    from cifarlab.classifier import find_model, resolve_model
+    from cifarlab.classifier import find_model, resolve_model, unscaled
     from cifarlab.cli.output import console, print_json, say, warnings_in_one_line
     from cifarlab.cli.progress import progress_on_stderr
     from cifarlab.data.load_options import LoadOptions
     from cifarlab.exporting import FORMATS, about, check_packages
     from cifarlab.exporting import export as export_model
     from cifarlab.exporting.exporter import INT8
+    from cifarlab.files import printable
     from cifarlab.runs.labelled import dataset_for
 
     warnings_in_one_line()
@@ -59,7 +66,9 @@ def export(
     chosen = find_model(model)
     if model is None:
         say(f"model: {chosen}")
-    classifier = resolve_model(model, "cpu")
+    classifier = resolve_model(model, "cpu", pixels=pixels)
+    if pixels is None and (line := unscaled(classifier)):
+        say(f"{printable(chosen)}: {line}")
     with progress_on_stderr() as progress:
         dataset = None
         if format == INT8:

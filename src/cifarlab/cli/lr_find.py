@@ -41,6 +41,12 @@ def lr_find(
     output: Annotated[Path, typer.Option("--output", "-o", help="The plot, a .png file.")] = Path(
         "lr_find.png"
     ),
+    pixels: Annotated[
+        str | None,
+        typer.Option(
+            help="The range that a model from elsewhere was made for: 0..255, 0..1 or -1..1."
+        ),
+    ] = None,
     load: LoadOptions = DEFAULTS,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -81,6 +87,7 @@ def lr_find(
             batch_size=batch_size,
             seed=seed,
             device=device,
+            pixels=pixels,
             progress=progress,
         )
     figure = learning_rates(test, f"{test.recipe} on {dataset.name}")

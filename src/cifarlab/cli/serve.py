@@ -29,6 +29,12 @@ def serve(
             "--tta/--no-tta", help="Test-time augmentation; without: faster, less accurate."
         ),
     ] = True,
+    pixels: Annotated[
+        str | None,
+        typer.Option(
+            help="The range that a model from elsewhere was made for: 0..255, 0..1 or -1..1."
+        ),
+    ] = None,
     queue: Annotated[
         int, typer.Option(min=1, help="Requests in flight or queued; more get 503.")
     ] = 40,
@@ -61,6 +67,7 @@ def serve(
         model=str(chosen),
         name=name or chosen.stem,
         tta=tta,
+        made_for=pixels,
         queue=queue,
         body=max_body * 2**20,
         page=not no_page,

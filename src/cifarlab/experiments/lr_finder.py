@@ -30,9 +30,10 @@ from cifarlab.recipes.recipe import Recipe
 from cifarlab.runtime.device import choose_device, choose_precision, computing_in
 from cifarlab.runtime.memory import keeping_freed_memory
 from cifarlab.runtime.progress import SILENT, Progress
+from cifarlab.training.beginning import LoopOptions, on_device, start
 from cifarlab.training.brought import make_ready
-from cifarlab.training.loop import LoopOptions, on_device, run_steps, start
-from cifarlab.training.own_model import resolve
+from cifarlab.training.loop import run_steps
+from cifarlab.training.own_model import check_range, resolve
 from cifarlab.training.setup import build_model, check_fit, fit_recipe, override
 from cifarlab.training.state import TrainState
 from cifarlab.training.step import evaluate
@@ -64,6 +65,7 @@ def find_learning_rate(
     seed: int = 0,
     device: str = "auto",
     skip_bad: bool = False,
+    pixels: str | None = None,
     progress: Progress = SILENT,
 ) -> RangeTest:
     """Train from the starting weights at rates from ``low`` to ``high``; suggest one.
@@ -79,6 +81,7 @@ def find_learning_rate(
         batch_size: instead of the recipe's.
         seed: random seed.
         skip_bad: leave out images that cannot be read.
+        pixels: the range that a model of the user's was made for, as ``train`` takes it.
         progress: receives messages, progress bars and epochs.
 
     Returns:
@@ -98,6 +101,7 @@ def find_learning_rate(
     if steps < FEWEST_STEPS:
         raise UsageError(f"steps {steps}: a range test needs at least {FEWEST_STEPS}; try 100")
     compiled, model = resolve(what)
+    check_range(pixels, own=model is not None)
     recipe = override(translated(compiled), batch_size=batch_size)
     rate = recipe.optimizers[0].lr
     low, high = low or rate * BELOW, high or rate * ABOVE
@@ -122,7 +126,7 @@ def find_learning_rate(
         net = build_model(recipe, dataset, seed)
         check_fit(net, dataset)
     else:
-        net = make_ready(model, compiled, dataset, seed, None, progress.message).finished.model
+        net = make_ready(model, compiled, dataset, seed, pixels, progress.message).finished.model
     options = LoopOptions(
         device=chosen,
         precision=choose_precision("auto", chosen),

@@ -20,7 +20,8 @@ from cifarlab.data.split import stratified_split
 from cifarlab.errors import DivergedError, InputError, RunInterruptedError, UsageError
 from cifarlab.recipes.recipe import Recipe
 from cifarlab.runtime.device import choose_device, choose_precision
-from cifarlab.training.loop import LoopOptions, fit
+from cifarlab.training.beginning import LoopOptions
+from cifarlab.training.loop import fit
 from cifarlab.training.setup import build_model, check_fit, compile_model
 
 Say = Callable[[str], None]

@@ -12,7 +12,7 @@ from cifarlab.lowering.model import lower
 from cifarlab.recipes.recipe import Recipe
 from cifarlab.runtime.device import choose_device
 from cifarlab.training.batch import batches
-from cifarlab.training.loop import LoopOptions, on_device, start
+from cifarlab.training.beginning import LoopOptions, on_device, start
 from cifarlab.training.step import evaluate
 
 

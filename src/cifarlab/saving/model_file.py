@@ -140,10 +140,9 @@ def save_model(
         raise ResourceError(f"{path}: {path.parent} is not a directory; create it")
     with replacing(path, _count_bytes(model)) as temporary:
         try:
-            with _without_format_advice(), _keeping_compilation(model):
-                keras.saving.save_model(model, temporary)
+            _write(model, temporary)
         # Some stock layers cannot be saved as ``.h5``, and some custom ones not at all.
-        except (TypeError, NotImplementedError) as error:
+        except (TypeError, ValueError, NotImplementedError) as error:
             raise UsageError(
                 f"{path}: Keras cannot save this model in this format ({one_line(error)}); "
                 "use .keras, and layers with a get_config"
@@ -153,6 +152,18 @@ def save_model(
         else:
             with h5py.File(temporary, "a") as file:
                 file.attrs[NOTES_ATTRIBUTE] = _fit_for_attribute(notes)
+
+
+def _write(model: KerasModel, path: Path) -> None:
+    """Save with Keras, without the optimizer where ``.h5`` cannot hold its state."""
+    with _without_format_advice(), _keeping_compilation(model):
+        try:
+            keras.saving.save_model(model, path)
+        except ValueError:
+            # Adafactor has variables of equal names.
+            if path.suffix != ".h5":
+                raise
+            keras.saving.save_model(model, path, include_optimizer=False)
 
 
 def _fit_for_attribute(notes: str) -> str:

@@ -17,6 +17,8 @@ class ServeOptions:
     Attributes:
         model: what ``Classifier.load`` takes.
         name: what clients call the model.
+        made_for: the range of pixels of a model from elsewhere, as ``pixels`` of
+            ``Classifier.load``.
         tta: whether to use the model's test-time augmentation; ``False`` is faster and a little
             less accurate.
         queue: requests in flight or queued; more are answered 503 at once.
@@ -32,6 +34,7 @@ class ServeOptions:
 
     model: str = NAME
     name: str = NAME
+    made_for: str | None = None
     tta: bool = True
     queue: int = 40
     batch: int = 64
@@ -62,7 +65,7 @@ def load_classifier(options: ServeOptions) -> Classifier:
     """Load the model on the CPU or the GPU, with or without its test-time augmentation.
 
     Raises:
-        InputError, UnsafeError: as ``Classifier.load``.
+        InputError, UnsafeError, UsageError: as ``Classifier.load``.
     """
-    classifier = Classifier.load(Path(options.model))
+    classifier = Classifier.load(Path(options.model), pixels=options.made_for)
     return classifier if options.tta else replace(classifier, tta=None)

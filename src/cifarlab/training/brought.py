@@ -9,6 +9,7 @@ from typing import Any
 from cifarlab.backend import KerasModel, keras
 from cifarlab.data.dataset import Dataset
 from cifarlab.errors import UsageError
+from cifarlab.lowering.graph import is_graph
 from cifarlab.lowering.plain_form import AS_THEY_ARE, plain_form
 from cifarlab.recipes.recipe import Recipe
 from cifarlab.runtime.randomness import derive
@@ -28,8 +29,8 @@ class Ready:
     """A model of the user's that takes the data.
 
     Attributes:
-        model: what is trained, compiled as the user's was: the user's own where that is plain or
-            has training steps of its own, else its plain form.
+        model: what is trained, compiled as the user's was: the user's own where that is plain, or
+            has training steps or a ``call`` of its own, else its plain form.
         finished: what is measured and saved, of the same layers.
         pixels: the range that the model was made for.
     """
@@ -75,12 +76,14 @@ def make_ready(
             finished = finish_for(recipe, plain, data)
     seed_layers(finished.model, seed)
     own = [name for name in OWN_STEPS if not is_stock(getattr(type(model), name))]
-    as_it_is = bool(own) and recipe.as_compiled is not None
-    if as_it_is and pixels != AS_THEY_ARE:
+    compiled = recipe.as_compiled is not None
+    if compiled and own and pixels != AS_THEY_ARE:
         raise UsageError(
             f"model {model.name!r} was made for pixels {pixels} and has a {own[0]} of its own, "
             "which no layer can be put in front of; scale the pixels inside of the model"
         )
+    # Keras runs a ``call`` of the user's anyway, and callbacks may ask for what else the model has.
+    as_it_is = compiled and (own or not is_graph(model)) and pixels == AS_THEY_ARE
     return Ready(model=model if as_it_is else plain, finished=finished, pixels=pixels)
 
 

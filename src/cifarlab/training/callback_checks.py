@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import difflib
 import importlib.util
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,11 +37,25 @@ def names_in_logs(model: KerasModel, *, validated: bool) -> Names:
     Args:
         model: compiled, its metrics built.
     """
-    compiled = [m.name for part in model.metrics for m in getattr(part, "metrics", [])]
+    metrics = [m for part in model.metrics for m in getattr(part, "metrics", [])]
+    compiled = [name for metric in metrics for name in _names_of(metric)]
     train = tuple(dict.fromkeys(["loss", "accuracy", *compiled]))
     measured = (*train, "balanced_accuracy", "macro_f1") if validated else ()
     epoch = (*train, *(f"val_{name}" for name in measured), "learning_rate")
     return Names(batch=train, epoch=epoch, validated=validated)
+
+
+def columns_of(name: str, values: int) -> list[str]:
+    """Return the names of a metric's values where it has several, such as one for each class."""
+    return [f"{name}_{i}" for i in range(values)]
+
+
+def _names_of(metric: Any) -> list[str]:
+    result = metric.result()
+    if isinstance(result, Mapping):
+        return list(result)
+    shape = getattr(result, "shape", ())
+    return columns_of(metric.name, math.prod(shape)) if shape else [metric.name]
 
 
 def check_callbacks(callbacks: Sequence[Any], model: KerasModel, names: Names) -> None:

@@ -17,9 +17,10 @@ from cifarlab.runs.record import trained_on
 from cifarlab.runs.tracking import Tracking
 from cifarlab.runtime.progress import Progress
 from cifarlab.saving.model_file import save_model
+from cifarlab.training.beginning import LoopOptions, check_beginning
 from cifarlab.training.callbacks import SaveBest
-from cifarlab.training.compiled import as_compiled_before, rate_as_before
-from cifarlab.training.loop import LoopOptions, fit
+from cifarlab.training.compiled import as_compiled_before, inner_uncompiled, rate_as_before
+from cifarlab.training.loop import fit
 from cifarlab.training.results import write_results
 from cifarlab.training.run import Run
 from cifarlab.training.setup import compile_finished, compile_model
@@ -27,12 +28,38 @@ from cifarlab.training.setup import compile_finished, compile_model
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What is trained, on what, how, and where it is written; the recipe is fitted to the data."""
+    """What is trained, on what, how, and where it is written; the recipe is fitted to the data.
+
+    Attributes:
+        h5: whether an ``.h5`` file can hold the model.
+    """
 
     run: RunDirectory
     data: Dataset
     recipe: Recipe
     options: LoopOptions
+    h5: bool = True
+
+
+def check_job(
+    data: Dataset,
+    recipe: Recipe,
+    options: LoopOptions,
+    model: KerasModel,
+    finished: KerasModel,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> None:
+    """Raise what ``carry_out`` would raise before its first step; nothing is written for it."""
+    with _compiled(recipe, model, finished):
+        check_beginning(
+            _trained(recipe, model, finished),
+            finished,
+            data.train,
+            data.validation,
+            recipe,
+            options,
+            [*_own_callbacks(recipe, lambda: None), *callbacks],
+        )
 
 
 def carry_out(
@@ -52,7 +79,7 @@ def carry_out(
         As ``train``.
     """
     run, data, recipe = job.run, job.data, job.recipe
-    with _compiled(job, model, finished):
+    with inner_uncompiled(model, finished), _compiled(recipe, model, finished):
         own = _own_callbacks(recipe, lambda: _save_best(job, finished))
 
         def record(rows: Sequence[Mapping[str, float]]) -> None:
@@ -61,8 +88,7 @@ def carry_out(
 
         with _memory_errors(recipe):
             history = fit(
-                # A model that only lacks a softmax is trained with it by a recipe.
-                model if recipe.as_compiled is not None else finished,
+                _trained(recipe, model, finished),
                 data.train,
                 data.validation,
                 recipe,
@@ -76,22 +102,27 @@ def carry_out(
             finished.load_weights(run.best_keras)
         progress.started("measuring")
         device = str(job.options.device)
-        result = write_results(run, finished, data, recipe, history, device)
+        result = write_results(run, finished, data, recipe, history, device, h5=job.h5)
         tracking.finish(history, result.metrics.test)
     return result
 
 
+def _trained(recipe: Recipe, model: KerasModel, finished: KerasModel) -> KerasModel:
+    # A model that only lacks a softmax is trained with it by a recipe.
+    return model if recipe.as_compiled is not None else finished
+
+
 @contextmanager
-def _compiled(job: Job, model: KerasModel, finished: KerasModel) -> Iterator[None]:
+def _compiled(recipe: Recipe, model: KerasModel, finished: KerasModel) -> Iterator[None]:
     """Have both models compiled for the run inside the block."""
-    if job.recipe.as_compiled is None:
+    if recipe.as_compiled is None:
         with as_compiled_before(model):
-            compile_model(finished, job.recipe)
+            compile_model(finished, recipe)
             yield
         return
     if finished is not model:
         compile_finished(finished, model.optimizer)
-    with rate_as_before(model, job.recipe.as_compiled):
+    with rate_as_before(model, recipe.as_compiled):
         yield
 
 

@@ -151,6 +151,28 @@ def _compile_arguments(model: KerasModel) -> dict[str, Any] | None:
 
 
 @contextmanager
+def inner_uncompiled(model: KerasModel, finished: KerasModel) -> Iterator[None]:
+    """Have no model inside of the two compiled in the block, so that files hold one optimizer.
+
+    Such as a model of the user's inside its plain form, or a body that was once trained alone.
+    """
+    inside = {
+        id(layer): layer
+        for outer in (model, finished)
+        for layer in outer._flatten_layers(include_self=False)
+        if layer is not model and getattr(layer, "compiled", False)
+    }
+    optimizers = [(layer, layer.optimizer) for layer in inside.values()]
+    for layer, _ in optimizers:
+        layer.compiled, layer.optimizer = False, None
+    try:
+        yield
+    finally:
+        for layer, optimizer in optimizers:
+            layer.compiled, layer.optimizer = True, optimizer
+
+
+@contextmanager
 def rate_as_before(model: KerasModel, compiled: AsCompiled) -> Iterator[None]:
     """Leave the block with the optimizer's own learning rate, where a run had another one."""
     if compiled.learning_rate is None:

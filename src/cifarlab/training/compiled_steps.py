@@ -23,6 +23,7 @@ from cifarlab.recipes.recipe import Recipe
 from cifarlab.runtime.progress import SILENT, Progress
 from cifarlab.training.augment import augment
 from cifarlab.training.batch import Batch
+from cifarlab.training.callback_checks import columns_of
 from cifarlab.training.losses import is_stock, loss_of
 from cifarlab.training.state import Totals, TrainState
 from cifarlab.training.step import evaluate
@@ -70,13 +71,12 @@ class CompiledSteps:
         self.has_test_step = loss_of(model) is not None or any(
             not is_stock(getattr(model, name)) for name in ("test_step", "compute_loss")
         )
-        classes = int(measured.output_shape[-1])
         if not self.has_test_step and is_stock(model.train_step):
             raise UsageError(
                 f"model {model.name!r} was compiled without a loss; compile it with one, such as "
                 'loss="categorical_crossentropy"'
             )
-        self.targets = self._dry_run(classes, device)
+        self.targets = self._dry_run(measured, device)
         kind = loss_of(model)
         self.threshold = 0.0 if kind is not None and kind.decides_at_zero else 0.5
         if model.optimizer is not None and not model.optimizer.built:
@@ -193,16 +193,7 @@ class CompiledSteps:
 
     def _results(self) -> dict[str, float]:
         """Return what Keras's ``fit`` would put into its history now, numbers only."""
-        found = self.model._get_metrics_result_or_logs(self.logs)
-        values: dict[str, float] = {}
-        for name, value in found.items():
-            array = np.asarray(keras.ops.convert_to_numpy(value), dtype="float64")
-            if array.ndim == 0:
-                values[name] = float(array)
-            else:
-                # Such as a score of each class.
-                values |= {f"{name}_{i}": float(x) for i, x in enumerate(array.reshape(-1))}
-        return values
+        return _numbers(self.model._get_metrics_result_or_logs(self.logs))
 
     def _validation(self, images: Tensor, labels: Tensor) -> dict[str, float]:
         self.model.reset_metrics()
@@ -226,12 +217,15 @@ class CompiledSteps:
         self.raw = raw
         self.final = [variable.value.detach().clone() for variable in weights]
 
-    def _dry_run(self, classes: int, device: torch.device) -> Targets:
+    def _dry_run(self, measured: KerasModel, device: torch.device) -> Targets:
         """Measure a batch of no meaning, so that what does not fit is found before training."""
         model = self.model
-        units = int(model.output_shape[-1])
         labels = torch.arange(2, device=device)
-        images = torch.zeros((2, *model.input_shape[1:]), device=device)
+        images = torch.zeros((2, *measured.input_shape[1:]), device=device)
+        # A model with a ``call`` of its own does not say its shapes.
+        with torch.no_grad():
+            units = int(keras.tree.flatten(model(images, training=False))[0].shape[-1])
+        classes = int(measured.output_shape[-1])
         reasons = []
         for targets in targets_for(model, classes, units):
             if not self.has_test_step:
@@ -268,12 +262,32 @@ def _check_runs(model: KerasModel, device: torch.device) -> None:
                 f"model {model.name!r} has a {name} of its own, which only Keras's loop calls; "
                 "train it with cifarlab.fit(model, x, y)"
             )
+    for loss in keras.tree.flatten(model.loss):
+        if getattr(loss, "reduction", "sum") in (None, "none"):
+            raise UsageError(
+                f"model {model.name!r} was compiled with reduction={loss.reduction!r}, so that its "
+                "loss is not one number to train by; leave reduction out"
+            )
     there = {variable.value.device.type for variable in model.variables}
     if there - {device.type}:
         raise UsageError(
             f"device {device.type}: model {model.name!r} is on {', '.join(sorted(there))}; build "
             f"it inside of keras.device({device.type!r}), or train on the device that it is on"
         )
+
+
+def _numbers(results: Mapping[str, Any]) -> dict[str, float]:
+    """Return the results of metrics by name, each a number."""
+    values: dict[str, float] = {}
+    for name, value in results.items():
+        # What all compiled metrics give together, in a training step of the user's.
+        if isinstance(value, Mapping):
+            values |= _numbers(value)
+            continue
+        array = np.asarray(keras.ops.convert_to_numpy(value), dtype="float64")
+        names = [name] if array.ndim == 0 else columns_of(name, array.size)
+        values |= dict(zip(names, array.reshape(-1).tolist(), strict=True))
+    return values
 
 
 def _variables_of(model: KerasModel) -> tuple[Any, ...]:

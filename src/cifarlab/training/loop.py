@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,53 +12,32 @@ from torch import Tensor
 
 from cifarlab.backend import KerasModel
 from cifarlab.data.dataset import Split
-from cifarlab.errors import DivergedError, InputError, RunInterruptedError
-from cifarlab.lowering.model import lower
+from cifarlab.errors import DivergedError, RunInterruptedError
 from cifarlab.recipes.recipe import Recipe
 from cifarlab.runtime.device import deterministic_kernels
 from cifarlab.runtime.memory import keeping_freed_memory
 from cifarlab.runtime.progress import SILENT, Progress
 from cifarlab.runtime.randomness import derive, generator, seed_global
-from cifarlab.training.averaging import start_average
-from cifarlab.training.balance import weights_of_classes
 from cifarlab.training.batch import batches
-from cifarlab.training.callback_checks import check_callbacks, check_what_came, names_in_logs
+from cifarlab.training.beginning import (
+    LoopOptions,
+    checked_names,
+    class_weights_of,
+    on_device,
+    steps_for,
+)
+from cifarlab.training.callback_checks import check_what_came
 from cifarlab.training.callbacks import (
     append_to_logs,
     as_list,
-    give_directions,
     without_averaging,
     without_backups,
 )
 from cifarlab.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
-from cifarlab.training.compiled_steps import CompiledSteps
 from cifarlab.training.hooks import Hooks
-from cifarlab.training.optimizers import build_optimizers, freeze
-from cifarlab.training.resize import check_resolutions
 from cifarlab.training.signals import Interrupts, catching_signals
 from cifarlab.training.state import Totals, TrainState
-from cifarlab.training.steps import RecipeSteps, Steps
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoopOptions:
-    """Where and how a run computes: everything that is not the recipe.
-
-    Attributes:
-        checkpoints: the folder that they are kept in, or ``None`` to keep none.
-        deterministic: allow reproducible kernels only.
-        compiled: have PyTorch compile the network, forwards and backwards.
-        class_names: in label order, for class weights by name.
-    """
-
-    device: torch.device
-    precision: torch.dtype
-    seed: int
-    checkpoints: Path | None = None
-    deterministic: bool = False
-    compiled: bool = False
-    class_names: tuple[str, ...] = ()
-
+from cifarlab.training.steps import Steps
 
 Record = Callable[[Sequence[Mapping[str, float]]], None]
 
@@ -106,15 +83,13 @@ def fit(
         ResourceError: a checkpoint could not be written.
     """
     callbacks = without_backups(as_list(callbacks), progress)
-    give_directions(callbacks)
     measured = model if measured is None else measured
     classes = measured.output_shape[-1]
     trained_on = on_device(train, options.device)
     held_out = on_device(validation, options.device)
-    weights = _class_weights(recipe, trained_on[1], classes, options)
-    steps = _steps(model, measured, recipe, options, weights)
-    names = names_in_logs(model, validated=len(validation) > 0)
-    check_callbacks(callbacks, model, names)
+    weights = class_weights_of(recipe, train, classes, options)
+    steps = steps_for(model, measured, recipe, options, weights)
+    names = checked_names(callbacks, model, validation)
     callbacks = without_averaging(callbacks, progress)
     state = steps.state
     steps.say(progress)
@@ -142,7 +117,7 @@ def fit(
         hooks.train_begin()
         if steps.out_of_date():
             # A layer was frozen, say.
-            steps = _steps(model, measured, recipe, options, weights)
+            steps = steps_for(model, measured, recipe, options, weights)
             state = steps.state
         steps.from_keras()
         _resume(steps, options, callbacks)
@@ -176,49 +151,6 @@ def fit(
     return state.history
 
 
-def _steps(
-    model: KerasModel,
-    measured: KerasModel,
-    recipe: Recipe,
-    options: LoopOptions,
-    class_weights: Tensor | None,
-) -> Steps:
-    """Return the way in which the recipe trains: by itself, or as the model was compiled."""
-    if recipe.as_compiled is not None:
-        return CompiledSteps(
-            model, measured, recipe, options.device, options.precision, class_weights
-        )
-    state = start(model, recipe, options)
-    return RecipeSteps(model, state, recipe, options.precision, class_weights)
-
-
-def start(model: KerasModel, recipe: Recipe, options: LoopOptions) -> TrainState:
-    """Return the state before the first step.
-
-    Raises:
-        InputError: the model does not end in a softmax, or takes no images of a resolution of the
-            recipe.
-    """
-    lowered = lower(model, options.device)
-    if not lowered.strip_softmax():
-        raise InputError(
-            f"model {model.name!r} does not end in a softmax layer used once; "
-            'make its last layer keras.layers.Softmax() or a Dense with activation="softmax"'
-        )
-    check_resolutions(lowered, recipe, model.input_shape[1:])
-    if options.compiled:
-        # One graph for each size of image; evaluation has sizes of its own and is not compiled.
-        lowered.compile(dynamic=False)
-    free = freeze(lowered.trained_bindings, recipe.frozen)
-    groups = build_optimizers(free, recipe.optimizers, options.precision)
-    average = None
-    if recipe.lookahead is not None:
-        average = start_average(recipe.lookahead, [b.tensor for b in lowered.bindings])
-    return TrainState(
-        lowered=lowered, groups=groups, totals=Totals.zero(options.device), average=average
-    )
-
-
 def run_steps(
     steps: Steps,
     images: Tensor,
@@ -243,27 +175,6 @@ def run_steps(
         loss = steps.train(batch, state.epoch * count + step, recipe.epochs * count, draws)
         state.step = step + 1
         yield loss
-
-
-def on_device(split: Split, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return a split's images, uint8 ``[N, H, W, C]``, and labels, int64 ``[N]``, on a device."""
-    # PyTorch warns about read-only memory maps, and nothing here writes to them.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        images = torch.from_numpy(split.images)
-    labels = torch.from_numpy(split.labels.astype("int64"))
-    return images.to(device), labels.to(device)
-
-
-def _class_weights(
-    recipe: Recipe, labels: Tensor, classes: int, options: LoopOptions
-) -> Tensor | None:
-    """Return the weight of each class on the device, float32 ``[K]``, where the recipe has any."""
-    if recipe.class_weights is None:
-        return None
-    names = options.class_names or tuple(map(str, range(classes)))
-    weights = weights_of_classes(recipe.class_weights, labels.cpu().numpy(), names)
-    return None if weights is None else torch.from_numpy(weights).to(options.device)
 
 
 def _resume(steps: Steps, options: LoopOptions, callbacks: Sequence[Any]) -> None:

@@ -13,6 +13,7 @@ from cifarlab.backend import KerasModel, keras
 from cifarlab.data.dataset import Dataset
 from cifarlab.errors import InputError, UnsafeError, UsageError
 from cifarlab.files import replacing
+from cifarlab.lowering.plain_form import check_pixels
 from cifarlab.recipes import find_recipe
 from cifarlab.recipes.parts import Adam, AsCompiled, FewImages, ModelSpec
 from cifarlab.recipes.recipe import Recipe, to_json
@@ -22,6 +23,7 @@ from cifarlab.saving.safe_contents import SUFFIXES
 from cifarlab.training.compiled import (
     check_rate,
     compile_as,
+    inner_uncompiled,
     load_optimizer_state,
     read_compiled,
     read_compiled_file,
@@ -49,8 +51,10 @@ def rebuild_model(
         return build_model(recipe, data, seed)
     if recipe.as_compiled is not None:
         return _rebuild_compiled(run, recipe.as_compiled, custom_objects)
-    if run.best_keras.exists():
-        return load_model(run.best_keras, custom_objects).model
+    # Earlier versions kept the best one only.
+    for path in (run.started_with, run.best_keras):
+        if path.exists():
+            return load_model(path, custom_objects).model
     raise InputError(
         f"{run.path} trains a model of your own and has saved none yet; "
         "resume it from Python: cifarlab.resume(directory, model=model)"
@@ -158,6 +162,18 @@ def check_options(recipe: Recipe, model: KerasModel | None, *, compile_network: 
         )
 
 
+def check_range(pixels: str | None, *, own: bool) -> None:
+    """Raise ``UsageError`` for a range of pixels that is none, or where no model was brought."""
+    if pixels is None:
+        return
+    check_pixels(pixels)
+    if not own:
+        raise UsageError(
+            f"pixels {pixels!r} is about a model of your own; a recipe scales pixels itself: leave "
+            "it out"
+        )
+
+
 def finish_for(recipe: Recipe, model: KerasModel, data: Dataset) -> Finished:
     """Return the model with the ending that it needs to give probabilities; see ``finish``.
 
@@ -173,11 +189,11 @@ def finish_for(recipe: Recipe, model: KerasModel, data: Dataset) -> Finished:
 
 
 def save_start(model: KerasModel, recipe: Recipe, run: RunDirectory) -> None:
-    """Save a model that is trained as it was compiled as it is now, to resume from."""
-    if recipe.as_compiled is None or recipe.as_compiled.own:
+    """Save a model of the user's as it is now, to resume from, where a file can hold all of it."""
+    if recipe.model.name != CUSTOM or (recipe.as_compiled is not None and recipe.as_compiled.own):
         return
     run.checkpoint.mkdir(exist_ok=True)
-    with replacing(run.started_with) as temporary:
+    with replacing(run.started_with) as temporary, inner_uncompiled(model, model):
         keras.saving.save_model(model, temporary)
 
 

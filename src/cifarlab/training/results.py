@@ -28,9 +28,7 @@ from cifarlab.runs.directory import RunDirectory
 from cifarlab.runs.record import describe_data, describe_split, trained_on
 from cifarlab.saving.model_file import save_model
 from cifarlab.training.run import Run, RunMetrics
-from cifarlab.training.saving_check import largest_difference
-
-TOLERANCE = 1e-4
+from cifarlab.training.saving_check import largest_difference, rounding_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,12 +59,17 @@ def save_models(
     recipe: Recipe,
     data: Dataset,
     confidence: ConfidenceSettings = NOTHING_KNOWN,
+    *,
+    h5: bool = True,
 ) -> None:
     """Write ``best.keras`` and ``best.h5``, compiled, with all that they are used with inside.
 
     A model that ``.h5`` cannot hold has a ``.keras`` file only.
+
+    Args:
+        h5: whether to try the older format.
     """
-    for path in (run.best_keras, run.best_h5):
+    for path in (run.best_keras, run.best_h5) if h5 else (run.best_keras,):
         try:
             save_model(
                 model,
@@ -91,6 +94,7 @@ def check_files(run: RunDirectory, classifier: Classifier, images: np.ndarray[An
     Nothing is raised: the run is complete, whatever another program makes of its files.
     """
     expected = replace(classifier, tta=None).predict_proba(images)
+    rounding = rounding_of(classifier.model)
     for path in (run.best_keras, run.best_h5):
         if not path.exists():
             continue
@@ -105,10 +109,10 @@ def check_files(run: RunDirectory, classifier: Classifier, images: np.ndarray[An
                 reason = f"left out: {reason}"
             warnings.warn(f"{path}: {reason}", stacklevel=2)
             continue
-        if not difference < TOLERANCE:
+        if not difference < rounding:
             warnings.warn(
                 f"{path}: in plain Keras its probabilities differ by up to {difference:.2g} from "
-                f"the engine's, more than the {TOLERANCE:g} of rounding",
+                f"the engine's, more than the {rounding:g} of rounding",
                 stacklevel=2,
             )
 
@@ -120,6 +124,8 @@ def write_results(
     recipe: Recipe,
     history: Sequence[Mapping[str, float]],
     device: str,
+    *,
+    h5: bool = True,
 ) -> Run:
     """Save the model, read the test split once, and write numbers and images."""
     plain = Classifier.from_keras(model, data.class_names, device, recipe.tta)
@@ -127,7 +133,7 @@ def write_results(
     if len(data.validation):
         predictions["validation"] = plain.predict_split(data.validation)
     confidence = choose_confidence(predictions.get("validation"))
-    save_models(directory, model, recipe, data, confidence)
+    save_models(directory, model, recipe, data, confidence, h5=h5)
     check_files(directory, plain, np.array(data.train.images[:64]))
     predictions["test"] = plain.predict_split(data.test)
     write_predictions(directory.predictions, predictions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,26 +12,42 @@ import numpy as np
 from cifarlab.backend import KerasModel, keras
 from cifarlab.errors import ResourceError, UnsafeError, UsageError
 from cifarlab.saving.model_file import load_model, save_model
+from cifarlab.training.compiled import inner_uncompiled
 
 # Of values that a model gives before and after it was saved.
 TOLERANCE = 1e-4
+# Where Keras computes layers with fewer digits.
+ROUNDING = {"float16": 5e-3, "bfloat16": 4e-2}
 REMEDY = (
     "make it of stock layers, or of classes with a get_config that are decorated with "
     "keras.saving.register_keras_serializable()"
 )
 
 
-def check_saving(model: KerasModel) -> tuple[str, ...]:
-    """Save the untrained model in each format and load it again with plain Keras.
+@dataclass(frozen=True, kw_only=True)
+class Saving:
+    """What files can hold of a model.
 
-    Returns:
-        One line for each thing that will not work with the files of its run.
+    Attributes:
+        h5: whether an ``.h5`` file can hold it.
+        notes: a line for each thing that will not work with the files of its run.
+    """
+
+    h5: bool = True
+    notes: tuple[str, ...] = ()
+
+
+def check_saving(model: KerasModel) -> Saving:
+    """Save the untrained model in each format and load it again with plain Keras.
 
     Raises:
         UsageError: a ``.keras`` file cannot hold it, so that all training would be lost.
     """
     notes = []
-    with tempfile.TemporaryDirectory(prefix="cifarlab-") as folder:
+    with (
+        inner_uncompiled(model, model),
+        tempfile.TemporaryDirectory(prefix="cifarlab-") as folder,
+    ):
         whole, older = Path(folder) / "trial.keras", Path(folder) / "trial.h5"
         reason = _reason(model, whole)
         if reason is not None:
@@ -39,13 +56,14 @@ def check_saving(model: KerasModel) -> tuple[str, ...]:
                 f"training would be lost; {REMEDY}"
             )
         reason = _reason(model, older)
-        if reason is not None:
+        h5 = reason is None
+        if not h5:
             notes.append(f"no .h5 file: that format cannot hold this model ({reason})")
         try:
             load_model(whole)
         except UnsafeError:
             notes.append(_on_own_code(sorted(kind.__name__ for kind in own_layers(model))))
-    return tuple(notes)
+    return Saving(h5=h5, notes=tuple(notes))
 
 
 def _on_own_code(names: list[str]) -> str:
@@ -69,7 +87,9 @@ def _reason(model: KerasModel, path: Path) -> str | None:
     # The code of layers that others wrote may raise anything.
     except Exception as error:
         text = " ".join(str(error).split()) or type(error).__name__
-        # Keras's own advice is not what helps here.
+        text = text.removeprefix(f"{path}: ")
+        # The innermost of nested ones tells; what Keras advises is not what helps here.
+        text = text.rpartition("Exception encountered: ")[2]
         for advice in (". Please ensure", ". This carries"):
             text = text.partition(advice)[0]
         return text[:300]
@@ -91,6 +111,12 @@ def _difference(model: KerasModel, other: KerasModel) -> float:
     # Values of thousands have rounding of their size; what is not a number is for training to say.
     size = np.nanmax(np.abs(first), initial=1.0)
     return float(np.nanmax(np.abs(first - second), initial=0.0) / size)
+
+
+def rounding_of(model: KerasModel) -> float:
+    """Return by how much probabilities in plain Keras may differ from the engine's, in float32."""
+    kinds = {layer.compute_dtype for layer in model._flatten_layers()}
+    return max(ROUNDING.get(kind, TOLERANCE) for kind in kinds)
 
 
 def load_plain(path: Path, model: KerasModel) -> Any:

@@ -20,7 +20,7 @@ from cifarlab.errors import InputError, UsageError
 from cifarlab.evaluation.split_overlap import warn_of_near_duplicates
 from cifarlab.files import check_writable, printable, write_json
 from cifarlab.finetuning.build import load_options_for
-from cifarlab.lowering.plain_form import AS_THEY_ARE, check_pixels
+from cifarlab.lowering.plain_form import AS_THEY_ARE
 from cifarlab.recipes.recipe import Recipe, differences, to_json
 from cifarlab.runs.directory import (
     RUNS,
@@ -44,16 +44,17 @@ from cifarlab.runs.tracking import tracked
 from cifarlab.runtime.device import choose_device, choose_precision
 from cifarlab.runtime.environment import describe_environment
 from cifarlab.runtime.progress import SILENT, Progress
+from cifarlab.training.beginning import LoopOptions
 from cifarlab.training.brought import make_ready
 from cifarlab.training.callbacks import as_list
-from cifarlab.training.carry_out import Job, carry_out
+from cifarlab.training.carry_out import Job, carry_out, check_job
 from cifarlab.training.endings import Finished
 from cifarlab.training.keras_arguments import refuse_arguments
-from cifarlab.training.loop import LoopOptions
 from cifarlab.training.own_model import (
+    CUSTOM,
     check_compiled_alike,
     check_options,
-    finish_for,
+    check_range,
     for_model,
     rebuild_model,
     resolve,
@@ -61,7 +62,7 @@ from cifarlab.training.own_model import (
 )
 from cifarlab.training.remarks import opening_lines
 from cifarlab.training.run import Run
-from cifarlab.training.saving_check import check_saving
+from cifarlab.training.saving_check import Saving, check_saving
 from cifarlab.training.setup import build_model, check_fit, fit_recipe, override
 
 # What can be trained: a recipe, its name, the path of a model file, or a Keras model.
@@ -175,7 +176,7 @@ def train(
         check_tracker(track)
     callbacks = as_list(callbacks)
     recipe, own_model = resolve(what, custom_objects)
-    _check_pixels(pixels, own=own_model is not None or model is not None)
+    check_range(pixels, own=own_model is not None or model is not None)
     if model is not None:
         recipe, own_model = for_model(recipe, model), model
     recipe = override(
@@ -214,12 +215,15 @@ def train(
     if own_model is None:
         net = build_model(recipe, dataset, options.seed)
         check_fit(net, dataset)
-        finished = Finished(model=net)
+        finished, saving = Finished(model=net), Saving()
     else:
         ready = make_ready(own_model, recipe, dataset, options.seed, pixels, progress.message)
         net, finished, pixels = ready.model, ready.finished, ready.pixels
-        for note in check_saving(finished.model):
+        saving = check_saving(finished.model)
+        for note in saving.notes:
             progress.message(note)
+    loop_options = _loop_options(options, dataset)
+    check_job(dataset, recipe, loop_options, net, finished.model, callbacks)
     if finished.added:
         progress.message(f"added to the saved model, which gives probabilities: {finished.added}")
     for line in opening_lines(planned, recipe, dataset):
@@ -232,9 +236,9 @@ def train(
         write_json(run.recipe, to_json(recipe))
         write_json(run.environment, _record(options, dataset, pixels))
         save_start(net, recipe, run)
-        loop_options = _loop_options(options, run, dataset)
+        loop_options = dataclasses.replace(loop_options, checkpoints=run.checkpoint)
         with tracked(track, run) as tracking:
-            job = Job(run=run, data=dataset, recipe=recipe, options=loop_options)
+            job = Job(run=run, data=dataset, recipe=recipe, options=loop_options, h5=saving.h5)
             return carry_out(job, net, finished.model, callbacks, progress, tracking)
 
 
@@ -284,19 +288,25 @@ def resume(
             f"{run.path} trains another recipe ({'; '.join(changes)}); "
             "resume without changes, or start a new run"
         )
+    pixels = AS_THEY_ARE
+    own = saved.model.name == CUSTOM or model is not None
     if model is None:
         model = rebuild_model(run, saved, dataset, options.seed, custom_objects)
-        finished = finish_for(saved, model, dataset)
     else:
         check_compiled_alike(model, saved)
         pixels = read_json(run.environment).get("pixels") or AS_THEY_ARE
+    finished, h5 = Finished(model=model), True
+    if own:
         ready = make_ready(model, saved, dataset, options.seed, pixels, progress.message)
         model, finished = ready.model, ready.finished
+        h5 = check_saving(finished.model).h5
     with lock(run):
         check_writable(run.path)
-        loop_options = _loop_options(options, run, dataset)
+        loop_options = dataclasses.replace(
+            _loop_options(options, dataset), checkpoints=run.checkpoint
+        )
         with tracked(None, run) as tracking:
-            job = Job(run=run, data=dataset, recipe=saved, options=loop_options)
+            job = Job(run=run, data=dataset, recipe=saved, options=loop_options, h5=h5)
             return carry_out(job, model, finished.model, callbacks, progress, tracking)
 
 
@@ -307,17 +317,6 @@ def _read_options(run: RunDirectory) -> TrainOptions:
         raise InputError(
             f"{run.environment}: holds no options of a run ({error}); start a new run"
         ) from error
-
-
-def _check_pixels(pixels: str | None, *, own: bool) -> None:
-    if pixels is None:
-        return
-    check_pixels(pixels)
-    if not own:
-        raise UsageError(
-            f"pixels {pixels!r} is about a model of your own; a recipe scales pixels itself: leave "
-            "it out"
-        )
 
 
 def _record(options: TrainOptions, data: Dataset, pixels: str | None) -> dict[str, Any]:
@@ -334,13 +333,12 @@ def _record(options: TrainOptions, data: Dataset, pixels: str | None) -> dict[st
     }
 
 
-def _loop_options(options: TrainOptions, run: RunDirectory, data: Dataset) -> LoopOptions:
+def _loop_options(options: TrainOptions, data: Dataset) -> LoopOptions:
     device = choose_device(options.device)
     return LoopOptions(
         device=device,
         precision=choose_precision(options.precision, device),
         seed=options.seed,
-        checkpoints=run.checkpoint,
         deterministic=options.deterministic,
         compiled=options.compile,
         class_names=data.class_names,
