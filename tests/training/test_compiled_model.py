@@ -316,3 +316,18 @@ def test_the_optimizer_of_a_trained_file_goes_on(tmp_path: Path) -> None:
     assert int(again.optimizer.iterations) == 3
     for mine, other in zip(again.optimizer.variables, model.optimizer.variables, strict=True):
         np.testing.assert_array_equal(np.array(mine), np.array(other))
+
+
+@pytest.mark.filterwarnings("ignore:.*HDF5")
+def test_a_file_whose_optimizer_keras_took_out_keeps_its_loss_and_says_so(tmp_path: Path) -> None:
+    layers = keras.layers
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(2, activation="softmax")])
+    loss = keras.losses.CategoricalCrossentropy(label_smoothing=0.1)
+    model.compile(keras.optimizers.SGD(), loss)
+    model.save(tmp_path / "first.h5")
+    model.save(tmp_path / "second.keras")
+    with pytest.warns(UserWarning, match=r"second\.keras: .* no optimizer .* trained with Adam"):
+        compiled = read_compiled_file(tmp_path / "second.keras")
+    assert compiled is not None
+    assert compiled.config["optimizer"]["class_name"] == "Adam"
+    assert compiled.config["loss"]["config"]["label_smoothing"] == 0.1

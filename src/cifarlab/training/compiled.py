@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from cifarlab.backend import KerasModel, keras
-from cifarlab.errors import InputError, UsageError
+from cifarlab.errors import InputError, UsageError, warn_user
+from cifarlab.files import printable
 from cifarlab.recipes.parts import AsCompiled
 from cifarlab.training.losses import is_stock
 
@@ -50,10 +51,20 @@ def read_compiled(model: KerasModel) -> AsCompiled | None:
 
 
 def read_compiled_file(path: Path) -> AsCompiled | None:
-    """Return what the model in a file was compiled with; nothing that it names is built."""
-    config = _compile_config(path)
-    if not config.get("optimizer"):
+    """Return what the model in a file was compiled with; nothing that it names is built.
+
+    Keras takes the optimizer out of the description of a model that was saved as ``.h5`` before:
+    then it is Adam, with a warning.
+    """
+    config = dict(_compile_config(path))
+    if not config.get("optimizer") and not config.get("loss"):
         return None
+    if not config.get("optimizer"):
+        config["optimizer"] = keras.saving.serialize_keras_object(keras.optimizers.Adam())
+        warn_user(
+            f"{printable(path)}: was compiled with a loss, and holds no optimizer (Keras leaves it "
+            "out once a model has been saved as .h5); trained with Adam"
+        )
     return AsCompiled(config={name: config[name] for name in ARGUMENTS if name in config})
 
 
