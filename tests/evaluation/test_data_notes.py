@@ -106,3 +106,22 @@ def test_classes_without_images_are_said_once() -> None:
     # What is read from files has been warned of when it was read.
     read = replace(made, loading={"skip_bad": False})
     assert line not in list(opening_lines(BASELINE, BASELINE, read))
+
+
+def test_classes_that_may_be_in_the_names_of_files_are_pointed_out() -> None:
+    patients = [f"{'ab'[i // 20]}/{('cat', 'dog')[i % 2]}_{i}.png" for i in range(40)]
+    (line,) = data_notes(dataset(patients))
+    assert "called after cat, dog: if these are the classes" in line
+    assert "--label-pattern '" in line
+    assert list(data_notes(dataset(patients, label_pattern="(cat|dog)"))) == []
+
+
+@pytest.mark.parametrize("words", [("cat", "cat"), ("img", "dsc"), ("IMG", "left")])
+def test_names_that_are_no_classes_are_not(words: tuple[str, str]) -> None:
+    made = [f"{'ab'[i // 20]}/{words[i % 2]}_{i}.png" for i in range(40)]
+    assert list(data_notes(dataset(made))) == []
+
+
+def test_classes_of_folders_in_the_names_too_are_not() -> None:
+    made = [f"{'ab'[i // 20]}/{('cat', 'dog')[i // 20]}_{i}.png" for i in range(40)]
+    assert list(data_notes(dataset(made))) == []

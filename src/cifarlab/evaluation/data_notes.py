@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from cifarlab.data.dataset import Dataset, Split
+from cifarlab.data.readers.file_names import GUESS, NO_CLASSES
 from cifarlab.evaluation.metrics import uneven
 from cifarlab.files import printable
 
@@ -42,6 +43,7 @@ def data_notes(data: Dataset, *, evened_out: bool = False) -> Iterator[str]:
     yield from _on_bits(data)
     yield from uneven_classes(data, evened_out=evened_out)
     yield from _on_groups(data)
+    yield from _on_names(data)
 
 
 def uneven_classes(data: Dataset, *, evened_out: bool = False) -> Iterator[str]:
@@ -102,6 +104,27 @@ def _on_groups(data: Dataset) -> Iterator[str]:
             f"{train[example]:,} images for training, and {len(shared):,} are in other splits too; "
             "if a group is one patient, video or the like, accuracy comes out too high: keep it "
             f"together with --group-by '{GROUP_PATTERN}'"
+        )
+
+
+def _on_names(data: Dataset) -> Iterator[str]:
+    """Say where the classes may be in the files' names, and the folders patients or the like."""
+    if data.loading.get("label_pattern") is not None or data.loading.get("labels") is not None:
+        return
+    matches = [re.search(GUESS, name) for name in data.train.names]
+    words = [match[1].casefold() for match in matches if match]
+    known = set(words)
+    if len(words) < len(data.train) or len(known) < 2 or known & NO_CLASSES:
+        return
+    of_class: dict[int, set[str]] = {}
+    for label, word in zip(data.train.labels.tolist(), words, strict=True):
+        of_class.setdefault(label, set()).add(word)
+    mixed = all(len(found) > 1 for found in of_class.values())
+    spread = all(sum(word in found for found in of_class.values()) > 1 for word in known)
+    if mixed and spread and 2 * len(known) <= len(words):
+        yield (
+            f"in every class there are files called after {_listed(sorted(known))}: if these are "
+            f"the classes, and {_listed(data.class_names)} are not, use --label-pattern '{GUESS}'"
         )
 
 
