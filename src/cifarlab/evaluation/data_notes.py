@@ -72,7 +72,8 @@ def classes_without_images(data: Dataset) -> Iterator[str]:
     ``load_dataset`` warns of them itself; arrays in memory come without that.
 
     Example:
-        >>> x, y = np.zeros((20, 8, 8, 1), np.uint8), np.arange(20) % 2
+        >>> x = np.arange(20 * 64, dtype=np.uint8).reshape(20, 8, 8, 1)
+        >>> y = np.arange(20) % 2
         >>> data = Dataset.from_arrays(x, y, test=(x, y), class_names=["a", "b", "c"])
         >>> list(classes_without_images(data))
         ['no images for training, so never learnt: c']
