@@ -36,6 +36,7 @@ from cifarlab.runtime.memory import keeping_freed_memory
 from cifarlab.training.beginning import LoopOptions, start
 from cifarlab.training.loop import run_steps
 from cifarlab.training.state import TrainState
+from cifarlab.training.steps import RecipeSteps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,13 +107,15 @@ def measure(model: str, batch_size: int, steps: int, rounds: int) -> dict[str, f
         optimizers=(Adam(),),
     )
     keras.utils.set_random_seed(0)
-    state = start(MODELS[model](SHAPE, CLASSES), recipe, options)
+    network = MODELS[model](SHAPE, CLASSES)
+    state = start(network, recipe, options)
+    way = RecipeSteps(network, state, recipe, options.precision, scale=lambda: 1.0)
     images, labels = (torch.from_numpy(part) for part in synthetic(steps * batch_size))
     alone = [work(k, options.precision) for k in kernels(state, images[:batch_size])]
 
     def train() -> None:
         state.step = 0
-        for loss in run_steps(state, images, labels, recipe, options, CLASSES):
+        for loss in run_steps(way, images, labels, recipe, options, CLASSES):
             loss.item()
 
     def compute() -> None:

@@ -28,7 +28,8 @@ from cifarlab.runtime.environment import describe_environment
 from cifarlab.runtime.memory import keeping_freed_memory
 from cifarlab.training.beginning import LoopOptions, start
 from cifarlab.training.loop import run_steps
-from cifarlab.training.state import Totals, TrainState
+from cifarlab.training.state import Totals
+from cifarlab.training.steps import RecipeSteps
 
 Prepared = tuple[Mapping[str, Any], Callable[[], object]]
 
@@ -71,18 +72,20 @@ def _training(model: Any, device: torch.device, job: Message) -> Prepared:
     images, labels = synthetic(job["steps"] * job["batch_size"])
     data = torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device)
     facts = {**_circumstances(device, precision), "compiled": compiled}
-    return facts, lambda: _epoch(state, data, recipe, options)
+    way = RecipeSteps(model, state, recipe, precision, scale=lambda: 1.0)
+    return facts, lambda: _epoch(way, data, recipe, options)
 
 
 def _epoch(
-    state: TrainState,
+    way: RecipeSteps,
     data: tuple[torch.Tensor, torch.Tensor],
     recipe: Recipe,
     options: LoopOptions,
 ) -> None:
+    state = way.state
     state.totals, state.step = Totals.zero(options.device), 0
     with deterministic_kernels(options.deterministic):
-        for loss in run_steps(state, *data, recipe, options, CLASSES):
+        for loss in run_steps(way, *data, recipe, options, CLASSES):
             if options.device.type == "cpu":
                 loss.isfinite().item()
         # Waits for the device, so that the time is that of work done, not of work queued.

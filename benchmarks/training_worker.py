@@ -26,6 +26,7 @@ from cifarlab.runtime.environment import describe_environment
 from cifarlab.training.beginning import LoopOptions, start
 from cifarlab.training.loop import fit, run_steps
 from cifarlab.training.setup import build_model, compile_model
+from cifarlab.training.steps import RecipeSteps
 
 
 def prepare(job: Message) -> tuple[Mapping[str, Any], Work]:
@@ -87,7 +88,8 @@ def _warm_up(recipe: Recipe, data: Dataset, options: LoopOptions) -> None:
         state = start(model, once, options)
         images = torch.from_numpy(part.train.images).to(options.device)
         labels = torch.from_numpy(part.train.labels.astype("int64")).to(options.device)
-        for loss in run_steps(state, images, labels, once, options, len(data.class_names)):
+        way = RecipeSteps(model, state, once, options.precision, scale=lambda: 1.0)
+        for loss in run_steps(way, images, labels, once, options, len(data.class_names)):
             loss.item()
     _accuracy(model, recipe, part.train, options)
 

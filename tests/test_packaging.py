@@ -26,7 +26,7 @@ import cifarlab
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = {
-    *("bench", "dev", "docs", "heic", "hub"),
+    *("backbones", "bench", "dev", "docs", "heic", "hub"),
     *("mlflow", "onnx", "serve", "tensorboard", "wandb"),
 }
 

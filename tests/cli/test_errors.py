@@ -114,7 +114,7 @@ def test_a_model_for_other_classes_exits_3(cifarlab, trained, tmp_path):
     for kind, name in enumerate(("cat", "dog", "eel")):
         (tmp_path / "pets" / name).mkdir(parents=True)
         for i in range(10):
-            pixels = np.full((32, 32, 3), 10 * kind + i, np.uint8)
+            pixels = np.full((32, 32, 3), (10 * kind + i, 90, 200), np.uint8)
             Image.fromarray(pixels).save(tmp_path / "pets" / name / f"{i}.png")
     result = cifarlab("evaluate", trained, "--data", "pets")
     assert result.code == 3

@@ -118,7 +118,7 @@ def train(
       cifarlab train baseline --epochs 5 --seed 1
       cifarlab train --data photos/            your images, one folder per class
       cifarlab train my_model.keras            your own Keras model
-      cifarlab train finetune --data photos/   a pretrained network, for few images
+      cifarlab train finetune --data photos/   a pretrained network, few images
       cifarlab train --resume runs/baseline-1  go on after an interruption
     """
     from cifarlab.cli.output import console, warnings_in_one_line

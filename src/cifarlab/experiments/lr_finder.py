@@ -12,7 +12,7 @@ import dataclasses
 import math
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from typing import Any
 
@@ -122,11 +122,6 @@ def find_learning_rate(
             "give a dataset that has some"
         )
     recipe = fit_recipe(recipe, dataset)
-    if model is None:
-        net = build_model(recipe, dataset, seed)
-        check_fit(net, dataset)
-    else:
-        net = make_ready(model, compiled, dataset, seed, pixels, progress.message).finished.model
     options = LoopOptions(
         device=chosen,
         precision=choose_precision("auto", chosen),
@@ -134,7 +129,16 @@ def find_learning_rate(
         class_names=dataset.class_names,
     )
     planned = np.geomspace(low, high, steps)
-    with _left_as_it_is(net):
+    with ExitStack() as restored:
+        if model is None:
+            net = build_model(recipe, dataset, seed)
+            check_fit(net, dataset)
+        else:
+            # Its random layers are given a seed.
+            restored.enter_context(_left_as_it_is(model))
+            ready = make_ready(model, compiled, dataset, seed, pixels, progress.message)
+            net = ready.finished.model
+        restored.enter_context(_left_as_it_is(net))
         rates, losses = _measure(net, dataset, recipe, options, planned, progress)
     stopped_early = rates[-1:] != [float(planned[-1])]
     return judge(recipe, rates, losses, len(dataset.class_names), stopped_early=stopped_early)

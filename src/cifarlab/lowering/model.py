@@ -166,9 +166,10 @@ def lower(
 @torch.no_grad()
 def _finish_building(model: KerasModel) -> None:
     """Call a model once whose layers lack weights: one given as an activation is built then."""
-    shape = model.input_shape[1:] if len(model.inputs or ()) == 1 else (None,)
+    inputs: list[Any] = getattr(model, "inputs", None) or []
+    shape = inputs[0].shape[1:] if len(inputs) == 1 else (None,)
     if None not in shape and not all(layer.built for layer in model._flatten_layers()):
-        model(keras.ops.zeros((1, *shape), model.inputs[0].dtype), training=False)
+        model(keras.ops.zeros((1, *shape), inputs[0].dtype), training=False)
 
 
 def _all_bindings(lowered: LoweredGraph) -> list[Binding]:
