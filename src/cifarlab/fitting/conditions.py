@@ -13,14 +13,14 @@ from cifarlab.backend import KerasModel, keras
 
 Condition = Callable[[KerasModel], str | None]
 
+# Methods of ``keras.Model`` that make the functions which its loops call.
+MAKERS = ("make_train_function", "make_test_function", "make_predict_function")
 # Methods of ``keras.Model`` whose work is done in another way, so that one of the user's own has
 # to be called by Keras.
 REPLACED = (
-    "train_step", "test_step", "predict_step", "make_train_function", "make_test_function",
-    "make_predict_function", "compute_loss", "losses", "trainable_weights", "trainable_variables",
-    "zero_grad", "__call__",
+    "train_step", "test_step", "predict_step", *MAKERS, "compute_loss", "losses",
+    "trainable_weights", "trainable_variables", "zero_grad", "__call__",
 )  # fmt: skip
-MAKERS = ("make_train_function", "make_test_function", "make_predict_function")
 # Where the functions that Keras's loops call come from, unless the user made one.
 STEPS_FROM = ("keras.src.backend.torch.trainer", "cifarlab.fitting.steps")
 # Keras's hooks into PyTorch's modules; the native form does not call the layers they hang on.
@@ -37,12 +37,7 @@ def failed(model: KerasModel, conditions: Sequence[Condition]) -> tuple[str, ...
 
 def own_methods(model: KerasModel) -> str | None:
     """A method that the user wrote in place of Keras's."""
-    for name in REPLACED:
-        if getattr(type(model), name) is not getattr(_plain_class(model), name):
-            return f"{type(model).__name__} has a {name} of its own"
-        if name in vars(model):
-            return f"model {model.name!r} was given a {name} of its own"
-    return None
+    return _own_among(REPLACED, model)
 
 
 def own_functions(model: KerasModel) -> str | None:
@@ -56,7 +51,11 @@ def own_functions(model: KerasModel) -> str | None:
 
 def own_functions_made(model: KerasModel) -> str | None:
     """A method that makes the step, which has to be called by Keras."""
-    for name in MAKERS:
+    return _own_among(MAKERS, model)
+
+
+def _own_among(names: Sequence[str], model: KerasModel) -> str | None:
+    for name in names:
         if getattr(type(model), name) is not getattr(_plain_class(model), name):
             return f"{type(model).__name__} has a {name} of its own"
         if name in vars(model):

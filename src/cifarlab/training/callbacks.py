@@ -77,23 +77,26 @@ def as_list(callbacks: Any) -> list[Any]:
 
 def without_backups(callbacks: Sequence[Any], progress: Progress) -> list[Any]:
     """Return the callbacks but for ``BackupAndRestore``, and say that the run does its work."""
-    kept = [c for c in callbacks if not isinstance(c, keras.callbacks.BackupAndRestore)]
-    if len(kept) < len(callbacks):
-        progress.message(
-            "BackupAndRestore is left out: a run keeps more itself, the optimizer and the history "
-            "too; go on with cifarlab.resume(directory) or cifarlab train --resume"
-        )
-    return kept
+    why = (
+        "a run keeps more itself, the optimizer and the history too; go on with "
+        "cifarlab.resume(directory) or cifarlab train --resume"
+    )
+    return _without(keras.callbacks.BackupAndRestore, callbacks, progress, why)
 
 
 def without_averaging(callbacks: Sequence[Any], progress: Progress) -> list[Any]:
     """Return the callbacks but for ``SwapEMAWeights``, and say that training does its work."""
-    kept = [c for c in callbacks if not isinstance(c, keras.callbacks.SwapEMAWeights)]
+    why = (
+        "validation, callbacks at the end of an epoch and saved files have the averaged weights "
+        "without it"
+    )
+    return _without(keras.callbacks.SwapEMAWeights, callbacks, progress, why)
+
+
+def _without(kind: type, callbacks: Sequence[Any], progress: Progress, why: str) -> list[Any]:
+    kept = [callback for callback in callbacks if not isinstance(callback, kind)]
     if len(kept) < len(callbacks):
-        progress.message(
-            "SwapEMAWeights is left out: validation, callbacks at the end of an epoch and saved "
-            "files have the averaged weights without it"
-        )
+        progress.message(f"{kind.__name__} is left out: {why}")
     return kept
 
 

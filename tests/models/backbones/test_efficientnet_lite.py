@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,5 @@ def test_without_the_extra_the_error_says_what_to_install() -> None:
 
 
 def test_the_package_is_not_imported() -> None:
-    import sys
-
     published.read_weights(LITE0.weights)
     assert LITE0.weights.package not in sys.modules
